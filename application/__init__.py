@@ -1,0 +1,1 @@
+"""What can be asked of the business: commands, their handlers, and the ports they need."""

@@ -1,0 +1,103 @@
+"""What is handed to a log in one piece, and how the log answers: the words between ``EventStore`` and the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from application.ports import StoredEvent
+
+
+class NewEvent(msgspec.Struct, frozen=True, array_like=True):
+    """An event that has its place in its stream already, but none in the log yet."""
+
+    stream: UUID
+    version: int
+    tag: str
+    state: bytes
+
+
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command that is carried out once was answered with; ``body`` is ciphertext."""
+
+    scope: str
+    key: str
+    request_hash: bytes
+    status: int
+    body: bytes
+    position: int = 0
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """What one command adds to the log: all of it or nothing.
+
+    ``read`` maps streams that the decision only looked at to the version it saw: if one has moved on, the decision
+    is void just as if it had written there.
+    """
+
+    events: Sequence[NewEvent]
+    read: Mapping[UUID, int] = {}
+    result: CommandResult | None = None
+
+    def next_versions(self) -> dict[UUID, int]:
+        """The version that must be the next one of each stream which the command adds to or has read."""
+        expected: dict[UUID, int] = {}
+        last: dict[UUID, int] = {}
+        for event in self.events:
+            if event.stream not in last:
+                expected[event.stream] = event.version
+            elif event.version != last[event.stream] + 1:
+                raise ValueError(f"{event.stream}: version {event.version} after {last[event.stream]}")
+            last[event.stream] = event.version
+        for stream, version in self.read.items():
+            expected.setdefault(stream, version + 1)
+        return expected
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a stream at a version; ``topic`` names the kind and shape of the state."""
+
+    stream: UUID
+    version: int
+    topic: str
+    state: bytes
+
+
+class Wanted(msgspec.Struct, frozen=True, array_like=True):
+    """A stream to be read on from version ``after``, or from the newest snapshot of ``topic`` if that is newer."""
+
+    stream: UUID
+    after: int = 0
+    topic: str = ""
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What a log has of a ``Wanted`` stream: perhaps a snapshot, and the events that follow."""
+
+    snapshot: Snapshot | None
+    events: Sequence[StoredEvent]
+
+
+class CommandLog(Protocol):
+    """A log as ``EventStore`` needs it."""
+
+    async def append(self, append: Append) -> int:
+        """Record it, and return the position of its last event (or of the log, if it brings none).
+
+        Raises ``StreamConflictError``, ``DuplicateCommandError`` or ``LogUnavailableError``; then nothing of it is
+        acknowledged.
+        """
+        ...
+
+    async def histories(self, wanted: Sequence[Wanted]) -> list[History]:
+        """What follows in each of the streams, in one query, in the order asked."""
+        ...
+
+    async def result_of(self, scope: str, key: str) -> CommandResult | None: ...
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep it instead of older ones of the same stream."""
+        ...

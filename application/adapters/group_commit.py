@@ -1,0 +1,352 @@
+"""Appends that wait for each other anyway are written together: one server call and one flush for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+
+from application.adapters.appending import Append
+from application.adapters.arrays import byteas, int4s, int8s, register_arrays, texts, uuids
+from application.errors import DuplicateCommandError, LogUnavailableError, StreamConflictError
+
+log = logging.getLogger(__name__)
+
+_APPEND: Final[LiteralString] = (
+    "SELECT head, repeated, refused FROM log_append(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
+
+_AS_STORED: Final[LiteralString] = """
+SELECT wanted.number, stored.state, stored.notification_id
+FROM unnest(%s::integer[], %s::uuid[], %s::bigint[]) AS wanted (number, stream, version)
+JOIN stored_events AS stored ON stored.originator_id = wanted.stream AND stored.originator_version = wanted.version
+"""
+
+_AS_ANSWERED: Final[LiteralString] = """
+SELECT wanted.number, known.body, known.position
+FROM unnest(%s::integer[], %s::text[], %s::text[]) AS wanted (number, scope, key)
+JOIN command_results AS known ON known.scope = wanted.scope AND known.key = wanted.key
+"""
+
+# What a server that was told to wait for something hopeless may take before it gives up by itself; and `read
+# committed` whatever the server's default is, because the log's function rests on it.
+_SESSION: Final[LiteralString] = """
+SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on; SET statement_timeout = '10s'
+"""
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch as it was written: for the doorbell and for the metrics."""
+
+    commands: int
+    events: int
+    refused: int
+    seconds: float
+    position: int
+
+
+class _Waiting:
+    __slots__ = ("append", "done", "size")
+
+    def __init__(self, append: Append, done: asyncio.Future[int]) -> None:
+        self.append = append
+        self.done = done
+        self.size = sum([len(event.state) for event in append.events]) + 64
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def succeed(self, position: int) -> None:
+        if not self.done.done():
+            self.done.set_result(position)
+
+
+class GroupCommit:
+    """One connection, one task, one batch at a time; what arrives meanwhile is the next batch.
+
+    When the connection is lost, nobody knows whether the batch has landed. It is then sent again: its events carry
+    ids of their own, so a batch that is refused because exactly its own bytes are there has landed. Only where that
+    cannot be found out within ``patience`` seconds, callers are told that the log is unavailable.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        written: Callable[[Written], None],
+        most_commands: int = 256,
+        most_bytes: int = 4_000_000,
+        patience: float = 3.0,
+    ) -> None:
+        self._url = url
+        self._written = written
+        self._most_commands = most_commands
+        self._most_bytes = most_bytes
+        self._patience = patience
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self._connection: AsyncConnection[Any] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._write_on(), name="group-commit")
+
+    async def close(self) -> None:
+        """Write what is waiting, take no more, and end."""
+        self._closing = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def append(self, append: Append) -> int:
+        if self._closing or self._task is None or self._task.done():
+            raise LogUnavailableError("The event log is closed")
+        append.next_versions()  # refuse what makes no sense before it can spoil a batch
+        waiting = _Waiting(append, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._arrived.set()
+        # A caller that gives up cancels only its future: if that is not in a batch yet, it never will be.
+        return await waiting.done
+
+    async def _write_on(self) -> None:
+        batch: list[_Waiting] = []
+        try:
+            while True:
+                if not self._waiting:
+                    if self._closing:
+                        return
+                    self._arrived.clear()
+                    await self._arrived.wait()
+                batch = self._next_batch()
+                if batch:
+                    await self._write(batch)
+        except BaseException as error:
+            # A bug, or the loop is being torn down: nobody may be left waiting for ever.
+            for waiting in (*batch, *self._waiting):
+                waiting.fail(LogUnavailableError("The event log has stopped"))
+            self._waiting.clear()
+            if not isinstance(error, asyncio.CancelledError):
+                log.exception("the log's writer has stopped")
+            raise
+
+    def _next_batch(self) -> list[_Waiting]:
+        """As many as fit, in the order of arrival, and never two that add to one stream or bear one key."""
+        batch: list[_Waiting] = []
+        later: list[_Waiting] = []
+        taken: set[UUID | tuple[str, str]] = set()
+        size = 0
+        while self._waiting and len(batch) < self._most_commands and len(later) < self._most_commands:
+            waiting = self._waiting[0]
+            if batch and size + waiting.size > self._most_bytes:
+                break
+            self._waiting.popleft()
+            if waiting.done.done():
+                continue
+            append = waiting.append
+            wants: set[UUID | tuple[str, str]] = {event.stream for event in append.events}
+            if append.result is not None:
+                wants.add((append.result.scope, append.result.key))
+            if taken.isdisjoint(wants):
+                batch.append(waiting)
+                size += waiting.size
+            else:
+                later.append(waiting)
+            # Also what one that has to wait wants: whoever came after it must not overtake it.
+            taken |= wants
+        self._waiting.extendleft(reversed(later))
+        return batch
+
+    async def _write(self, batch: Sequence[_Waiting], *, sent_before: bool = False) -> None:
+        give_up = monotonic() + self._patience
+        while True:
+            try:
+                connection = await self._connected()
+            except psycopg.OperationalError as error:
+                # Whoever has not been sent yet need not wait for the server to come back.
+                unsent = [*self._waiting, *([] if sent_before else batch)]
+                self._waiting.clear()
+                for waiting in unsent:
+                    waiting.fail(_unavailable(error))
+                if not sent_before:
+                    return
+                if monotonic() >= give_up:
+                    for waiting in batch:
+                        waiting.fail(_unavailable(error))
+                    return
+                await asyncio.sleep(0.05)
+                continue
+            try:
+                await self._send(connection, batch, sent_before)
+            except psycopg.Error as error:
+                if connection.broken or connection.closed:
+                    self._connection = None
+                    if monotonic() >= give_up:
+                        for waiting in batch:
+                            waiting.fail(_unavailable(error))
+                        return
+                    sent_before = True
+                    continue
+                # The server has refused the batch as a whole, so nothing of it is there.
+                if len(batch) > 1:
+                    for waiting in batch:
+                        await self._write([waiting], sent_before=sent_before)
+                elif isinstance(error, psycopg.OperationalError):
+                    batch[0].fail(_unavailable(error))
+                else:
+                    batch[0].fail(error)
+            return
+
+    async def _connected(self) -> AsyncConnection[Any]:
+        if self._connection is None:
+            connection = await AsyncConnection.connect(
+                self._url, autocommit=True, prepare_threshold=0, connect_timeout=max(2, round(self._patience))
+            )
+            register_arrays(connection)
+            await connection.execute(_SESSION, prepare=False)
+            self._connection = connection
+        return self._connection
+
+    async def _send(self, connection: AsyncConnection[Any], batch: Sequence[_Waiting], sent_before: bool) -> None:
+        began = monotonic()
+        cursor = connection.cursor(binary=True)
+        await cursor.execute(_APPEND, _arguments([waiting.append for waiting in batch]))
+        row = await cursor.fetchone()
+        assert row is not None, "log_append always answers"
+        head, repeated, refused = row
+        events = 0
+        if repeated is None and refused is None:
+            for waiting in batch:
+                count = len(waiting.append.events)
+                events += count
+                waiting.succeed(head + events)
+        else:
+            events = await self._sort_out(connection, batch, head, set(repeated or ()), set(refused or ()), sent_before)
+        self._written(
+            Written(
+                commands=len(batch),
+                events=events,
+                refused=len({*(repeated or ()), *(refused or ())}),
+                seconds=monotonic() - began,
+                position=head + events,
+            )
+        )
+
+    async def _sort_out(
+        self,
+        connection: AsyncConnection[Any],
+        batch: Sequence[_Waiting],
+        head: int,
+        repeated: set[int],
+        refused: set[int],
+        sent_before: bool,
+    ) -> int:
+        landed: dict[int, int] = {}
+        if sent_before:
+            landed = await _landed(connection, {n: batch[n].append for n in sorted(repeated | refused)})
+        events = 0
+        for number, waiting in enumerate(batch):
+            if number in landed:
+                waiting.succeed(landed[number])
+            elif number in repeated:
+                waiting.fail(DuplicateCommandError())
+            elif number in refused:
+                waiting.fail(StreamConflictError(tuple(waiting.append.next_versions())))
+            else:
+                events += len(waiting.append.events)
+                waiting.succeed(head + events)
+        return events
+
+
+def _unavailable(cause: psycopg.Error) -> LogUnavailableError:
+    error = LogUnavailableError("The event log does not answer")
+    error.__cause__ = cause
+    return error
+
+
+def _arguments(appends: Sequence[Append]) -> list[Any]:
+    expected_command: list[int] = []
+    expected_stream: list[UUID] = []
+    expected_version: list[int] = []
+    command: list[int] = []
+    stream: list[UUID] = []
+    version: list[int] = []
+    topic: list[str] = []
+    state: list[bytes] = []
+    once: list[int] = []
+    results = []
+    for number, append in enumerate(appends):
+        for of_stream, next_version in append.next_versions().items():
+            expected_command.append(number)
+            expected_stream.append(of_stream)
+            expected_version.append(next_version)
+        for event in append.events:
+            command.append(number)
+            stream.append(event.stream)
+            version.append(event.version)
+            topic.append(event.tag)
+            state.append(event.state)
+        if append.result is not None:
+            once.append(number)
+            results.append(append.result)
+    return [
+        int4s(expected_command),
+        uuids(expected_stream),
+        int8s(expected_version),
+        int4s(command),
+        uuids(stream),
+        int8s(version),
+        texts(topic),
+        byteas(state),
+        int4s(once),
+        texts([result.scope for result in results]),
+        texts([result.key for result in results]),
+        byteas([result.request_hash for result in results]),
+        int4s([result.status for result in results]),
+        byteas([result.body for result in results]),
+    ]
+
+
+async def _landed(connection: AsyncConnection[Any], appends: dict[int, Append]) -> dict[int, int]:
+    """The position of each append whose very bytes are in the log."""
+    found: dict[int, int] = {}
+    newest = [(number, append.events[-1]) for number, append in appends.items() if append.events]
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(
+        _AS_STORED,
+        [
+            int4s([number for number, _ in newest]),
+            uuids([event.stream for _, event in newest]),
+            int8s([event.version for _, event in newest]),
+        ],
+    )
+    for number, state, position in await cursor.fetchall():
+        if appends[number].events[-1].state == state:
+            found[number] = position
+    answers = [(n, append.result) for n, append in appends.items() if not append.events and append.result is not None]
+    if answers:
+        await cursor.execute(
+            _AS_ANSWERED,
+            [
+                int4s([number for number, _ in answers]),
+                texts([result.scope for _, result in answers]),
+                texts([result.key for _, result in answers]),
+            ],
+        )
+        bodies = dict(answers)
+        for number, body, position in await cursor.fetchall():
+            # The body is ciphertext with a random nonce: the same bytes are the same try.
+            if bodies[number].body == body:
+                found[number] = position
+    return found

@@ -1,0 +1,210 @@
+"""The write side's tables, and the one function through which everything enters the log."""
+
+from __future__ import annotations
+
+from typing import Any, Final, LiteralString
+
+from psycopg import AsyncConnection, Connection
+
+# Processes that start together must not create the same table twice at once: `IF NOT EXISTS` alone races.
+_ONE_AT_A_TIME: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7021170391)"
+
+_STORED_EVENTS: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS stored_events (
+    originator_id uuid NOT NULL,
+    originator_version bigint NOT NULL,
+    topic text,
+    state bytea,
+    notification_id bigint NOT NULL,
+    PRIMARY KEY (originator_id, originator_version)
+) WITH (
+    autovacuum_vacuum_threshold = 100000000,
+    autovacuum_vacuum_scale_factor = 0.5,
+    autovacuum_analyze_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.01
+)
+"""
+
+_STORED_EVENTS_IN_ORDER: Final[LiteralString] = """
+CREATE UNIQUE INDEX IF NOT EXISTS stored_events_notification_id_idx ON stored_events (notification_id)
+"""
+
+# Almost every version of the head row is dead a millisecond later. Room on its page lets each update replace the
+# last one in place, and an eager vacuum keeps the row cheap to find while a long reader holds old versions alive.
+_LOG_HEAD: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS log_head (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    position bigint NOT NULL
+) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0)
+"""
+
+_LOG_HEAD_ROW: Final[LiteralString] = "INSERT INTO log_head (position) VALUES (0) ON CONFLICT DO NOTHING"
+
+_COMMAND_RESULTS: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS command_results (
+    scope text NOT NULL,
+    key text NOT NULL,
+    request_hash bytea NOT NULL,
+    status integer NOT NULL,
+    body bytea NOT NULL,
+    position bigint NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (scope, key)
+)
+"""
+
+_SNAPSHOTS: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS snapshots (
+    originator_id uuid NOT NULL,
+    originator_version bigint NOT NULL,
+    topic text,
+    state bytea,
+    PRIMARY KEY (originator_id, originator_version)
+)
+"""
+
+_PERSON_KEYS: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS person_keys (
+    person uuid PRIMARY KEY,
+    wrapped bytea,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    destroyed_at timestamptz,
+    CHECK ((wrapped IS NULL) = (destroyed_at IS NOT NULL))
+)
+"""
+
+_COUNTERS: Final[LiteralString] = "CREATE TABLE IF NOT EXISTS counters (name text PRIMARY KEY, last bigint NOT NULL)"
+
+# A batch of commands, numbered from 0. Three groups of arrays say what they consist of:
+#   expected_…  the streams that a command adds to or has read, each with the version that must be its next one;
+#   e_…         the events, in the order in which they get their positions;
+#   o_…         for commands that are carried out once: their keys, and what they will be answered.
+# A command is refused when one of its streams has moved on (or would get a hole), and told apart as `repeated`
+# when its key is there already; the others are written. The caller sees to it that no two commands of a batch add
+# to one stream or bear the same key.
+#
+# The head row is locked by a statement of its own: in READ COMMITTED a statement that has waited for a lock still
+# looks at the snapshot from before the wait, so only the next one sees what the previous holder has committed.
+_LOG_APPEND: Final[LiteralString] = """
+CREATE OR REPLACE FUNCTION log_append(
+    expected_command integer[], expected_stream uuid[], expected_version bigint[],
+    e_command integer[], e_stream uuid[], e_version bigint[], e_topic text[], e_state bytea[],
+    o_command integer[], o_scope text[], o_key text[], o_hash bytea[], o_status integer[], o_body bytea[],
+    OUT head bigint, OUT repeated integer[], OUT refused integer[]
+) LANGUAGE plpgsql
+SET enable_seqscan = off
+AS $$
+DECLARE
+    out_of_it integer[];
+    written bigint;
+BEGIN
+    SELECT position INTO STRICT head FROM log_head FOR UPDATE;
+
+    IF cardinality(o_command) > 0 THEN
+        SELECT array_agg(once.command) INTO repeated
+        FROM unnest(o_command, o_scope, o_key) AS once (command, scope, key)
+        WHERE EXISTS (
+            SELECT FROM command_results AS known WHERE known.scope = once.scope AND known.key = once.key
+        );
+    END IF;
+
+    SELECT array_agg(DISTINCT expected.command) INTO refused
+    FROM unnest(expected_command, expected_stream, expected_version) AS expected (command, stream, version)
+    CROSS JOIN LATERAL (
+        SELECT max(stored.originator_version) AS newest
+        FROM stored_events AS stored
+        WHERE stored.originator_id = expected.stream AND stored.originator_version >= expected.version - 1
+    ) AS found
+    WHERE found.newest >= expected.version OR (found.newest IS NULL AND expected.version > 1);
+
+    out_of_it := coalesce(repeated || refused, '{}');
+
+    INSERT INTO stored_events (originator_id, originator_version, topic, state, notification_id)
+    SELECT event.stream, event.version, event.topic, event.state,
+        head + row_number() OVER (ORDER BY event.number)
+    FROM unnest(e_command, e_stream, e_version, e_topic, e_state)
+        WITH ORDINALITY AS event (command, stream, version, topic, state, number)
+    WHERE event.command <> ALL (out_of_it);
+    GET DIAGNOSTICS written = ROW_COUNT;
+
+    IF cardinality(o_command) > 0 THEN
+        INSERT INTO command_results (scope, key, request_hash, status, body, position)
+        SELECT once.scope, once.key, once.hash, once.status, once.body, head + coalesce(newest.number, 0)
+        FROM unnest(o_command, o_scope, o_key, o_hash, o_status, o_body)
+            AS once (command, scope, key, hash, status, body)
+        LEFT JOIN (
+            SELECT kept.command, max(kept.number) AS number
+            FROM (
+                SELECT event.command, row_number() OVER (ORDER BY event.number) AS number
+                FROM unnest(e_command) WITH ORDINALITY AS event (command, number)
+                WHERE event.command <> ALL (out_of_it)
+            ) AS kept
+            GROUP BY kept.command
+        ) AS newest ON newest.command = once.command
+        WHERE once.command <> ALL (out_of_it);
+    END IF;
+
+    IF written > 0 THEN
+        UPDATE log_head SET position = head + written;
+    END IF;
+END
+$$
+"""
+
+# What the library's recorder calls: events of one command, any of which may be the stream's first; all or an error,
+# so that whatever else the caller's transaction does is undone too.
+_LOG_INSERT: Final[LiteralString] = """
+CREATE OR REPLACE FUNCTION log_insert(e_stream uuid[], e_version bigint[], e_topic text[], e_state bytea[])
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    outcome record;
+BEGIN
+    SELECT appended.head, appended.refused INTO STRICT outcome
+    FROM (
+        SELECT array_agg(0) AS commands, array_agg(first.stream) AS streams, array_agg(first.version) AS versions
+        FROM (
+            SELECT event.stream, min(event.version) AS version
+            FROM unnest(e_stream, e_version) AS event (stream, version)
+            GROUP BY event.stream
+        ) AS first
+    ) AS expected
+    CROSS JOIN LATERAL log_append(
+        expected.commands, expected.streams, expected.versions,
+        array_fill(0, ARRAY[cardinality(e_stream)]), e_stream, e_version, e_topic, e_state,
+        '{}', '{}', '{}', '{}', '{}', '{}'
+    ) AS appended;
+    IF outcome.refused IS NOT NULL THEN
+        RAISE unique_violation USING MESSAGE = 'a stream has moved on';
+    END IF;
+    RETURN outcome.head;
+END
+$$
+"""
+
+SCHEMA: Final[tuple[LiteralString, ...]] = (
+    _ONE_AT_A_TIME,
+    _STORED_EVENTS,
+    _STORED_EVENTS_IN_ORDER,
+    _LOG_HEAD,
+    _LOG_HEAD_ROW,
+    _COMMAND_RESULTS,
+    _SNAPSHOTS,
+    _PERSON_KEYS,
+    _COUNTERS,
+    _LOG_APPEND,
+    _LOG_INSERT,
+)
+
+
+def create_schema(connection: Connection[Any]) -> None:
+    """Make what is not there yet; any number of processes may do so at once."""
+    with connection.transaction():
+        for statement in SCHEMA:
+            connection.execute(statement)
+
+
+async def create_schema_async(connection: AsyncConnection[Any]) -> None:
+    """The same for callers that run an event loop."""
+    async with connection.transaction():
+        for statement in SCHEMA:
+            await connection.execute(statement)

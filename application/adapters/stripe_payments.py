@@ -1,0 +1,127 @@
+"""Payments at Stripe, through its SDK; ``api_base`` points it at the simulator instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import stripe
+
+from application.errors import PaymentProviderError
+from application.payments.paying import PaymentResult, RecordPaymentResult
+from application.ports import PaymentIntent
+from domain.kernel import InvalidInputError
+from domain.payments.payment import PaymentFailedError, PaymentNotFoundError
+
+_RESULTS = {
+    "payment_intent.succeeded": PaymentResult.SUCCEEDED,
+    "payment_intent.payment_failed": PaymentResult.FAILED,
+}
+
+
+class InvalidSignatureError(InvalidInputError):
+    code = "INVALID_SIGNATURE"
+
+
+class StripePayments:
+    def __init__(self, api_key: str, webhook_secret: str, *, api_base: str | None = None) -> None:
+        self._webhook_secret = webhook_secret
+        self._http = stripe.HTTPXClient(timeout=10)
+        self._client = stripe.StripeClient(
+            api_key,
+            http_client=self._http,
+            max_network_retries=2,
+            base_addresses={"api": api_base} if api_base else {},
+        )
+
+    async def create_intent(
+        self, *, amount: int, currency: str, metadata: Mapping[str, str], idempotency_key: str
+    ) -> PaymentIntent:
+        return await _asked(
+            self._client.v1.payment_intents.create_async(
+                {
+                    "amount": amount,
+                    "currency": currency,
+                    "metadata": dict(metadata),
+                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                },
+                {"idempotency_key": idempotency_key},
+            )
+        )
+
+    async def confirm_intent(
+        self, intent_id: str, payment_method: str, *, idempotency_key: str
+    ) -> PaymentIntent:
+        return await _asked(
+            self._client.v1.payment_intents.confirm_async(
+                intent_id,
+                {"payment_method": payment_method, "expand": ["latest_charge"]},
+                {"idempotency_key": idempotency_key},
+            )
+        )
+
+    async def intent(self, intent_id: str) -> PaymentIntent:
+        return await _asked(
+            self._client.v1.payment_intents.retrieve_async(intent_id, {"expand": ["latest_charge"]})
+        )
+
+    def read_webhook(self, body: bytes, signature: str) -> tuple[str, RecordPaymentResult | None]:
+        """The event's id, and what it says of a payment, if that is what it is about.
+
+        ``InvalidSignatureError`` for a body that Stripe did not sign, or signed more than five minutes ago.
+        """
+        try:
+            event = stripe.Webhook.construct_event(body, signature, self._webhook_secret)
+        except (ValueError, stripe.SignatureVerificationError) as forged:
+            raise InvalidSignatureError({"Stripe-Signature": [str(forged)]}, "Invalid signature") from forged
+        result = _RESULTS.get(event.type)
+        if result is None:
+            return event.id, None
+        intent = event.data.object
+        error = intent.get("last_payment_error") or {}
+        return event.id, RecordPaymentResult(
+            result=result,
+            intent=_intent(intent),
+            failure_code=error.get("code") or "",
+            failure_message=error.get("message") or "",
+        )
+
+    async def close(self) -> None:
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+
+
+async def _asked(call: Any) -> PaymentIntent:
+    try:
+        return _intent(await call)
+    except stripe.CardError as declined:
+        raise PaymentFailedError(
+            declined.user_message or "The payment failed", details={"code": declined.code}
+        ) from declined
+    except stripe.InvalidRequestError as refused:
+        if refused.code == "resource_missing" and refused.http_status == 404:
+            raise PaymentNotFoundError("Payment not found") from refused
+        raise InvalidInputError(
+            {refused.param or "payment": [refused.user_message or str(refused)]}
+        ) from refused
+    except (stripe.APIConnectionError, stripe.APIError, stripe.RateLimitError) as down:
+        raise PaymentProviderError("The payment provider does not answer") from down
+
+
+def _intent(intent: Any) -> PaymentIntent:
+    charge = intent.get("latest_charge")
+    card: Mapping[str, Any] = {}
+    if charge and not isinstance(charge, str):
+        card = (charge.get("payment_method_details") or {}).get("card") or {}
+    return PaymentIntent(
+        id=intent["id"],
+        client_secret=intent.get("client_secret") or "",
+        amount=intent["amount"],
+        currency=intent["currency"],
+        status=intent["status"],
+        created_at=datetime.fromtimestamp(intent["created"], UTC),
+        payment_method_id=intent.get("payment_method") or "",
+        brand=card.get("brand") or "",
+        last4=card.get("last4") or "",
+        metadata=dict(intent.get("metadata") or {}),
+    )

@@ -1,0 +1,1 @@
+"""Filling a cart."""

@@ -1,0 +1,109 @@
+"""Filling a cart, and looking into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from application.ports import Changed, EventStore, Loaded, Metadata, Proposal, StreamRef
+from domain.carts.cart import CARTS, Cart, CartItemNotFoundError, OwnListingError
+from domain.carts.events import CartEvent, cart_of
+from domain.kernel import AccountId, ListingId
+from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
+from domain.sellers.events import seller_of
+
+
+class AddToCart(msgspec.Struct, frozen=True, kw_only=True):
+    account_id: AccountId
+    listing_id: ListingId
+    quantity: int
+
+
+class ChangeCartItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Quantity 0 removes the line (C29)."""
+
+    account_id: AccountId
+    listing_id: ListingId
+    quantity: int
+
+
+class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
+    """A cart, and the listings of its lines as they are now."""
+
+    cart: Cart
+    listings: Mapping[ListingId, Listing]
+
+
+async def add_to_cart(command: AddToCart, metadata: Metadata, *, store: EventStore) -> Changed[PricedCart]:
+    def decide(cart: Cart, listing: Listing | None) -> list[CartEvent]:
+        if listing is None:
+            raise ProductNotFoundError("Product not found")
+        if listing.seller_id == seller_of(command.account_id):
+            raise OwnListingError("You cannot buy what you sell")
+        events = cart.add(listing.id, command.quantity)
+        listing.require_purchasable(cart.lines.get(listing.id, 0) + command.quantity)
+        return events
+
+    return await _change(command.account_id, command.listing_id, decide, metadata, store)
+
+
+async def change_cart_item(
+    command: ChangeCartItem, metadata: Metadata, *, store: EventStore
+) -> Changed[PricedCart]:
+    def decide(cart: Cart, listing: Listing | None) -> list[CartEvent]:
+        if listing is None:
+            raise CartItemNotFoundError("This product is not in the cart")
+        events = cart.change_quantity(listing.id, command.quantity)
+        if command.quantity > cart.lines[listing.id]:
+            listing.require_purchasable(command.quantity)
+        return events
+
+    return await _change(command.account_id, command.listing_id, decide, metadata, store)
+
+
+async def cart_of_account(account_id: AccountId, store: EventStore) -> Changed[PricedCart]:
+    """The account's cart as it is: an empty one where nothing was ever put into it."""
+    loaded = await store.load(CARTS, cart_of(account_id))
+    cart = loaded.state or Cart.open(cart_of(account_id), account_id)[0]
+    listings = await _listings(cart.lines, store)
+    return Changed(state=PricedCart(cart=cart, listings=listings), version=loaded.version)
+
+
+async def _change(
+    account_id: AccountId,
+    listing_id: ListingId,
+    decide_cart: Callable[[Cart, Listing | None], Sequence[CartEvent]],
+    metadata: Metadata,
+    store: EventStore,
+) -> Changed[PricedCart]:
+    cart_ref = StreamRef(CARTS, cart_of(account_id))
+    loaded_cart, loaded_listing = await store.load_many([cart_ref, StreamRef(LISTINGS, listing_id)])
+    listing: Listing | None = loaded_listing.state
+    listings = await _listings(loaded_cart.state.lines, store) if loaded_cart.state else {}
+    if listing is not None:
+        listings[listing.id] = listing
+
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[PricedCart]:
+        opened: list[CartEvent] = []
+        cart: Cart | None = loaded[0].state
+        if cart is None:
+            cart, opened = Cart.open(cart_of(account_id), account_id)
+        decided = decide_cart(cart, listing)
+        after = CARTS.fold(cart, decided)
+        assert after is not None
+        return Proposal(
+            outcome=PricedCart(cart=after, listings=listings),
+            events=[(cart_ref, [*opened, *decided])] if decided else [],
+        )
+
+    return await store.change_together([cart_ref], decide, metadata)
+
+
+async def _listings(listing_ids: Iterable[ListingId], store: EventStore) -> dict[ListingId, Listing]:
+    ids = list(listing_ids)
+    loaded = await store.load_many([StreamRef(LISTINGS, listing_id) for listing_id in ids])
+    return {
+        listing_id: each.state for listing_id, each in zip(ids, loaded, strict=True) if each.state is not None
+    }

@@ -1,0 +1,1 @@
+"""Creating listings and changing them."""

@@ -1,0 +1,104 @@
+"""Changing listings, publishing them, and finding them by any of their names."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from application.listings.creating import LISTING_SLUG
+from application.ports import Changed, EventStore, Keys, Metadata
+from application.slugs import reference_kind
+from domain.accounts.events import Caller
+from domain.claims.claim import CLAIMS
+from domain.kernel import ListingId, stream_id
+from domain.listings.events import ListingEvent
+from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
+from domain.money import Money
+
+
+class ChangeListing(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields that are given change; the others stay (C25)."""
+
+    listing_id: ListingId
+    caller: Caller
+    title: str | None = None
+    description: str | None = None
+    brand: str | None = None
+    tags: tuple[str, ...] | None = None
+    thumbnail: str | None = None
+    images: tuple[str, ...] | None = None
+    price: Money | None = None
+    discount_percentage: Decimal | None = None
+    stock: int | None = None
+
+
+class PublishListing(msgspec.Struct, frozen=True, kw_only=True):
+    listing_id: ListingId
+    caller: Caller
+
+
+class UnpublishListing(msgspec.Struct, frozen=True, kw_only=True):
+    listing_id: ListingId
+    caller: Caller
+
+
+async def change_listing(
+    command: ChangeListing, metadata: Metadata, *, store: EventStore
+) -> Changed[Listing]:
+    def decide(listing: Listing | None) -> list[ListingEvent]:
+        found = _editable(listing, command.caller)
+        events = found.change_details(
+            title=command.title,
+            description=command.description,
+            brand=command.brand,
+            tags=command.tags,
+            thumbnail=command.thumbnail,
+            images=command.images,
+        )
+        if command.price is not None:
+            events += found.change_price(command.price)
+        if command.discount_percentage is not None:
+            events += found.change_discount(command.discount_percentage)
+        if command.stock is not None:
+            events += found.adjust_stock(command.stock)
+        return events
+
+    return await store.change(LISTINGS, command.listing_id, decide, metadata)
+
+
+async def publish_listing(
+    command: PublishListing, metadata: Metadata, *, store: EventStore
+) -> Changed[Listing]:
+    return await store.change(
+        LISTINGS, command.listing_id, lambda listing: _editable(listing, command.caller).publish(), metadata
+    )
+
+
+async def unpublish_listing(
+    command: UnpublishListing, metadata: Metadata, *, store: EventStore
+) -> Changed[Listing]:
+    return await store.change(
+        LISTINGS, command.listing_id, lambda listing: _editable(listing, command.caller).unpublish(), metadata
+    )
+
+
+async def listing_called(reference: str, store: EventStore, keys: Keys) -> ListingId:
+    """The listing that an integer id, a uuid or a slug names. An id or uuid is not looked up: that is the command's."""
+    match reference_kind(reference):
+        case int() as number:
+            return ListingId(stream_id("listing", number))
+        case str() as slug:
+            claim = (await store.load(CLAIMS, keys.claim_id(LISTING_SLUG, slug))).state
+            if claim is None or claim.owner is None:
+                raise ProductNotFoundError("Product not found")
+            return ListingId(claim.owner)
+        case stream:
+            return ListingId(stream)
+
+
+def _editable(listing: Listing | None, caller: Caller) -> Listing:
+    if listing is None:
+        raise ProductNotFoundError("Product not found")
+    listing.require_editable_by(caller)
+    return listing

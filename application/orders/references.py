@@ -1,0 +1,14 @@
+"""Finding an order by any of its names."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from application.slugs import reference_kind
+from domain.kernel import OrderId, stream_id
+
+
+def order_called(reference: str) -> OrderId:
+    """The stream of an order number (``ORD-2026112101``) or a uuid (C32). Nothing is looked up."""
+    kind = reference_kind(reference)
+    return OrderId(kind if isinstance(kind, UUID) else stream_id("order", reference.upper()))

@@ -1,0 +1,1 @@
+"""What the business says: pure, no I/O, no clock, no framework."""

@@ -1,0 +1,1 @@
+"""People, and the sessions in which they are signed in."""

@@ -1,0 +1,43 @@
+"""What can happen to a cart."""
+
+from typing import TypeAlias
+
+from domain.kernel import AccountId, CartId, Event, ListingId, OrderId, stream_id
+
+
+def cart_of(account_id: AccountId) -> CartId:
+    """The one cart that an account has (C-7)."""
+    return CartId(stream_id("cart", str(account_id)))
+
+
+class CartOpened(Event, frozen=True, kw_only=True, tag="cart_opened"):
+    cart_id: CartId
+    account_id: AccountId
+
+
+class CartItemAdded(Event, frozen=True, kw_only=True, tag="cart_item_added"):
+    cart_id: CartId
+    listing_id: ListingId
+    quantity: int
+
+
+class CartItemQuantityChanged(Event, frozen=True, kw_only=True, tag="cart_item_quantity_changed"):
+    cart_id: CartId
+    listing_id: ListingId
+    quantity: int
+
+
+class CartItemRemoved(Event, frozen=True, kw_only=True, tag="cart_item_removed"):
+    cart_id: CartId
+    listing_id: ListingId
+
+
+class CartCheckedOut(Event, frozen=True, kw_only=True, tag="cart_checked_out"):
+    """An order took these lines over; what else is in the cart stays."""
+
+    cart_id: CartId
+    order_id: OrderId
+    listing_ids: tuple[ListingId, ...]
+
+
+CartEvent: TypeAlias = CartOpened | CartItemAdded | CartItemQuantityChanged | CartItemRemoved | CartCheckedOut

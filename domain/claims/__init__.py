@@ -1,0 +1,1 @@
+"""Values that only one may hold: e-mail addresses, usernames, slugs."""

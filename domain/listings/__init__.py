@@ -1,0 +1,1 @@
+"""What is for sale: its price, its stock, and who may see it."""

@@ -1,0 +1,100 @@
+"""What can happen to an order."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from domain.kernel import AccountId, Event, ListingId, OrderId, Personal, SellerId
+from domain.money import Money
+
+
+class OrderStatus(StrEnum):
+    """S2's five words, and no other (C33)."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+
+class PaymentStatus(StrEnum):
+    """How far an order's money is (C33)."""
+
+    PENDING = "pending"
+    PAID = "paid"
+    FAILED = "failed"
+
+
+class PostalAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """S2 §9.1 ShippingAddress; street, city, postcode and country are always there (C20)."""
+
+    first_name: str = ""
+    last_name: str = ""
+    address: str = ""
+    city: str = ""
+    state: str = ""
+    zip_code: str = ""
+    country: str = ""
+    phone: str = ""
+
+
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line as it was sold: ``total`` at list price, ``discounted_total`` as charged."""
+
+    listing_id: ListingId
+    number: int
+    seller_id: SellerId
+    title: str
+    thumbnail: str
+    price: Money
+    discount_percentage: Decimal
+    quantity: int
+    total: Money
+    discounted_total: Money
+
+
+class OrderPlaced(Event, frozen=True, kw_only=True, tag="order_placed"):
+    subject = "account_id"
+
+    order_id: OrderId
+    number: str
+    account_id: AccountId
+    account_number: int
+    lines: tuple[OrderLine, ...]
+    subtotal: Money
+    tax: Money
+    shipping: Money
+    total: Money
+    payment_method: str
+    shipping_address: Annotated[PostalAddress, Personal(erased=PostalAddress())]
+    billing_address: Annotated[PostalAddress | None, Personal(erased=None)] = None
+    placed_at: datetime
+
+
+class OrderPaymentLinked(Event, frozen=True, kw_only=True, tag="order_payment_linked"):
+    order_id: OrderId
+    intent_id: str
+
+
+class OrderPaymentFailed(Event, frozen=True, kw_only=True, tag="order_payment_failed"):
+    """The buyer may try again with another payment method."""
+
+    order_id: OrderId
+    intent_id: str
+    code: str
+    message: str
+
+
+class OrderConfirmed(Event, frozen=True, kw_only=True, tag="order_confirmed"):
+    """The money is there."""
+
+    order_id: OrderId
+    intent_id: str
+    confirmed_at: datetime
+
+
+OrderEvent: TypeAlias = OrderPlaced | OrderPaymentLinked | OrderPaymentFailed | OrderConfirmed

@@ -1,0 +1,1 @@
+"""The money for an order, as the provider tells it."""

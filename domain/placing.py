@@ -1,0 +1,100 @@
+"""Placing an order: one decision over the order, the stock of every line, and the cart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId
+from domain.listings.events import ListingEvent
+from domain.listings.listing import Listing, ProductNotFoundError
+from domain.money import Money
+from domain.orders.events import OrderLine, OrderPlaced, PostalAddress
+from domain.orders.order import PriceChangedError
+from domain.orders.pricing import Tariff, line_totals, totals_of
+
+MOST_UNITS = 999
+
+
+class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What the buyer asks for; ``price`` is the unit price that the client showed, if it says so."""
+
+    listing_id: ListingId
+    quantity: int
+    price: Money | None = None
+
+
+def order_of(
+    order_id: OrderId,
+    number: str,
+    account_id: AccountId,
+    account_number: int,
+    wanted: Sequence[WantedLine],
+    listings: Mapping[ListingId, Listing],
+    tariff: Tariff,
+    *,
+    shipping_address: PostalAddress,
+    billing_address: PostalAddress | None,
+    payment_method: str,
+    at: datetime,
+) -> tuple[OrderPlaced, dict[ListingId, list[ListingEvent]]]:
+    """The order, and each listing's reservation; refused as a whole when one line cannot be had."""
+    lines: list[OrderLine] = []
+    reserved: dict[ListingId, list[ListingEvent]] = {}
+    for line in wanted:
+        if not 1 <= line.quantity <= MOST_UNITS:
+            raise InvalidInputError({"quantity": [f"Must be between 1 and {MOST_UNITS}"]})
+        listing = listings.get(line.listing_id)
+        if listing is None:
+            raise ProductNotFoundError("Product not found")
+        if line.price is not None and line.price != listing.price:
+            raise PriceChangedError(
+                f"The price of '{listing.title}' has changed",
+                details={"productId": listing.number, "price": listing.price.units()},
+            )
+        reserved[listing.id] = listing.reserve(order_id, line.quantity)
+        total, discounted = line_totals(listing.price, listing.discount_percentage, line.quantity)
+        lines.append(
+            OrderLine(
+                listing_id=listing.id,
+                number=listing.number,
+                seller_id=listing.seller_id,
+                title=listing.title,
+                thumbnail=listing.thumbnail,
+                price=listing.price,
+                discount_percentage=listing.discount_percentage,
+                quantity=line.quantity,
+                total=total,
+                discounted_total=discounted,
+            )
+        )
+    totals = totals_of(lines, tariff)
+    placed = OrderPlaced(
+        order_id=order_id,
+        number=number,
+        account_id=account_id,
+        account_number=account_number,
+        lines=tuple(lines),
+        subtotal=totals.subtotal,
+        tax=totals.tax,
+        shipping=totals.shipping,
+        total=totals.total,
+        payment_method=payment_method,
+        shipping_address=shipping_address,
+        billing_address=billing_address,
+        placed_at=at,
+    )
+    return placed, reserved
+
+
+def merged(wanted: Sequence[WantedLine]) -> list[WantedLine]:
+    """One line per listing: the same listing asked for twice is asked for once, in the sum."""
+    by_listing: dict[ListingId, WantedLine] = {}
+    for line in wanted:
+        before = by_listing.get(line.listing_id)
+        if before is not None:
+            line = msgspec.structs.replace(line, quantity=before.quantity + line.quantity)
+        by_listing[line.listing_id] = line
+    return list(by_listing.values())

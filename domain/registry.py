@@ -1,0 +1,50 @@
+"""Every kind of aggregate and every event, by the names under which they are stored."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from domain.accounts.account import ACCOUNTS
+from domain.accounts.events import AccountEvent, SessionEvent
+from domain.accounts.session import SESSIONS
+from domain.carts.cart import CARTS
+from domain.carts.events import CartEvent
+from domain.categories.category import CATEGORIES
+from domain.categories.events import CategoryEvent
+from domain.claims.claim import CLAIMS
+from domain.claims.events import ClaimEvent
+from domain.kernel import Decider, Event, tag_of
+from domain.listings.events import ListingEvent
+from domain.listings.listing import LISTINGS
+from domain.orders.events import OrderEvent
+from domain.orders.order import ORDERS
+from domain.payments.events import PaymentEvent
+from domain.payments.payment import PAYMENTS
+from domain.reviews.events import ReviewEvent
+from domain.reviews.review import REVIEWS
+
+_UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
+    (ACCOUNTS, AccountEvent),
+    (SESSIONS, SessionEvent),
+    (CLAIMS, ClaimEvent),
+    (CATEGORIES, CategoryEvent),
+    (LISTINGS, ListingEvent),
+    (REVIEWS, ReviewEvent),
+    (CARTS, CartEvent),
+    (ORDERS, OrderEvent),
+    (PAYMENTS, PaymentEvent),
+)
+
+EVENTS: dict[str, type[Event]] = {}
+"""The event type of each tag."""
+
+DECIDERS: dict[str, Decider[Any, Any]] = {}
+"""The decider that folds events of each tag."""
+
+for _decider, _union in _UNIONS:
+    for _event in get_args(_union) or (_union,):
+        EVENTS[tag_of(_event)] = _event
+        DECIDERS[tag_of(_event)] = _decider
+
+AGGREGATES: dict[str, str] = {tag: decider.name for tag, decider in DECIDERS.items()}
+"""The aggregate's name of each tag."""

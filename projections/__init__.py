@@ -1,0 +1,1 @@
+"""What can be seen of the business: read models, and the queries on them."""

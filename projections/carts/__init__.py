@@ -1,0 +1,1 @@
+"""Carts, with the prices of the moment."""

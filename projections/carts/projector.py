@@ -1,0 +1,40 @@
+"""How carts are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+from uuid import UUID
+
+from sqlalchemy import Column
+from sqlalchemy.dialects.postgresql import ARRAY, UUID as PG_UUID
+
+from domain.carts.cart import Cart
+from domain.carts.events import CartEvent
+from domain.kernel import Recorded
+from projections.projection import Projection, Rows, read_model
+
+carts = read_model("carts", Column("listing_ids", ARRAY(PG_UUID(as_uuid=True)), nullable=False))
+
+
+def _keys(recorded: Recorded[Any]) -> Sequence[UUID]:
+    return (recorded.stream,)
+
+
+def _fold(cart: Cart | None, recorded: Recorded[Any], _: UUID) -> Cart:
+    return Cart.evolve(cart, recorded.event)
+
+
+def _row(cart: Cart) -> dict[str, Any]:
+    return {"listing_ids": list(cart.lines)}
+
+
+CART_CONTENTS = Projection(
+    name="carts",
+    version=1,
+    events=get_args(CartEvent),
+    document=Cart,
+    keys=_keys,
+    fold=_fold,
+    into=Rows(table=carts, row=_row),
+)

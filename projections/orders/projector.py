@@ -1,0 +1,59 @@
+"""How the list of orders is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+from uuid import UUID
+
+from sqlalchemy import Column, DateTime, Index, LargeBinary, Text, Uuid
+
+from domain.kernel import Recorded
+from domain.orders.events import OrderEvent
+from domain.orders.order import Order
+from projections.orders.order import OrderDocument, order_body
+from projections.projection import Projection, Rows, read_model
+from projections.wire import encode
+
+orders = read_model(
+    "orders",
+    Column("number", Text, nullable=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("idx_orders_user_id", "account_id", "created_at"),
+    Index("idx_orders_status", "status"),
+    Index("idx_orders_created_at", "created_at"),
+)
+
+
+def _keys(recorded: Recorded[Any]) -> Sequence[UUID]:
+    return (recorded.stream,)
+
+
+def _fold(document: OrderDocument | None, recorded: Recorded[Any], _: UUID) -> OrderDocument:
+    order = Order.evolve(document.order if document else None, recorded.event)
+    return OrderDocument(order=order, updated_at=recorded.timestamp)
+
+
+def _row(document: OrderDocument) -> dict[str, Any]:
+    order = document.order
+    return {
+        "number": order.number,
+        "account_id": order.account_id,
+        "status": order.status.value,
+        "created_at": order.placed_at,
+        "body": encode(order_body(order, document.updated_at)),
+    }
+
+
+ORDER_LIST = Projection(
+    name="orders",
+    version=1,
+    events=get_args(OrderEvent),
+    document=OrderDocument,
+    keys=_keys,
+    fold=_fold,
+    into=Rows(table=orders, row=_row),
+)
