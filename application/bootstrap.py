@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from nats.aio.client import Client
 
+from application import ports
 from application.accounts.registering import RegisterAccount, register_account
 from application.accounts.roles import GrantRole, grant_role
 from application.accounts.signing_in import LogIn, LogOut, RefreshSession, log_in, log_out, refresh_session
@@ -65,17 +67,16 @@ class WriteSide:
 
 def handlers(
     *,
-    store: EventStore,
-    keys: PostgresPersonKeys,
-    numbers: PostgresNumbers,
-    passwords: Argon2Passwords,
-    payments: StripePayments,
-    clock: SystemClock,
-    settings: Settings,
+    store: ports.EventStore,
+    keys: ports.Keys,
+    numbers: ports.Numbers,
+    passwords: ports.Passwords,
+    payments: ports.PaymentProvider,
+    clock: ports.Clock,
+    session_lifetime: timedelta,
+    tariff: Tariff,
 ) -> dict[type, Handler]:
     """Every command's handler, with what it needs."""
-    lifetime = settings.session_lifetime
-    tariff = Tariff(tax_rate=settings.tax_rate)
     return {
         RegisterAccount: partial(
             register_account,
@@ -84,12 +85,12 @@ def handlers(
             numbers=numbers,
             passwords=passwords,
             clock=clock,
-            session_lifetime=lifetime,
+            session_lifetime=session_lifetime,
         ),
         LogIn: partial(
-            log_in, store=store, keys=keys, passwords=passwords, clock=clock, session_lifetime=lifetime
+            log_in, store=store, keys=keys, passwords=passwords, clock=clock, session_lifetime=session_lifetime
         ),
-        RefreshSession: partial(refresh_session, store=store, clock=clock, session_lifetime=lifetime),
+        RefreshSession: partial(refresh_session, store=store, clock=clock, session_lifetime=session_lifetime),
         LogOut: partial(log_out, store=store),
         GrantRole: partial(grant_role, store=store),
         CreateCategory: partial(create_category, store=store, keys=keys, numbers=numbers),
@@ -141,7 +142,8 @@ async def write_side(
                 passwords=passwords,
                 payments=payments,
                 clock=clock,
-                settings=settings,
+                session_lifetime=settings.session_lifetime,
+                tariff=Tariff(tax_rate=settings.tax_rate),
             )
         )
         yield WriteSide(

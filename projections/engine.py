@@ -121,6 +121,12 @@ class Engine(Generic[S]):
         """Somebody has asked for something: look now rather than at the next turn."""
         self._bell.set()
 
+    def is_carrying(self, name: str, generation: int) -> bool:
+        return (name, generation) in self._runs
+
+    def carried(self, name: str, generation: int) -> Runner[Any, S]:
+        return self._runs[name, generation].runner
+
     async def run(self) -> None:
         """Until cancelled. Without the connection that holds the locks everything stops, and starts again with it."""
         try:

@@ -108,7 +108,6 @@ class LogDatastore(PostgresDatastore):
             user=str(parts.pop("user", None) or ""),
             password=str(parts.pop("password", None) or ""),
             max_overflow=connections - 1,
-            pre_ping=True,
         )
         assert isinstance(self.pool.kwargs, dict)
         self.pool.kwargs.update(parts)

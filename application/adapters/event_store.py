@@ -98,7 +98,7 @@ class EventStore:
         self._most_tries = most_tries
         self._memory: OrderedDict[UUID, _Known] = OrderedDict()
         self._locks: dict[UUID, _StreamLock] = {}
-        self._topics: dict[str, str] = {}
+        self._topics: dict[type[Any], str] = {}
         self._saving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> EventStore:
@@ -313,12 +313,12 @@ class EventStore:
         """The kind and shape of a decider's snapshots, so that those of a former shape are not read as today's."""
         if decider.snapshot is None:
             return ""
-        topic = self._topics.get(decider.name)
+        topic = self._topics.get(decider.snapshot)
         if topic is None:
             if _tells_about_a_person(decider.snapshot):
                 raise TypeError(f"{decider!r}: personal fields must not get into snapshots, which are not encrypted")
             shape = msgspec.json.encode(msgspec.json.schema(decider.snapshot), order="deterministic")
-            topic = self._topics[decider.name] = f"{decider.name}:{hashlib.sha256(shape).hexdigest()[:16]}"
+            topic = self._topics[decider.snapshot] = f"{decider.name}:{hashlib.sha256(shape).hexdigest()[:16]}"
         return topic
 
     async def _sealed(self, once: Once, answer: Answer) -> CommandResult:

@@ -75,7 +75,8 @@ class GroupCommit:
 
     When the connection is lost, nobody knows whether the batch has landed. It is then sent again: its events carry
     ids of their own, so a batch that is refused because exactly its own bytes are there has landed. Only where that
-    cannot be found out within ``patience`` seconds, callers are told that the log is unavailable.
+    cannot be found out within ``patience`` seconds, callers are told that the log is unavailable; so they are after
+    ``answer_within`` seconds, should the server neither answer nor hang up.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class GroupCommit:
         most_commands: int = 256,
         most_bytes: int = 4_000_000,
         patience: float = 3.0,
+        answer_within: float = 15.0,
     ) -> None:
         self._url = url
         self._written = written
         self._most_commands = most_commands
         self._most_bytes = most_bytes
         self._patience = patience
+        self._answer_within = answer_within
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -118,7 +121,11 @@ class GroupCommit:
         self._waiting.append(waiting)
         self._arrived.set()
         # A caller that gives up cancels only its future: if that is not in a batch yet, it never will be.
-        return await waiting.done
+        try:
+            async with asyncio.timeout(self._answer_within):
+                return await waiting.done
+        except TimeoutError:
+            raise LogUnavailableError("The event log takes too long to answer") from None
 
     async def _write_on(self) -> None:
         batch: list[_Waiting] = []

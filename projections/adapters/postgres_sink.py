@@ -94,9 +94,10 @@ class PostgresSink:
             if stood is None:
                 raise RetiredError(f"{self.name} generation {self.generation}")
             served = stood[1] == "active"
-            await self._create(connection)
-            if served:
-                async with connection.transaction():
+            async with connection.transaction():
+                await self._alone(connection)
+                await self._create(connection)
+                if served:
                     await self.serve(connection)
             letters = await connection.execute(
                 """
@@ -168,7 +169,8 @@ class PostgresSink:
 
     async def finish(self) -> None:
         """Indexes of a table that is full already are built in one go, several times as fast."""
-        async with self._pool.connection() as connection:
+        async with self._pool.connection() as connection, connection.transaction():
+            await self._alone(connection)
             for index in self.table.indexes:
                 await connection.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)).encode())
 
@@ -242,6 +244,10 @@ class PostgresSink:
             (self.name, self.generation),
         )
         return await cursor.fetchone()
+
+    async def _alone(self, connection: AsyncConnection[Any]) -> None:
+        """Postgres' IF NOT EXISTS does not bear two who make the same thing at once."""
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self.table.name,))
 
     async def _create(self, connection: AsyncConnection[Any]) -> None:
         await connection.execute(str(CreateTable(self.table, if_not_exists=True).compile(dialect=_DIALECT)).encode())

@@ -30,7 +30,7 @@ def tree_of(categories: list[Category]) -> list[dict[str, Any]]:
         category.id: category_body(category, numbers.get(category.parent_id) if category.parent_id else None)
         for category in categories
     }
-    roots = []
+    roots: list[dict[str, Any]] = []
     for category in categories:
         parent = nodes.get(category.parent_id) if category.parent_id else None
         (parent["children"] if parent else roots).append(nodes[category.id])

@@ -1,0 +1,170 @@
+"""What a request costs over HTTP: rates with one API process, a flash sale with two, round trips to the database."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bench.load import Load, drive, request
+from bench.roundtrips import counting_proxy
+from bench.shop import Shop, open_shop
+
+ADDRESS = {
+    "firstName": "Emily",
+    "lastName": "Johnson",
+    "address": "626 Main Street",
+    "city": "Phoenix",
+    "state": "MS",
+    "zipCode": "29112",
+    "country": "United States",
+    "phone": "+81 965-431-3024",
+}
+
+CONNECTIONS = 16
+SECONDS = 6.0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of a table: what was measured, what came out, what was aimed at."""
+
+    name: str
+    value: str
+    target: str
+    reached: bool
+
+
+def _repeated(message: bytes) -> Iterator[bytes]:
+    return itertools.repeat(message)
+
+
+def _adding(shop: Shop, connection: int) -> Iterator[bytes]:
+    token = shop.tokens[connection]
+    for turn in itertools.count():
+        product = shop.listings[(connection * 7 + turn) % 20]
+        # The quantity stays in bounds: a line is set anew after it was added to.
+        if turn % 100 == 99:
+            for other in shop.listings[:20]:
+                yield request("DELETE", f"/api/v1/cart/items/{other}", token=token)
+        yield request("POST", "/api/v1/cart/items", token=token, body={"productId": product, "quantity": 1})
+
+
+def _ordering(shop: Shop, connection: int) -> Iterator[bytes]:
+    for turn in itertools.count():
+        product = shop.listings[(connection + turn * CONNECTIONS) % len(shop.listings)]
+        yield _order(shop.tokens[connection], product, key=f"bench-{connection}-{turn}")
+
+
+def _order(token: str, product: int, *, key: str) -> bytes:
+    body = {
+        "products": [{"id": product, "quantity": 1}],
+        "shippingAddress": ADDRESS,
+        "paymentMethod": "card",
+    }
+    return request("POST", "/api/v1/orders", token=token, body=body, headers={"Idempotency-Key": key})
+
+
+async def rates(shop: Shop) -> list[Row]:
+    """One API process, ``CONNECTIONS`` connections."""
+    async with shop.server("empty", "bench.empty:app") as port:
+        empty = await _measured(port, lambda _: _repeated(request("GET", "/")), 200)
+    async with shop.api() as port:
+        product = request("GET", f"/api/v1/products/{shop.listings[0]}")
+        detail = await _measured(port, lambda _: _repeated(product), 200)
+        adding = await _measured(port, lambda connection: _adding(shop, connection), 200, 201)
+        ordering = await _measured(port, lambda connection: _ordering(shop, connection), 201)
+    share = detail.rate / empty.rate
+    return [
+        Row("empty Litestar handler", f"{empty.rate:,.0f}/s", "", True),
+        Row("product detail", f"{detail.rate:,.0f}/s = {share:.0%} of it", "≥ 60 %", share >= 0.6),
+        _rate_row("add to cart", adding, 1500),
+        _rate_row("POST /orders (one line, Idempotency-Key)", ordering, 500),
+    ]
+
+
+async def flash_sale(shop: Shop) -> list[Row]:
+    """One listing with 100 units, 64 buyers at once from two API processes, each trying four times."""
+    (product,) = await shop.stock(1, units=100)
+    before = await shop.write.log.head()
+    async with shop.api() as one, shop.api() as two:
+
+        def buying(offset: int, connection: int) -> Iterator[bytes]:
+            for turn in range(4):
+                token = shop.tokens[offset + connection]
+                yield _order(token, product, key=f"flash-{offset}-{connection}-{turn}")
+
+        loads = await asyncio.gather(
+            drive(one, lambda connection: buying(0, connection), connections=32),
+            drive(two, lambda connection: buying(32, connection), connections=32),
+        )
+    for load in loads:
+        load.require(201, 422)
+    created = sum(load.statuses[201] for load in loads)
+    refused = sum(load.statuses[422] for load in loads)
+    stored = await shop.write.log.read(before, 10_000)
+    placed = sum(event.tag == "order_placed" for event in stored)
+    value = f"{created} orders answered, {placed} in the log, {refused} refused with 422"
+    exact = created == placed == 100 and refused == 256 - 100
+    return [Row("100 units, 64 buyers, 2 processes, 256 tries", value, "100, 100, 156", exact)]
+
+
+async def round_trips(shop: Shop) -> list[Row]:
+    """How often a request waits for the database, by a proxy that counts; each request is sent warm."""
+    address = urlsplit(shop.postgres.url)
+    host, port = address.hostname, address.port
+    assert host is not None
+    assert port is not None
+    async with counting_proxy(host, port) as (proxy_port, counter):
+        proxied = shop.postgres.url.replace(f"{host}:{port}", f"{host}:{proxy_port}")
+        async with shop.api(database_url=proxied) as api:
+            token, product = shop.tokens[0], shop.listings[1]
+            cases = [
+                ("product detail", 1, lambda _: request("GET", f"/api/v1/products/{product}"), 200),
+                (
+                    "add to cart",
+                    2,
+                    lambda _: request("POST", "/api/v1/cart/items", token=token, body={"productId": product, "qty": 1}),
+                    201,
+                ),
+                ("POST /orders", 4, lambda turn: _order(token, product, key=f"trips-{turn}"), 201),
+            ]
+            rows: list[Row] = []
+            for name, most, make, status in cases:
+                counts: list[int] = []
+                for turn in range(5):
+                    before = counter.round_trips
+                    (await drive(api, lambda _, m=make(turn): iter([m]), connections=1)).require(status)
+                    counts.append(counter.round_trips - before)
+                value = f"{counts[0]} cold, {min(counts[1:])} warm"
+                rows.append(Row(name, value, f"≤ {most}", min(counts[1:]) <= most))
+            return rows
+
+
+async def _measured(port: int, requests: object, *statuses: int) -> Load:
+    assert callable(requests)
+    await drive(port, requests, connections=CONNECTIONS, seconds=1.0)
+    return (await drive(port, requests, connections=CONNECTIONS, seconds=SECONDS)).require(*statuses)
+
+
+def _rate_row(name: str, load: Load, target: int) -> Row:
+    value = f"{load.rate:,.0f}/s, p50 {load.percentile(0.5):.1f} ms, p99 {load.percentile(0.99):.1f} ms"
+    return Row(name, value, f"≥ {target:,}/s", load.rate >= target)
+
+
+async def measure() -> dict[str, list[Row]]:
+    async with open_shop() as shop:
+        return {
+            "HTTP, one API process, 16 connections": await rates(shop),
+            "Flash sale": await flash_sale(shop),
+            "Round trips to Postgres per request": await round_trips(shop),
+        }
+
+
+if __name__ == "__main__":
+    for title, rows in asyncio.run(measure()).items():
+        print(f"\n{title}")
+        for row in rows:
+            print(f"  {row.name:45} {row.value:50} {row.target:10} {'✓' if row.reached else '✗'}")

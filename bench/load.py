@@ -1,0 +1,87 @@
+"""A load on an HTTP server: connections that each send the next request when the last one is answered.
+
+The client shares the machine with the server, so it does as little as possible: no header is looked at but the status
+and the content's length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+
+Requests = Callable[[int], Iterator[bytes]]
+"""The requests of connection number n, ready to be sent."""
+
+
+@dataclass
+class Load:
+    """What became of it: ``latencies`` in seconds, ``statuses`` with how often each was answered."""
+
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    bodies: list[bytes] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies) / self.seconds
+
+    def percentile(self, share: float) -> float:
+        """In milliseconds."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+
+    def require(self, *statuses: int) -> Load:
+        """A load test that measures errors measures nothing."""
+        unexpected = {status: count for status, count in self.statuses.items() if status not in statuses}
+        if unexpected:
+            raise SystemExit(f"unexpected answers: {unexpected}; for instance {self.bodies[:1]}")
+        return self
+
+
+def request(
+    method: str, path: str, *, token: str = "", body: object = None, headers: dict[str, str] | None = None
+) -> bytes:
+    content = b"" if body is None else json.dumps(body).encode()
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(content)}"]
+    if body is not None:
+        lines.append("Content-Type: application/json")
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+async def drive(port: int, requests: Requests, *, connections: int, seconds: float = 1e9) -> Load:
+    """Send until the requests or the ``seconds`` are used up."""
+    load = Load()
+    started = perf_counter()
+    await asyncio.gather(
+        *(_one_connection(port, requests(number), load, started + seconds) for number in range(connections))
+    )
+    load.seconds = perf_counter() - started
+    return load
+
+
+async def _one_connection(port: int, requests: Iterator[bytes], load: Load, until: float) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for message in requests:
+            sent = perf_counter()
+            if sent > until:
+                return
+            writer.write(message)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or 0)
+            body = await reader.readexactly(length)
+            load.latencies.append(perf_counter() - sent)
+            status = int(head[9:12])
+            load.statuses[status] += 1
+            if status >= 400 and len(load.bodies) < 5:
+                load.bodies.append(body)
+    finally:
+        writer.close()

@@ -1,0 +1,154 @@
+"""A shop to put under load: real servers with fsync on, relay and projector, and as many API processes as asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from application.accounts.registering import RegisterAccount, SignedIn
+from application.adapters.schema import SCHEMA
+from application.bootstrap import WriteSide, write_side
+from application.categories.creating import CreateCategory
+from application.listings.creating import CreateListing
+from application.ports import Metadata
+from application.settings import Settings
+from domain.money import Money
+from domain.sellers.events import HOUSE_SELLER
+from workers.local.nats import Nats
+from workers.local.postgres import Postgres
+from workers.local.process import Process, free_port
+
+METADATA = Metadata(actor="worker:bench")
+
+
+@dataclass
+class Shop:
+    """``tokens`` are of buyers, one each; ``listings`` the integer ids of what is for sale."""
+
+    folder: Path
+    environment: dict[str, str]
+    postgres: Postgres
+    write: WriteSide
+    tokens: list[str] = field(default_factory=list)
+    listings: list[int] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def api(self, *, database_url: str = "") -> AsyncIterator[int]:
+        """An API process of its own; yields its port."""
+        port = free_port()
+        changed = {"PORT": str(port)} | ({"DATABASE_URL": database_url} if database_url else {})
+        async with self._process(f"api-{port}", "api", changed) as process:
+            await process.until_ready(lambda: _answers(f"http://127.0.0.1:{port}/health"), within=30)
+            yield port
+
+    @asynccontextmanager
+    async def server(self, name: str, target: str) -> AsyncIterator[int]:
+        """Any other application on the API's own server, with the same settings."""
+        port = free_port()
+        command = ["granian", "--interface", "asgi", "--loop", "uvloop", "--host", "127.0.0.1"]
+        full = [sys.executable, "-m", *command, "--port", str(port), "--no-ws", target]
+        process = Process(name, full, log_path=self.folder / f"{name}.log", environment=self.environment)
+        process.start()
+        try:
+            await process.until_ready(lambda: _answers(f"http://127.0.0.1:{port}/"), within=30)
+            yield port
+        finally:
+            await process.stop()
+
+    @asynccontextmanager
+    async def _process(self, name: str, module: str, changed: dict[str, str]) -> AsyncIterator[Process]:
+        process = Process(
+            name,
+            [sys.executable, "-m", module],
+            log_path=self.folder / f"{name}.log",
+            environment=self.environment | changed,
+        )
+        process.start()
+        try:
+            yield process
+        finally:
+            await process.stop()
+
+    @asynccontextmanager
+    async def workers(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for module in ("workers.relay", "workers.projector"):
+                await stack.enter_async_context(self._process(module, module, {}))
+            yield
+
+    async def stock(self, count: int, *, units: int = 1_000_000) -> list[int]:
+        """``count`` new listings with ``units`` each; their integer ids."""
+        return list(await asyncio.gather(*(self._listing(units) for _ in range(count))))
+
+    async def buyers(self, count: int) -> list[str]:
+        return list(await asyncio.gather(*(self._buyer(number) for number in range(count))))
+
+    async def _listing(self, units: int) -> int:
+        command = CreateListing(
+            seller_id=HOUSE_SELLER,
+            title=f"Thing {secrets.token_hex(6)}",
+            description="Something that somebody wants, described in the words that somebody would use. " * 3,
+            price=Money(1999),
+            discount_percentage=Decimal("5.5"),
+            category="things",
+            brand="Acme",
+            stock=units,
+            images=("https://cdn.example.com/things/1.webp",),
+            publish=True,
+        )
+        number: int = (await self.write.bus.handle(command, METADATA)).state.number
+        return number
+
+    async def _buyer(self, number: int) -> str:
+        command = RegisterAccount(
+            email=f"buyer{number}-{secrets.token_hex(4)}@example.com", password="Secret123", first_name="Buyer"
+        )
+        signed_in: SignedIn = (await self.write.bus.handle(command, METADATA)).state
+        return self.write.tokens.access(signed_in, self.write.clock.now())
+
+
+@asynccontextmanager
+async def open_shop(*, buyers: int = 64, listings: int = 200) -> AsyncIterator[Shop]:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tradelog-bench-")))
+        postgres = await stack.enter_async_context(Postgres(folder / "postgres"))
+        nats = await stack.enter_async_context(Nats(folder / "nats"))
+        environment = dict(os.environ) | {
+            "DATABASE_URL": postgres.url,
+            "NATS_URL": nats.url,
+            "JWT_SECRET": secrets.token_hex(32),
+            "TRADELOG_MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "JWT_EXPIRES_IN": "1h",
+            "LOG_LEVEL": "error",
+            "HOST": "127.0.0.1",
+        }
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            for statement in SCHEMA:
+                connection.execute(statement)
+        write = await stack.enter_async_context(write_side(Settings.read(environment)))
+        shop = Shop(folder=folder, environment=environment, postgres=postgres, write=write)
+        await stack.enter_async_context(shop.workers())
+        await write.bus.handle(CreateCategory(name="Things", slug="things"), METADATA)
+        shop.listings = await shop.stock(listings)
+        shop.tokens = await shop.buyers(buyers)
+        yield shop
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient() as client:
+            return (await client.get(url)).status_code < 500
+    except httpx.TransportError:
+        return False

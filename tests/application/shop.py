@@ -1,0 +1,162 @@
+"""The write side on a log in memory, with people and things in it, for tests of handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from application.accounts.registering import RegisterAccount, SignedIn
+from application.adapters.codec import EventCodec
+from application.adapters.event_store import EventStore
+from application.adapters.keys import MemoryPersonKeys
+from application.adapters.memory_event_log import MemoryEventLog
+from application.adapters.numbers import MemoryNumbers
+from application.bootstrap import handlers
+from application.bus import CommandBus
+from application.categories.creating import CreateCategory
+from application.listings.creating import CreateListing
+from application.orders.placing import PlaceOrder
+from application.payments.paying import PaymentResult, RecordPaymentResult
+from application.ports import Changed, Metadata, PaymentIntent
+from domain.accounts.events import Caller
+from domain.carts.cart import CARTS
+from domain.carts.events import cart_of
+from domain.kernel import Decider, Event
+from domain.listings.listing import LISTINGS, Listing
+from domain.money import Money
+from domain.orders.events import PostalAddress
+from domain.orders.order import Order
+from domain.orders.pricing import Tariff
+from domain.placing import WantedLine
+from domain.registry import AGGREGATES, EVENTS
+from domain.sellers.events import HOUSE_SELLER
+
+ADDRESS = PostalAddress(address="626 Main Street", city="Phoenix", zip_code="29112", country="United States")
+METADATA = Metadata(actor="test")
+
+
+class SteppedClock:
+    """Stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.at
+
+
+class PlainPasswords:
+    """Fast, and good for nothing else."""
+
+    async def hash(self, password: str) -> str:
+        return f"hash of {password}"
+
+    async def matches(self, password: str, password_hash: str | None) -> bool:
+        return password_hash == f"hash of {password}"
+
+
+class Provider:
+    """A payment provider that remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.intents: dict[str, PaymentIntent] = {}
+
+    async def create_intent(
+        self, *, amount: int, currency: str, metadata: Mapping[str, str], idempotency_key: str
+    ) -> PaymentIntent:
+        return self.intents.setdefault(
+            idempotency_key,
+            PaymentIntent(
+                id=f"pi_{len(self.intents) + 1}",
+                client_secret="secret",
+                amount=amount,
+                currency=currency,
+                status="requires_payment_method",
+                created_at=datetime(2026, 11, 21, tzinfo=UTC),
+                metadata=dict(metadata),
+            ),
+        )
+
+    async def confirm_intent(self, intent_id: str, payment_method: str, *, idempotency_key: str) -> PaymentIntent:
+        intent = await self.intent(intent_id)
+        return msgspec.structs.replace(intent, status="succeeded", brand="visa", last4="4242")
+
+    async def intent(self, intent_id: str) -> PaymentIntent:
+        return next(intent for intent in self.intents.values() if intent.id == intent_id)
+
+
+@dataclass
+class Shop:
+    keys: MemoryPersonKeys = field(default_factory=MemoryPersonKeys)
+    clock: SteppedClock = field(default_factory=SteppedClock)
+    provider: Provider = field(default_factory=Provider)
+
+    def __post_init__(self) -> None:
+        codec = EventCodec(EVENTS, AGGREGATES, self.keys)
+        self.log = MemoryEventLog(codec)
+        self.store = EventStore(self.log, codec, self.keys, self.clock)
+        self.bus = CommandBus(
+            handlers(
+                store=self.store,
+                keys=self.keys,
+                numbers=MemoryNumbers(),
+                passwords=PlainPasswords(),
+                payments=self.provider,
+                clock=self.clock,
+                session_lifetime=timedelta(days=7),
+                tariff=Tariff(),
+            )
+        )
+
+    async def handle(self, command: object, metadata: Metadata = METADATA) -> Changed[Any]:
+        return await self.bus.handle(command, metadata)
+
+    async def events_after(self, position: int) -> list[Event]:
+        return [recorded.event for recorded in await self.log.decode(await self.log.read(position, 1000))]
+
+    async def buyer(self, name: str = "emily") -> Caller:
+        command = RegisterAccount(email=f"{name}@example.com", password="Secret123", first_name=name)
+        signed_in: SignedIn = (await self.handle(command)).state
+        return Caller(account_id=signed_in.account.id, number=signed_in.account.number)
+
+    async def listing(self, *, stock: int = 10, price: int = 1000, title: str = "Thing") -> Listing:
+        if not await self.log.head():
+            await self.handle(CreateCategory(name="Things", slug="things"))
+        command = CreateListing(
+            seller_id=HOUSE_SELLER,
+            title=title,
+            description="Worth having.",
+            price=Money(price),
+            discount_percentage=Decimal(0),
+            category="things",
+            stock=stock,
+            images=("https://example.com/1.webp",),
+            publish=True,
+        )
+        listing: Listing = (await self.handle(command)).state
+        return listing
+
+    async def order(self, buyer: Caller, *wanted: tuple[Listing, int], **fields: Any) -> Order:
+        lines = tuple(WantedLine(listing_id=listing.id, quantity=quantity) for listing, quantity in wanted)
+        command = PlaceOrder(caller=buyer, lines=lines, shipping_address=ADDRESS, **fields)
+        order: Order = (await self.handle(command)).state
+        return order
+
+    async def now(self, decider: Decider[Any, Any], stream: Any) -> Any:
+        return (await self.store.load(decider, stream)).state
+
+    async def listing_now(self, listing: Listing) -> Listing:
+        now: Listing = await self.now(LISTINGS, listing.id)
+        return now
+
+    async def cart_lines(self, buyer: Caller) -> dict[Any, int]:
+        cart = await self.now(CARTS, cart_of(buyer.account_id))
+        return dict(cart.lines) if cart else {}
+
+    def paid(self, intent: PaymentIntent) -> RecordPaymentResult:
+        return RecordPaymentResult(result=PaymentResult.SUCCEEDED, intent=intent)

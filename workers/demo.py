@@ -1,0 +1,119 @@
+"""A purchase over HTTP against the running stack, with the projector killed in the middle of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from secrets import token_hex
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+ADDRESS = {
+    "firstName": "Emily",
+    "lastName": "Johnson",
+    "address": "626 Main Street",
+    "city": "Phoenix",
+    "state": "MS",
+    "zipCode": "29112",
+    "country": "United States",
+    "phone": "+1 555 0100",
+}
+
+AUDITOR = {"username": "oliviaw", "password": "oliviawpass"}
+"""DummyJSON's first moderator; the seed makes its moderators auditors."""
+
+
+class DemoFailedError(RuntimeError):
+    """A step did not come to what it should."""
+
+
+class Demo:
+    """``projector_pid`` tells which process projects now: the stack starts a new one when it dies."""
+
+    def __init__(self, api_url: str, projector_pid: Callable[[], int | None], console: Console) -> None:
+        self._client = httpx.Client(base_url=api_url, timeout=10)
+        self._projector_pid = projector_pid
+        self._console = console
+
+    def run(self) -> None:
+        with self._client:
+            order = self._buy()
+            self._show_history(order)
+
+    def _buy(self) -> dict[str, Any]:
+        person = {"email": f"demo-{token_hex(4)}@example.com", "password": "Demo1234", "firstName": "Demo"}
+        buyer = self._ask("POST", "/auth/register", json={**person, "lastName": "Buyer"}, expected=201)
+        token = buyer["token"]
+        self._say(f"registered user {buyer['user']['id']}, {person['email']}")
+        found = self._ask("GET", "/products/search", params={"q": "phone", "inStock": "true", "limit": 3})
+        products = found["products"][:2]
+        for product in products:
+            self._ask("POST", "/cart/items", token, json={"productId": product["id"], "quantity": 1}, expected=201)
+            self._say(f"into the cart: {product['title']} at {product['price']}")
+        self._kill_the_projector()
+        order = self._ask("POST", "/orders", token, json={"shippingAddress": ADDRESS}, expected=201)
+        self._say(f"ordered: {order['id']}, {order['total']} {order['currency']}, {order['status']}")
+        self._ask(
+            "POST",
+            f"/payments/intents/{order['paymentIntentId']}/confirm",
+            token,
+            json={"paymentMethodId": "pm_card_visa"},
+        )
+        self._say(f"payment {order['paymentIntentId']} confirmed at the provider")
+        paid = self._until(
+            lambda: self._look(f"/orders/{order['id']}", token), lambda seen: seen.get("paymentStatus") == "paid"
+        )
+        self._say(f"order {paid['id']} is {paid['status']} and {paid['paymentStatus']}, read back from its read model")
+        return paid
+
+    def _kill_the_projector(self) -> None:
+        before = self._projector_pid()
+        if before is None:
+            raise DemoFailedError("the stack does not run here, so there is no projector to kill")
+        os.kill(before, signal.SIGKILL)
+        self._say(f"killed the projector (process {before}) with SIGKILL; the purchase goes on meanwhile")
+        after = self._until(self._projector_pid, lambda pid: pid not in (None, before))
+        self._say(f"the stack has started another one (process {after})")
+
+    def _show_history(self, order: dict[str, Any]) -> None:
+        auditor = self._ask("POST", "/auth/login", json=AUDITOR)
+        history = self._ask("GET", f"/audit/streams/{order['uuid']}", auditor["token"])
+        table = Table(title=f"Everything that happened to {order['id']}")
+        for heading in ("position", "version", "event", "at", "actor", "because of"):
+            table.add_column(heading)
+        for event in history["events"]:
+            cause = f"event {event['cause']}" if event.get("cause") else f"request {event['requestId']}"
+            table.add_row(
+                str(event["position"]), str(event["version"]), event["type"], event["timestamp"], event["actor"], cause
+            )
+        self._console.print(table)
+
+    def _ask(self, method: str, path: str, token: str = "", *, expected: int = 200, **what: Any) -> Any:
+        response = self._client.request(method, path, headers=_authorization(token), **what)
+        if response.status_code != expected:
+            raise DemoFailedError(f"{method} {path} was answered with {response.status_code}: {response.text}")
+        return response.json()
+
+    def _look(self, path: str, token: str) -> dict[str, Any]:
+        """What is read, or nothing while the read model is on its way."""
+        response = self._client.get(path, headers=_authorization(token))
+        seen: dict[str, Any] = response.json() if response.status_code == 200 else {}
+        return seen
+
+    def _until(self, look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+        retrying = Retrying(
+            retry=retry_if_result(lambda seen: not good(seen)), wait=wait_fixed(0.1), stop=stop_after_delay(30)
+        )
+        return retrying(look)
+
+    def _say(self, what: str) -> None:
+        self._console.print(f"[green]·[/green] {what}", highlight=False)
+
+
+def _authorization(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
