@@ -95,6 +95,7 @@ class Shop:
     keys: MemoryPersonKeys = field(default_factory=MemoryPersonKeys)
     clock: SteppedClock = field(default_factory=SteppedClock)
     provider: Provider = field(default_factory=Provider)
+    has_categories: bool = False
 
     def __post_init__(self) -> None:
         codec = EventCodec(EVENTS, AGGREGATES, self.keys)
@@ -125,8 +126,9 @@ class Shop:
         return Caller(account_id=signed_in.account.id, number=signed_in.account.number)
 
     async def listing(self, *, stock: int = 10, price: int = 1000, title: str = "Thing") -> Listing:
-        if not await self.log.head():
+        if not self.has_categories:
             await self.handle(CreateCategory(name="Things", slug="things"))
+            self.has_categories = True
         command = CreateListing(
             seller_id=HOUSE_SELLER,
             title=title,

@@ -14,7 +14,7 @@ from application.payments.paying import ConfirmPayment, PaymentResult, RecordPay
 from application.ports import AlreadyAnsweredError, Answer, Metadata, Once
 from domain.carts.cart import CartEmptyError
 from domain.carts.events import CartCheckedOut
-from domain.kernel import AlreadyExistsError, ForbiddenError, NotFoundError
+from domain.kernel import AlreadyExistsError, ForbiddenError, InvalidInputError, NotFoundError
 from domain.listings.events import StockCommitted, StockReserved
 from domain.listings.listing import InsufficientStockError, ProductNotFoundError
 from domain.money import Money
@@ -190,7 +190,7 @@ class TestCreatingListings:
 
     async def test_an_unknown_category_is_named(self, shop: Shop) -> None:
 
-        with pytest.raises(NotFoundError) as refused:
+        with pytest.raises(InvalidInputError) as refused:
             await shop.handle(
                 CreateListing(
                     seller_id=HOUSE_SELLER, title="Thing", description="", price=Money(1), category="nowhere"

@@ -1,0 +1,96 @@
+"""What follows from events, on a log in memory."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from application.errors import PaymentProviderError
+from application.payments.paying import RequestPayment
+from application.processes.request_payment import request_payment_for
+from application.ports import PaymentIntent
+from domain.orders.events import OrderPlaced
+from domain.orders.order import ORDERS
+from tests.application.shop import Shop
+from workers.reactor import Reaction, Reactor
+
+REACTION = Reaction(name="request-payment", event=OrderPlaced, policy=request_payment_for)
+
+
+class MemoryPlaces:
+    def __init__(self) -> None:
+        self.positions: dict[str, int] = {}
+
+    async def position(self, name: str) -> int:
+        return self.positions.get(name, 0)
+
+    async def move(self, name: str, position: int) -> None:
+        self.positions[name] = position
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def places() -> MemoryPlaces:
+    return MemoryPlaces()
+
+
+@pytest.fixture
+def reactor(shop: Shop, places: MemoryPlaces) -> Reactor:
+    return Reactor(shop.log, places, shop.bus, shop.clock)
+
+
+class TestAnOrderWithoutAPayment:
+    async def test_gets_one_because_of_its_event(self, shop: Shop, reactor: Reactor, places: MemoryPlaces) -> None:
+        order = await shop.order(await shop.buyer(), (await shop.listing(), 1))
+        before = await shop.log.head()
+        assert await reactor.catch_up(REACTION)
+        linked = (await shop.log.decode(await shop.log.read(before, 10)))[-1]
+        assert (await shop.now(ORDERS, order.id)).intent_id == "pi_1"
+        assert (linked.actor, linked.cause) == ("worker:request-payment", before - 1)
+        assert places.positions == {"request-payment": before}
+
+    async def test_gets_no_second_one_when_the_place_was_lost(
+        self, shop: Shop, reactor: Reactor, places: MemoryPlaces
+    ) -> None:
+        await shop.order(await shop.buyer(), (await shop.listing(), 1))
+        await reactor.catch_up(REACTION)
+        head = await shop.log.head()
+        places.positions.clear()
+        await reactor.catch_up(REACTION)
+        assert await shop.log.head() == head
+        assert len(shop.provider.intents) == 1
+
+    async def test_is_left_alone_when_somebody_was_first(self, shop: Shop, reactor: Reactor) -> None:
+        order = await shop.order(await shop.buyer(), (await shop.listing(), 1))
+        await shop.handle(RequestPayment(order_id=order.id))
+        head = await shop.log.head()
+        await reactor.catch_up(REACTION)
+        assert await shop.log.head() == head
+
+    async def test_waits_for_a_provider_that_is_down(
+        self, shop: Shop, reactor: Reactor, places: MemoryPlaces, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def down(**_: object) -> PaymentIntent:
+            raise PaymentProviderError("down")
+
+        order = await shop.order(await shop.buyer(), (await shop.listing(), 1))
+        with monkeypatch.context() as patched:
+            patched.setattr(shop.provider, "create_intent", down)
+            with pytest.raises(PaymentProviderError):
+                await reactor.catch_up(REACTION)
+        await reactor.catch_up(REACTION)
+        assert (await shop.now(ORDERS, order.id)).intent_id == "pi_1"
+
+    async def test_the_grace_is_over_for_old_events(self, shop: Shop, reactor: Reactor) -> None:
+        order = await shop.order(await shop.buyer(), (await shop.listing(), 1))
+        shop.clock.at += timedelta(hours=1)
+        patient = Reaction(
+            name="patient", event=OrderPlaced, policy=request_payment_for, grace=timedelta(minutes=59)
+        )
+        await reactor.catch_up(patient)
+        assert (await shop.now(ORDERS, order.id)).intent_id == "pi_1"

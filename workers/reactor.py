@@ -1,0 +1,193 @@
+"""Carries out what follows from events: it reads the log in order and hands each policy's commands to the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from prometheus_client import Gauge, start_http_server
+
+from application.adapters.reactions import PostgresReactions
+from application.bootstrap import write_side
+from application.bus import CommandBus
+from application.errors import UnavailableError
+from application.ports import AlreadyAnsweredError, Answer, Changed, Clock, Metadata, Once, StoredEvent
+from application.processes.request_payment import request_payment_for
+from application.settings import Settings
+from domain.kernel import DomainError, Event, Recorded, tag_of
+from domain.orders.events import OrderPlaced
+from workers.jetstream import DOORBELL, connect
+from workers.lease import while_leading
+from workers.signals import until_signalled
+
+BATCH: Final = 500
+POLL: Final = 0.5
+LONGEST_WAIT: Final = 15.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reaction:
+    """``name`` keeps its place in the log: never rename it. ``grace`` is how long others may be first."""
+
+    name: str
+    event: type[Event]
+    policy: Callable[[Any], Sequence[object]]
+    grace: timedelta = timedelta()
+
+
+REACTIONS: Final = (
+    Reaction(
+        name="request-payment", event=OrderPlaced, policy=request_payment_for, grace=timedelta(seconds=5)
+    ),
+)
+
+
+class Log(Protocol):
+    async def read(self, after: int, limit: int) -> list[StoredEvent]: ...
+
+    async def decode(self, stored: Sequence[StoredEvent]) -> list[Recorded[Event]]: ...
+
+
+class Places(Protocol):
+    async def position(self, name: str) -> int: ...
+
+    async def move(self, name: str, position: int) -> None: ...
+
+
+class Reactor:
+    """The place moves after the work, so that a death in between repeats it; the once key makes that harmless."""
+
+    def __init__(
+        self,
+        events: Log,
+        places: Places,
+        bus: CommandBus,
+        clock: Clock,
+        *,
+        moved: Callable[[str, int], None] = lambda name, position: None,
+    ) -> None:
+        self._log = events
+        self._places = places
+        self._bus = bus
+        self._clock = clock
+        self._moved = moved
+        self._bell = asyncio.Event()
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    async def run(self, reactions: Sequence[Reaction]) -> None:
+        """Until cancelled. Whatever is down is waited for."""
+        async with asyncio.TaskGroup() as group:
+            for reaction in reactions:
+                group.create_task(self._react_on(reaction), name=reaction.name)
+
+    async def catch_up(self, reaction: Reaction) -> bool:
+        """React to the next events, if there are any."""
+        position = await self._places.position(reaction.name)
+        stored = await self._log.read(position, BATCH)
+        tag = tag_of(reaction.event)
+        for recorded in await self._log.decode([event for event in stored if event.tag == tag]):
+            await self._wait_out(reaction.grace, recorded)
+            for number, command in enumerate(reaction.policy(recorded.event)):
+                await self._carry_out(reaction, recorded, number, command)
+            await self._move(reaction, recorded.position)
+        if stored:
+            await self._move(reaction, stored[-1].position)
+        return bool(stored)
+
+    async def _move(self, reaction: Reaction, position: int) -> None:
+        await self._places.move(reaction.name, position)
+        self._moved(reaction.name, position)
+
+    async def _react_on(self, reaction: Reaction) -> None:
+        wait = 0.2
+        while True:
+            try:
+                self._bell.clear()
+                if not await self.catch_up(reaction):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(POLL):
+                            await self._bell.wait()
+                wait = 0.2
+            except UnavailableError as outage:
+                log.warning("reaction waits", reaction=reaction.name, error=str(outage))
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _wait_out(self, grace: timedelta, recorded: Recorded[Event]) -> None:
+        left = recorded.timestamp + grace - self._clock.now()
+        if left > timedelta():
+            await asyncio.sleep(left.total_seconds())
+
+    async def _carry_out(self, reaction: Reaction, recorded: Recorded[Event], number: int, command: object) -> None:
+        once = Once(
+            scope=f"reaction:{reaction.name}",
+            key=f"{recorded.position}-{number}",
+            request_hash=b"",
+            answer=_done,
+        )
+        metadata = Metadata(
+            actor=f"worker:{reaction.name}",
+            request_id=recorded.request_id,
+            cause=recorded.position,
+            once=once,
+        )
+        try:
+            await self._bus.handle(command, metadata)
+        except AlreadyAnsweredError:
+            log.info("carried out before", reaction=reaction.name, position=recorded.position)
+        except UnavailableError:
+            raise
+        except DomainError as refusal:
+            # The business has spoken, and would say it again.
+            log.info("refused", reaction=reaction.name, position=recorded.position, reason=refusal.message)
+
+
+def _done(_: Changed[Any]) -> Answer:
+    return Answer(status=200, body=msgspec.json.encode(None))
+
+
+async def main() -> None:
+    """Configured by what ``Settings`` names, and TRADELOG_METRICS_PORT. Without a provider no payment is asked for."""
+    settings = Settings.read(os.environ)
+    reactions = REACTIONS if settings.stripe_secret_key else ()
+    metrics_port = os.environ.get("TRADELOG_METRICS_PORT")
+    if metrics_port:
+        start_http_server(int(metrics_port), addr=os.environ.get("TRADELOG_METRICS_HOST", "127.0.0.1"))
+    client: Client = await connect(settings.nats_url, "reactor")
+    try:
+        async with write_side(settings, nats=client) as write:
+            position = Gauge("tradelog_reaction_position", "Position that a reaction has come to", ["reaction"])
+            reactor = Reactor(
+                write.log,
+                PostgresReactions(write.database),
+                write.bus,
+                write.clock,
+                moved=lambda name, to: position.labels(name).set(to),
+            )
+
+            async def hear(_: Msg) -> None:
+                reactor.ring()
+
+            await client.subscribe(DOORBELL, cb=hear)
+            await until_signalled(
+                while_leading(settings.database_url, "tradelog.reactor", lambda: reactor.run(reactions))
+            )
+    finally:
+        await client.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
