@@ -100,7 +100,15 @@ class EventStore(Protocol):
     async def load(self, decider: Decider[S, E], stream: UUID) -> Loaded[S]: ...
 
     async def load_many(self, refs: Sequence[StreamRef[Any, Any]]) -> list[Loaded[Any]]:
-        """Several aggregates with one query for all that are not cached, in the order asked."""
+        """Several aggregates as the log has them now, with one query, in the order asked."""
+        ...
+
+    async def glance(self, refs: Sequence[StreamRef[Any, Any]], *, within: float = 1.0) -> list[Loaded[Any]]:
+        """The same as they were at most ``within`` seconds ago: mostly without asking the log."""
+        ...
+
+    async def raise_if_answered(self, once: Once) -> None:
+        """``AlreadyAnsweredError`` if the command was carried out before."""
         ...
 
     async def change(
@@ -166,6 +174,10 @@ class Keys(Protocol):
 
     def claim_id(self, kind: str, value: str) -> UUID:
         """The claim stream of a unique value, by a keyed hash, so that the log does not hold the value itself."""
+        ...
+
+    def request_hash(self, request: bytes) -> bytes:
+        """Tells whether a repeated request is the same, without telling what it was."""
         ...
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -41,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     cors_origins: str = "http://localhost:5173"
     log_level: str = "info"
     log_format: str = "json"
+    wire_case: Literal["camel", "snake"] = "camel"
+    metrics_public: bool = False
+    signup_grants_seller: bool = True
+    tradelog_api_processes: Annotated[int, Meta(ge=1)] = 1
 
     @property
     def access_lifetime(self) -> timedelta:

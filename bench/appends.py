@@ -1,8 +1,8 @@
 """Appends per second: our log against the library's recorder, on the same server, flushing every commit.
 
-Each append is one event of 300 bytes on a stream of its own. The library is driven as its users drive it, by threads
-and its own connection pool; ours by tasks on one event loop. Both are measured in turns, and each figure is the
-median of its turns, so that a noisy neighbour hits both alike.
+Each append is one event of 300 bytes on a stream of its own. The library is driven as its users drive it, by
+threads and its own connection pool; ours by tasks on one event loop. Both are measured in turns, and each
+figure is the median of its turns, so that a noisy neighbour hits both alike.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.ours / self.library
 
 
-def measure(url: str, *, seconds: float = 2.0, turns: int = 3, writers: Sequence[int] = tuple(TARGETS)) -> list[Row]:
+def measure(
+    url: str, *, seconds: float = 2.0, turns: int = 3, writers: Sequence[int] = tuple(TARGETS)
+) -> list[Row]:
     """``url`` is a server's; a database is made for each side and dropped again."""
     library, ours = f"bench_library_{uuid4().hex}", f"bench_ours_{uuid4().hex}"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -64,7 +66,10 @@ def measure(url: str, *, seconds: float = 2.0, turns: int = 3, writers: Sequence
             create_schema(connection)
         rows = []
         for count in writers:
-            both = [(library_rate(library_url, count, seconds), our_rate(our_url, count, seconds)) for _ in range(turns)]
+            both = [
+                (library_rate(library_url, count, seconds), our_rate(our_url, count, seconds))
+                for _ in range(turns)
+            ]
             rows.append(
                 Row(
                     writers=count,
@@ -89,7 +94,9 @@ def library_rate(url: str, writers: int, seconds: float) -> float:
         stop = threading.Event()
 
         def write(number: int) -> None:
-            recorder.insert_events([StoredEvent(uuid4(), 1, "happened", _STATE)])  # opens this thread's connection
+            recorder.insert_events(
+                [StoredEvent(uuid4(), 1, "happened", _STATE)]
+            )  # opens this thread's connection
             ready.wait()
             while not stop.is_set():
                 recorder.insert_events([StoredEvent(uuid4(), 1, "happened", _STATE)])
@@ -139,7 +146,8 @@ def server_facts(url: str) -> str:
     """What the figures depend on besides the code."""
     with psycopg.connect(url) as connection:
         facts = connection.execute(
-            "SELECT split_part(version(), ' on ', 1), current_setting('fsync'), current_setting('synchronous_commit')"
+            "SELECT split_part(version(), ' on ', 1), current_setting('fsync'),"
+            " current_setting('synchronous_commit')"
         ).fetchone()
     assert facts is not None
     version, fsync, commit = facts
@@ -152,7 +160,11 @@ def table(rows: Sequence[Row], facts: str) -> Table:
         made.add_column(column, justify="right")
     for row in rows:
         made.add_row(
-            str(row.writers), f"{row.library:,.0f}", f"{row.ours:,.0f}", f"{row.ratio:.2f}×", f"≥ {row.target}×"
+            str(row.writers),
+            f"{row.library:,.0f}",
+            f"{row.ours:,.0f}",
+            f"{row.ratio:.2f}x",
+            f"≥ {row.target}x",
         )
     return made
 

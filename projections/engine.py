@@ -1,9 +1,9 @@
-"""Keeps every read model going: one runner per generation, rebuilds from start to switch, and what operators ask for."""
+"""Keeps every read model going: a runner per generation, rebuilds from start to switch, and what operators ask for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, Generic
 
@@ -26,7 +26,11 @@ SinkFor = Callable[[Projection[Any], int], Sink]
 
 
 async def prepare(
-    pool: AsyncConnectionPool[Any], projections: Sequence[Projection[Any]], sink_for: SinkFor, *, head: int = 0
+    pool: AsyncConnectionPool[Any],
+    projections: Sequence[Projection[Any]],
+    sink_for: SinkFor,
+    *,
+    head: int = 0,
 ) -> None:
     """Make what readers need to find, be it empty: the tables, and a generation of each read model to be served.
 
@@ -70,7 +74,9 @@ async def prepare(
 class _Run(Generic[S]):
     """A generation that this process carries."""
 
-    def __init__(self, generation: Generation, runner: Runner[Any, S], tasks: list[asyncio.Task[None]]) -> None:
+    def __init__(
+        self, generation: Generation, runner: Runner[Any, S], tasks: list[asyncio.Task[None]]
+    ) -> None:
         self.generation = generation
         self.runner = runner
         self.tasks = tasks
@@ -115,6 +121,7 @@ class Engine(Generic[S]):
         self._runs: dict[tuple[str, int], _Run[S]] = {}
         self._served: dict[str, int] = {}
         self._resting: dict[tuple[str, int], float] = {}
+        self._chores: set[asyncio.Task[None]] = set()
         self._bell = asyncio.Event()
 
     def ring(self) -> None:
@@ -133,7 +140,10 @@ class Engine(Generic[S]):
             while True:
                 try:
                     await prepare(
-                        self._pool, list(self._projections.values()), self._sink_for, head=await self._log.head()
+                        self._pool,
+                        list(self._projections.values()),
+                        self._sink_for,
+                        head=await self._log.head(),
                     )
                     locks = await self._connect()
                     try:
@@ -159,6 +169,13 @@ class Engine(Generic[S]):
         for run in list(self._runs.values()):
             await run.stop()
         self._runs.clear()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    def _later(self, chore: Coroutine[Any, Any, None]) -> None:
+        """To be done even when the generation that it is about is let go meanwhile."""
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
 
     async def _control(self, locks: AsyncConnection[Any]) -> None:
         await locks.execute("SELECT 1")
@@ -222,19 +239,21 @@ class Engine(Generic[S]):
         while True:
             try:
                 await runner.catches_up()
-                await sink.finish()
+                await runner.finish()
                 if row.purpose != "rollback" and not await self._agrees(row, runner, sink):
                     return
                 if row.purpose == "check":
                     await self._set_state(row, "retired")
                     await runner.hold_at(0)
-                    await sink.drop()
+                    self._later(sink.drop())
                     return
                 await self._switch(row, runner, sink)
                 return
             except self._setbacks as outage:
                 await runner.hold_at(None)
-                log.warning("rebuild waits", projection=row.name, generation=row.generation, error=str(outage))
+                log.warning(
+                    "rebuild waits", projection=row.name, generation=row.generation, error=str(outage)
+                )
                 await asyncio.sleep(CONTROL_INTERVAL)
 
     async def _agrees(self, row: Generation, runner: Runner[Any, S], sink: Sink) -> bool:
@@ -263,12 +282,12 @@ class Engine(Generic[S]):
                     "SELECT position FROM projection_generations WHERE name = %s AND generation IN (%s, %s)",
                     (row.name, row.generation, active.generation),
                 )
-                assert {position for (position,) in await seen.fetchall()} == {level}, "both stand at the same position"
+                assert {position for (position,) in await seen.fetchall()} == {level}, (
+                    "both stand at the same position"
+                )
             await runner.hold_at(None)
             difference = await sink.difference(snapshot, active.generation)
-        faults = "; ".join(
-            filter(None, (defects, difference, await self._newly_parked(row, active)))
-        )
+        faults = "; ".join(filter(None, (defects, difference, await self._newly_parked(row, active))))
         if faults:
             return await self._fail(row, faults)
         await self._note(row, comparison=f"equal to generation {active.generation} at position {level}")
@@ -319,7 +338,7 @@ class Engine(Generic[S]):
         log.info("projection switched", projection=row.name, generation=row.generation, position=found[0])
         self._tell(Advanced(name=row.name, generation=row.generation, position=found[0]))
         for generation in old:
-            await self._sink_for(self._projections[row.name], generation).drop()
+            self._later(self._sink_for(self._projections[row.name], generation).drop())
 
     async def _active(self, name: str) -> Generation:
         return (await self._generations.projection(name)).active
@@ -431,7 +450,8 @@ class Engine(Generic[S]):
         generation = rows[0].generation + 1
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute(
-                "UPDATE projection_generations SET state = 'retired' WHERE name = %s AND state = 'failed'", (name,)
+                "UPDATE projection_generations SET state = 'retired' WHERE name = %s AND state = 'failed'",
+                (name,),
             )
             await connection.execute(
                 """
@@ -460,7 +480,9 @@ class Engine(Generic[S]):
         if status.previous is None:
             return "there is no previous generation"
         if status.previous.version != self._projections[name].version:
-            return f"generation {status.previous.generation} needs the code of version {status.previous.version}"
+            return (
+                f"generation {status.previous.generation} needs the code of version {status.previous.version}"
+            )
         async with self._pool.connection() as connection:
             await connection.execute(
                 """

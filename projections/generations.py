@@ -6,17 +6,20 @@ line to it and nothing that was asked for is lost when it dies.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncConnection
-from psycopg.rows import class_row, scalar_row
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import AsyncRowFactory, class_row, scalar_row
 from psycopg_pool import AsyncConnectionPool
 
 from projections.ports import UnknownProjectionError
+
+T = TypeVar("T")
 
 CONTROL_SUBJECT: Final = "projections.control"
 ADVANCED_SUBJECT: Final = "projections.advanced"
@@ -144,7 +147,9 @@ async def create_schema(connection: AsyncConnection[Any]) -> None:
 class Generations:
     """The tables above, for whoever looks at read models or asks for something to be done to them."""
 
-    def __init__(self, pool: AsyncConnectionPool[Any], ring: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, pool: AsyncConnectionPool[Any], ring: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """``ring`` tells the projector that there is something to do; without it, it looks twice a second."""
         self._pool = pool
         self._ring = ring
@@ -161,7 +166,7 @@ class Generations:
 
     async def rows(self, name: str | None = None) -> list[Generation]:
         """Every generation ever, the newest first."""
-        async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(Generation)) as cursor:
+        async with self._cursor(class_row(Generation)) as cursor:
             await cursor.execute(
                 """
                 SELECT g.name, g.generation, g.version, engine, purpose, state, g.position, target, paused, throttle,
@@ -213,18 +218,21 @@ class Generations:
         await self._set(name, "throttle = %(value)s", events_per_second)
 
     async def request(self, request: int) -> Request:
-        async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(Request)) as cursor:
+        async with self._cursor(class_row(Request)) as cursor:
             await cursor.execute(
-                "SELECT id, name, action, letter, done_at, outcome FROM projection_requests WHERE id = %s", (request,)
+                "SELECT id, name, action, letter, done_at, outcome FROM projection_requests WHERE id = %s",
+                (request,),
             )
             found: Request | None = await cursor.fetchone()
         if found is None:
             raise UnknownProjectionError(f"there is no request {request}")
         return found
 
-    async def dead_letters(self, name: str | None = None, *, limit: int = 100, after: int = 0) -> list[ParkedEvent]:
+    async def dead_letters(
+        self, name: str | None = None, *, limit: int = 100, after: int = 0
+    ) -> list[ParkedEvent]:
         """What is parked in generations that are served or being built, in order of their ids."""
-        async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(ParkedEvent)) as cursor:
+        async with self._cursor(class_row(ParkedEvent)) as cursor:
             await cursor.execute(
                 """
                 SELECT d.id, d.name, d.generation, d.key, d.whole, d.stream, d.stream_version, d.position, d.tag,
@@ -240,7 +248,7 @@ class Generations:
             return list(await cursor.fetchall())
 
     async def _request(self, name: str, action: str, letter: int | None = None) -> int:
-        async with self._pool.connection() as connection, connection.cursor(row_factory=scalar_row) as cursor:
+        async with self._cursor(scalar_row) as cursor:
             await cursor.execute(
                 """
                 INSERT INTO projection_requests (name, action, letter)
@@ -256,13 +264,20 @@ class Generations:
         await self._rung()
         return made
 
+    @asynccontextmanager
+    async def _cursor(self, rows: AsyncRowFactory[T]) -> AsyncIterator[AsyncCursor[T]]:
+        async with self._pool.connection() as connection, connection.cursor(row_factory=rows) as cursor:
+            yield cursor
+
     async def _rung(self) -> None:
         if self._ring is not None:
             await self._ring()
 
     async def _name_of(self, letter: int) -> str:
-        async with self._pool.connection() as connection, connection.cursor(row_factory=scalar_row) as cursor:
-            await cursor.execute("SELECT name FROM dead_letters WHERE id = %s AND skipped_at IS NULL", (letter,))
+        async with self._cursor(scalar_row) as cursor:
+            await cursor.execute(
+                "SELECT name FROM dead_letters WHERE id = %s AND skipped_at IS NULL", (letter,)
+            )
             name: str | None = await cursor.fetchone()
         if name is None:
             raise UnknownProjectionError(f"there is no dead letter {letter}")

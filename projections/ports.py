@@ -40,7 +40,7 @@ class Feed(Protocol[S]):
     """The newest events, as they happen, without a gap."""
 
     async def after(self, position: int, limit: int, timeout: float) -> Sequence[S] | None:
-        """The events that follow ``position``; none when none came in time; ``None`` when it is too far back for the feed."""
+        """The events that follow ``position``; none when none came in time; ``None`` when that is too far back."""
         ...
 
     async def decode(self, stored: Sequence[S]) -> list[Recorded[Event]]:
@@ -102,7 +102,7 @@ class Sink(Protocol):
     """Where one generation of a read model is kept."""
 
     async def open(self) -> Checkpoint:
-        """Make it if it is not there, and tell how far it is. Raises ``RetiredError`` once it is neither served nor built."""
+        """Make it if it is not there, and tell how far it is; ``RetiredError`` once it is neither served nor built."""
         ...
 
     async def load(self, keys: Sequence[UUID]) -> dict[UUID, tuple[bytes, int]]:
@@ -110,7 +110,7 @@ class Sink(Protocol):
         ...
 
     async def save(self, batch: Batch) -> None:
-        """All of it becomes visible at once or nothing; ``MovedByAnotherError`` when the checkpoint is not at ``after``.
+        """All of it or nothing; ``MovedByAnotherError`` when the checkpoint is not at ``after``.
 
         ``RefusedRowsError`` when the engine cannot hold a document; then nothing was saved.
         """

@@ -1,4 +1,4 @@
-"""What a read model is: which events it follows, how they become documents, and how a document is laid out to be read."""
+"""What a read model is: which events it follows, how they become documents, and how those are laid out to be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Doc = TypeVar("Doc", bound=msgspec.Struct)
 
 @dataclass(frozen=True, kw_only=True)
 class Rows(Generic[Doc]):
-    """A read model in Postgres. ``table`` (see ``read_model``) is what queries select from; ``row`` fills its own columns."""
+    """A read model in Postgres: ``table`` (see ``read_model``) is what queries ask, ``row`` fills its own columns."""
 
     table: Table
     row: Callable[[Doc], Mapping[str, Any]]

@@ -117,8 +117,13 @@ class Runner(Generic[Doc, S]):
         async with self._changed:
             await self._changed.wait_for(lambda: self.live)
 
+    async def finish(self) -> None:
+        """Between two batches, so that what the sink does differently afterwards holds for whole batches."""
+        async with self._turn:
+            await self.sink.finish()
+
     async def settle(self, letter: int, *, skip: bool) -> int:
-        """Fold again what is parked with a dead letter, in order, up to the next failure; returns how many stay parked."""
+        """Fold again what is parked with a dead letter, in order, up to the next failure; tells how many remain."""
         async with self._turn:
             if skip:
                 await self.sink.skip(letter)
@@ -156,7 +161,8 @@ class Runner(Generic[Doc, S]):
         position = self.position
         fetched = await self._fetch(position)
         if not fetched.to:
-            if not self.live:
+            await self._now_live(fetched.live)
+            if not fetched.live:
                 await asyncio.sleep(LOG_POLL)
             return
         async with self._turn:
@@ -170,6 +176,7 @@ class Runner(Generic[Doc, S]):
                 log.warning("checkpoint moved by another", projection=self.projection.name, position=position)
                 await self._reload()
                 return
+        await self._now_live(fetched.live)
         self._advanced(
             Advanced(
                 name=self.projection.name,
@@ -187,12 +194,12 @@ class Runner(Generic[Doc, S]):
     async def _fetch(self, position: int) -> _Fetched:
         limit = min(LIVE_BATCH if self.live else self._batch, self.throttle or self._batch)
         fresh = await self._feed.after(position, limit, FEED_TIMEOUT)
-        await self._now_live(fresh is not None)
         if fresh is not None:
             wanted = [each for each in fresh if each.tag in self.projection.tags]
             return _Fetched(
                 to=fresh[-1].position if fresh else 0,
                 recorded=await self._feed.decode(wanted) if wanted else [],
+                live=True,
             )
         if self._ahead is None or self._ahead[:2] != (position, limit):
             if self._ahead is not None:
@@ -311,9 +318,12 @@ class Runner(Generic[Doc, S]):
                 await step()
 
 
-class _Fetched(msgspec.Struct, frozen=True):
+class _Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """``to`` is 0 when there was nothing."""
+
     to: int
     recorded: list[Recorded[Any]]
+    live: bool = False
 
 
 class _Folding(Generic[Doc]):
@@ -344,7 +354,9 @@ class _Folding(Generic[Doc]):
     def settled(self) -> list[int]:
         """The dead letters that were folded again and are parked no more."""
         parked = {(each.key, each.position) for each in self.letters}
-        return [each.id for each in self._again if each.id is not None and (each.key, each.position) not in parked]
+        return [
+            each.id for each in self._again if each.id is not None and (each.key, each.position) not in parked
+        ]
 
     def take(self, recorded: Recorded[Any], key: UUID | None = None) -> None:
         """Queue an event for ``key``, or for all documents that it touches."""
@@ -393,7 +405,9 @@ class _Folding(Generic[Doc]):
             position = max(position, recorded.position)
         return document, position
 
-    def _fold_slowly(self, key: UUID, before: tuple[Doc | None, int], events: Sequence[Recorded[Any]]) -> None:
+    def _fold_slowly(
+        self, key: UUID, before: tuple[Doc | None, int], events: Sequence[Recorded[Any]]
+    ) -> None:
         """Up to the event that makes the trouble; it and those after it are parked."""
         reached: Change | None = None
         for index, recorded in enumerate(events):

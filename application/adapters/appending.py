@@ -1,4 +1,4 @@
-"""What is handed to a log in one piece, and how the log answers: the words between ``EventStore`` and the logs."""
+"""What is handed to a log in one piece, and what comes back: the words between ``EventStore`` and logs."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """What one command adds to the log: all of it or nothing.
 
-    ``read`` maps streams that the decision only looked at to the version it saw: if one has moved on, the decision
-    is void just as if it had written there.
+    ``read`` maps streams that the decision only looked at to the version it saw: if one has moved on, the
+    decision is void just as if it had written there.
     """
 
     events: Sequence[NewEvent]
@@ -67,7 +67,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, array_like=True):
-    """A stream to be read on from version ``after``, or from the newest snapshot of ``topic`` if that is newer."""
+    """A stream to be read on from version ``after``, or from a newer snapshot of ``topic`` if any."""
 
     stream: UUID
     after: int = 0
@@ -87,8 +87,8 @@ class CommandLog(Protocol):
     async def append(self, append: Append) -> int:
         """Record it, and return the position of its last event (or of the log, if it brings none).
 
-        Raises ``StreamConflictError``, ``DuplicateCommandError`` or ``LogUnavailableError``; then nothing of it is
-        acknowledged.
+        Raises ``StreamConflictError``, ``DuplicateCommandError`` or ``LogUnavailableError``; then nothing of
+        it is acknowledged.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Arrays in Postgres' binary format, built in one go: a batch of a thousand values costs no call per value."""
+"""Arrays in Postgres' binary format, built in one go: a thousand values cost no call per value."""
 
 from __future__ import annotations
 
@@ -66,12 +66,19 @@ def byteas(values: Sequence[bytes]) -> ByteaArray:
 
 
 def texts(values: Sequence[str]) -> TextArray:
-    parts = [part for value in values for encoded in (value.encode(),) for part in (_LENGTH.pack(len(encoded)), encoded)]
+    parts = [
+        part
+        for value in values
+        for encoded in (value.encode(),)
+        for part in (_LENGTH.pack(len(encoded)), encoded)
+    ]
     return TextArray(_frame(TextArray, len(values)) + b"".join(parts))
 
 
 def uuids(values: Sequence[UUID]) -> UuidArray:
-    return UuidArray(_frame(UuidArray, len(values)) + b"".join([_UUID_LENGTH + value.bytes for value in values]))
+    return UuidArray(
+        _frame(UuidArray, len(values)) + b"".join([_UUID_LENGTH + value.bytes for value in values])
+    )
 
 
 class _ArrayDumper(Dumper):

@@ -1,4 +1,4 @@
-"""Events as bytes: the envelope, the personal part that is encrypted, and the way back from every former shape."""
+"""Events as bytes: the envelope, the part that is encrypted, and the way back from every former shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from application.adapters.keys import Cipher, PersonKeys
-from application.adapters.upcasters import Upcasters
+from application.adapters.upcasters import UPCASTERS, Upcasters
 from application.ports import Metadata, StoredEvent
 from domain.kernel import Event, Recorded, personal_fields, tag_of
 
@@ -22,8 +22,8 @@ class UnknownEventError(LookupError):
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is stored of an event. Yesterday's rows must decode for ever: every new field needs a default.
 
-    ``data`` holds the fields that are nobody's secret. ``personal`` is the ciphertext of the others, with the key
-    of ``person``, or with the system's key where they belong to nobody in particular.
+    ``data`` holds the fields that are nobody's secret. ``personal`` is the ciphertext of the others, with the
+    key of ``person``, or with the system's key where they belong to nobody in particular.
     """
 
     id: UUID
@@ -45,7 +45,18 @@ _decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
 class _Shape:
     """What is worked out once per event type."""
 
-    __slots__ = ("aggregate", "decode", "erased", "personal", "plain", "prefix", "schema", "subject", "tag", "type")
+    __slots__ = (
+        "aggregate",
+        "decode",
+        "erased",
+        "personal",
+        "plain",
+        "prefix",
+        "schema",
+        "subject",
+        "tag",
+        "type",
+    )
 
     def __init__(self, event_type: type[Event], aggregate: str, schema: int) -> None:
         self.type = event_type
@@ -62,7 +73,9 @@ class _Shape:
         self.plain = tuple((field.name, field.encode_name) for field in fields if field.name not in markers)
         self.erased = _encode({stored: markers[name].erased for name, stored in self.personal})
         if self.subject is not None and self.subject not in dict(self.plain):
-            raise TypeError(f"{event_type.__name__}.{self.subject} names the person, so it must be a plain field")
+            raise TypeError(
+                f"{event_type.__name__}.{self.subject} names the person, so it must be a plain field"
+            )
 
     def data(self, event: Event) -> bytes:
         if self.personal:
@@ -74,24 +87,25 @@ class _Shape:
 
 
 class EventCodec:
-    """Turns events into stored bytes and back; ``aggregates`` gives each tag the name of its kind of aggregate."""
+    """Turns events into stored bytes and back; ``aggregates`` names the kind of aggregate of each tag."""
 
     def __init__(
         self,
         events: Mapping[str, type[Event]],
         aggregates: Mapping[str, str],
         keys: PersonKeys,
-        upcasters: Upcasters | None = None,
+        upcasters: Upcasters = UPCASTERS,
     ) -> None:
         self._keys = keys
-        self._upcasters = upcasters or Upcasters()
+        self._upcasters = upcasters
         self._shapes = {
-            tag: _Shape(event_type, aggregates[tag], self._upcasters.current(tag)) for tag, event_type in events.items()
+            tag: _Shape(event_type, aggregates[tag], self._upcasters.current(tag))
+            for tag, event_type in events.items()
         }
         self._shape_of = {shape.type: shape for shape in self._shapes.values()}
 
     async def encode(self, event: Event, stream: UUID, at: datetime, metadata: Metadata) -> tuple[str, bytes]:
-        """The event's tag and its stored bytes. Of people who were erased nothing personal is written any more."""
+        """The event's tag and its stored bytes. Nothing personal is written of people who were erased."""
         shape = self._shape_of[type(event)]
         event_id = uuid4()
         person: UUID | None = None

@@ -23,8 +23,9 @@ async def _configure(connection: AsyncConnection[Any]) -> None:
 class Database:
     """The database that holds the log and what belongs to it.
 
-    Statements go through ``rows``; each is a transaction of its own. They must bear being repeated, because one that
-    met a connection that had died meanwhile (the server was restarted) is sent again on a living one.
+    Statements go through ``rows``; each is a transaction of its own. They must bear being repeated, because
+    one that met a connection that had died meanwhile (the server was restarted) is sent again on a living
+    one.
     """
 
     def __init__(self, url: str, *, connections: int = 8, patience: float = 3.0) -> None:
@@ -49,7 +50,7 @@ class Database:
         await self._pool.close()
 
     async def rows(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> list[Row]:
-        """All rows of ``statement``, prepared and in binary; ``LogUnavailableError`` when there is no answer."""
+        """All rows of ``statement``, or ``LogUnavailableError`` when there is no answer."""
         try:
             try:
                 return await self._rows(statement, parameters)

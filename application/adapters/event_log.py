@@ -52,15 +52,22 @@ SELECT originator_id, originator_version, topic, state, notification_id
 FROM stored_events WHERE notification_id = ANY (%s) ORDER BY notification_id
 """
 
+# LATERAL with an order of its own, so that each stream is looked up by the primary key whatever the planner
+# thinks of the table: a join could become a scan of the whole log.
 _HISTORIES: Final[LiteralString] = """
-SELECT wanted.number, stored.originator_id, stored.originator_version, stored.topic, stored.state,
-    stored.notification_id
+SELECT wanted.number, wanted.stream, stored.version, stored.topic, stored.state, stored.position
 FROM unnest(%s::integer[], %s::uuid[], %s::bigint[]) AS wanted (number, stream, after)
-JOIN stored_events AS stored ON stored.originator_id = wanted.stream AND stored.originator_version > wanted.after
-ORDER BY wanted.number, stored.originator_version
+CROSS JOIN LATERAL (
+    SELECT event.originator_version AS version, event.topic, event.state, event.notification_id AS position
+    FROM stored_events AS event
+    WHERE event.originator_id = wanted.stream AND event.originator_version > wanted.after
+    ORDER BY event.originator_version
+) AS stored
+ORDER BY wanted.number, stored.version
 """
 
-# Snapshots come with position 0, which no event has, and with version order before the events that follow them.
+# Snapshots come with position 0, which no event has, and with version order before the events that follow
+# them.
 _HISTORIES_FROM_SNAPSHOTS: Final[LiteralString] = """
 WITH wanted AS (
     SELECT asked.number, asked.stream, greatest(asked.after, snapshot.version) AS after, snapshot.*
@@ -68,16 +75,22 @@ WITH wanted AS (
     LEFT JOIN LATERAL (
         SELECT kept.originator_version AS version, kept.topic, kept.state
         FROM snapshots AS kept
-        WHERE kept.originator_id = asked.stream AND kept.originator_version > asked.after AND kept.topic = asked.topic
+        WHERE kept.originator_id = asked.stream AND kept.originator_version > asked.after
+            AND kept.topic = asked.topic
         ORDER BY kept.originator_version DESC
         LIMIT 1
     ) AS snapshot ON true
 )
 SELECT number, stream, version, topic, state, 0::bigint AS position FROM wanted WHERE version IS NOT NULL
 UNION ALL
-SELECT wanted.number, wanted.stream, stored.originator_version, stored.topic, stored.state, stored.notification_id
+SELECT wanted.number, wanted.stream, stored.version, stored.topic, stored.state, stored.position
 FROM wanted
-JOIN stored_events AS stored ON stored.originator_id = wanted.stream AND stored.originator_version > wanted.after
+CROSS JOIN LATERAL (
+    SELECT event.originator_version AS version, event.topic, event.state, event.notification_id AS position
+    FROM stored_events AS event
+    WHERE event.originator_id = wanted.stream AND event.originator_version > wanted.after
+    ORDER BY event.originator_version
+) AS stored
 ORDER BY 1, 3
 """
 
@@ -113,18 +126,20 @@ class LogDatastore(PostgresDatastore):
         self.pool.kwargs.update(parts)
 
     def register_type_adapters(self) -> None:
-        """Ours sends no composite types; looking for them would connect while the log is being constructed."""
+        """Ours sends no composite types; looking for them would connect while the log is constructed."""
 
 
 class PostgresEventLog(PostgresApplicationRecorder):
-    """The log, both as ``eventsourcing`` knows it (a recorder, for threads) and as we use it (for an event loop).
+    """The log, both as ``eventsourcing`` knows it (a recorder, for threads) and as we use it (for an event
+    loop).
 
-    The table is the library's. ``notification_id`` is not a sequence, which would be neither free of gaps nor in
-    commit order, but counted by the one row of ``log_head``, locked while events are written: a reader that sees a
-    position sees all before it. The library gets the same by locking the whole table and pays with one commit per
-    append; here the appends that arrive while one is being flushed share the next commit.
+    The table is the library's. ``notification_id`` is not a sequence, which would be neither free of gaps nor
+    in commit order, but counted by the one row of ``log_head``, locked while events are written: a reader
+    that sees a position sees all before it. The library gets the same by locking the whole table and pays
+    with one commit per append; here the appends that arrive while one is being flushed share the next commit.
 
-    As an async context manager it opens its connections and, at the end, writes what is waiting and closes them.
+    As an async context manager it opens its connections and, at the end, writes what is waiting and closes
+    them.
     """
 
     def __init__(
@@ -139,7 +154,11 @@ class PostgresEventLog(PostgresApplicationRecorder):
         most_commands: int = 256,
         patience: float = 3.0,
     ) -> None:
-        if (events_table_name, datastore.schema, datastore.originator_id_type) != ("stored_events", "public", "uuid"):
+        if (events_table_name, datastore.schema, datastore.originator_id_type) != (
+            "stored_events",
+            "public",
+            "uuid",
+        ):
             raise ValueError("the log is the table public.stored_events, and its streams are UUIDs")
         if datastore.enable_db_functions:
             raise ValueError("the library's database functions give positions that are not in commit order")
@@ -220,7 +239,7 @@ class PostgresEventLog(PostgresApplicationRecorder):
     async def read_stream(
         self, stream: UUID, *, after: int = 0, up_to: int | None = None, until: datetime | None = None
     ) -> list[Recorded[Event]]:
-        """One stream's events after version ``after``, up to a version and up to a point in time, both inclusive."""
+        """One stream's events after version ``after``, up to a version and a time, both inclusive."""
         bounds = [stream, after, _NO_LIMIT if up_to is None else up_to]
         rows = [StoredEvent(*row) for row in await self._database.rows(_READ_STREAM, bounds)]
         return up_to_time(await self.decode(rows), until)
@@ -261,7 +280,8 @@ class PostgresEventLog(PostgresApplicationRecorder):
 
     def _after(self, written: Written) -> None:
         loop = asyncio.get_running_loop()
-        # By the loop, so that what goes wrong there is reported there, and the next batch is written all the same.
+        # By the loop, so that what goes wrong there is reported there, and the next batch is written all the
+        # same.
         if self._doorbell is not None and written.events:
             loop.call_soon(self._doorbell.ring, written.position)
         if self._observe is not None:
@@ -320,8 +340,7 @@ class LogSubscription(PostgresSubscription):
                 if head != seen:
                     seen = head
                     self._has_been_notified.set()
-        except BaseException as error:
-            # Handed to whoever iterates over the subscription.
+        except BaseException as error:  # noqa: BLE001 - handed to whoever iterates over the subscription
             if self._thread_error is None:
                 self._thread_error = error
             self.stop()
@@ -335,4 +354,6 @@ def up_to_time(events: Sequence[Recorded[Event]], until: datetime | None) -> lis
 def _url_of(datastore: PostgresDatastore) -> str:
     kwargs = datastore.pool.kwargs
     assert isinstance(kwargs, dict)
-    return make_conninfo("", **{name: value for name, value in kwargs.items() if value and name != "row_factory"})
+    return make_conninfo(
+        "", **{name: value for name, value in kwargs.items() if value and name != "row_factory"}
+    )

@@ -9,6 +9,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
 from uuid import UUID
@@ -45,37 +46,54 @@ S = TypeVar("S")
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
 
-# A conflict means that somebody else's command on the same stream was recorded, so trying again is never in vain
-# for all of them together, and a command that is in the right must not be refused for having been slow. With p
-# processes that fight for one stream without pause, one loses an attempt with probability (p - 1) / p: with 8 of
-# them all of 50 attempts with 0.1 %, with 2 never. (Within a process the lock of the stream lets one try at a time.)
+# A conflict means that somebody else's command on the same stream was recorded, so trying again is never in
+# vain for all of them together, and a command that is in the right must not be refused for having been slow.
+# With p processes that fight for one stream without pause, one loses an attempt with probability (p - 1) / p:
+# with 8 of them all of 50 attempts with 0.1 %, with 2 never. (Within a process the lock of the stream lets
+# one try at a time.)
 MOST_TRIES: Final = 50
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """An aggregate as this process last saw it; ``snapshot`` is the version at which its state was last saved."""
+    """An aggregate as this process last saw it, and when, by the process's own clock.
+
+    ``snapshot`` is the version at which it was last saved.
+    """
 
     state: Any = None
     version: int = 0
     snapshot: int = 0
+    seen_at: float = 0.0
 
 
-class _Decided(msgspec.Struct, Generic[T], frozen=True):
-    """What a decision came to: the answer to the caller, the streams it changes as they are then, what to append."""
+_NOTHING: Final = _Known()
 
-    changed: Changed[T]
-    after: dict[UUID, _Known]
-    deciders: dict[UUID, Decider[Any, Any]]
+
+class _Command(msgspec.Struct, Generic[T, S], frozen=True):
+    """What is asked; ``state_of`` makes the caller's state of the outcome and of the first stream."""
+
+    refs: Sequence[StreamRef[Any, Any]]
+    decide: Callable[[Sequence[Loaded[Any]]], Proposal[T]]
+    state_of: Callable[[T, _Known], S]
+    metadata: Metadata
+
+
+class _Decided(msgspec.Struct, Generic[S], frozen=True):
+    """What a decision came to: what to tell the caller, what becomes of which stream, and what to append."""
+
+    changed: Changed[S]
+    after: dict[UUID, tuple[Decider[Any, Any], _Known]]
     append: Append
 
 
 class EventStore:
     """Aggregates are remembered in the process; the log's version check is what makes that safe.
 
-    A decision is made on what is remembered, without asking the log. If it comes to events, the append is refused
-    unless *every* stream that was decided upon, written or only read, still is where it was seen. If it comes to a
-    refusal or to nothing, the log is asked whether the memory was current before that is final. So no command is
-    ever decided on something outdated, and one on remembered aggregates takes a single round trip.
+    A decision is made on what is remembered, without asking the log. If it comes to events, the append is
+    refused unless *every* stream that was decided upon, written or only read, still is where it was seen. If
+    it comes to a refusal or to nothing, the log is asked whether the memory was current before that is final.
+    So no command is ever decided on something outdated, and one on remembered aggregates takes a single round
+    trip.
     """
 
     def __init__(
@@ -122,6 +140,17 @@ class EventStore:
         """Several aggregates as the log has them now: one query for what is new in all of them."""
         return [Loaded(state=known.state, version=known.version) for known in await self._read_on(refs)]
 
+    async def glance(self, refs: Sequence[StreamRef[Any, Any]], *, within: float = 1.0) -> list[Loaded[Any]]:
+        """Several aggregates as they were at most ``within`` seconds ago; asks the log only for older memories.
+
+        For planning and for showing, not for deciding: what is decided on is checked by the append.
+        """
+        oldest = monotonic() - within
+        remembered = [self._memory.get(ref.id, _NOTHING) for ref in refs]
+        if all(known.seen_at >= oldest for known in remembered):
+            return [Loaded(state=known.state, version=known.version) for known in remembered]
+        return await self.load_many(refs)
+
     async def change(
         self,
         decider: Decider[S, E],
@@ -138,7 +167,7 @@ class EventStore:
             state: S = known.state
             return state
 
-        return await self._carry_out([ref], propose, state_of, metadata)
+        return await self._carry_out(_Command([ref], propose, state_of, metadata))
 
     async def change_together(
         self,
@@ -149,106 +178,90 @@ class EventStore:
         def outcome_of(outcome: T, _: _Known) -> T:
             return outcome
 
-        return await self._carry_out(refs, decide, outcome_of, metadata)
+        return await self._carry_out(_Command(refs, decide, outcome_of, metadata))
 
-    async def _carry_out(
-        self,
-        refs: Sequence[StreamRef[Any, Any]],
-        decide: Callable[[Sequence[Loaded[Any]]], Proposal[T]],
-        state_of: Callable[[T, _Known], S],
-        metadata: Metadata,
-    ) -> Changed[S]:
+    async def _carry_out(self, command: _Command[T, S]) -> Changed[S]:
         try:
             async with _Holding(self._locks) as holding:
-                return await self._decide_and_append(refs, decide, state_of, metadata, holding)
+                return await self._decide_and_append(command, holding)
         except (DomainError, DuplicateCommandError) as refusal:
             # What was done at the first try may be just what makes the second one impossible.
-            if metadata.once is not None and not isinstance(refusal, UnavailableError):
-                await self._raise_if_answered(metadata.once)
+            if command.metadata.once is not None and not isinstance(refusal, UnavailableError):
+                await self.raise_if_answered(command.metadata.once)
             raise
 
-    async def _decide_and_append(
-        self,
-        refs: Sequence[StreamRef[Any, Any]],
-        decide: Callable[[Sequence[Loaded[Any]]], Proposal[T]],
-        state_of: Callable[[T, _Known], S],
-        metadata: Metadata,
-        holding: _Holding,
-    ) -> Changed[S]:
+    async def _decide_and_append(self, command: _Command[T, S], holding: _Holding) -> Changed[S]:
+        refs = command.refs
         conflicts = 0
         current = not all(ref.id in self._memory for ref in refs)
         seen = await self._read_on(refs) if current else [self._memory[ref.id] for ref in refs]
         while True:
-            refusal: DomainError | None = None
-            decided: _Decided[S] | None = None
+            before = seen
+            decided = await self._decided(command, seen)
+            adds = isinstance(decided, _Decided) and bool(decided.after)
+            if not current and not adds:
+                # A refusal, or nothing to do, is final only if it was decided on what is there now.
+                current, seen = True, await self._read_on(refs)
+            elif isinstance(decided, _Decided) and not await holding.all_of(decided.after):
+                # Others of this process had the streams while we waited for them.
+                seen = self._recall(refs, seen)
+            if _moved(before, seen):
+                continue
+            if isinstance(decided, DomainError):
+                raise decided
             try:
-                _check_version(metadata, seen)
-                decided = await self._decide(refs, seen, decide, state_of, metadata)
-            except DomainError as error:
-                refusal = error
-            if decided is None or not decided.append.events:
-                if not current:
-                    current, before, seen = True, seen, await self._read_on(refs)
-                    if _moved(before, seen):
-                        continue
-                if decided is None:
-                    assert refusal is not None
-                    raise refusal
-                if decided.append.result is None:
-                    return decided.changed
-            elif not await holding.all_of(decided.after):
-                # Others had the streams while we waited for them.
-                before, seen = seen, self._recall(refs, seen)
-                if _moved(before, seen):
-                    continue
-            try:
-                position = await self._log.append(decided.append)
+                return await self._recorded(decided)
             except StreamConflictError as conflict:
                 conflicts += 1
-                current, before, seen = True, seen, await self._read_on(refs)
+                current, seen = True, await self._read_on(refs)
                 if conflicts >= self._most_tries or not _moved(before, seen):
-                    # The latter: something that ought to be new, and that the decision did not look at, exists.
+                    # The latter: something exists that ought to be new and that nobody looked at.
                     raise ConcurrentChangeError("Somebody else changed this at the same time") from conflict
-                await asyncio.sleep(random.uniform(0, 0.001 * min(conflicts, 10)))
-                continue
-            for stream, known in decided.after.items():
-                self._remember(stream, known)
-                self._save_if_long(decided.deciders[stream], stream)
-            return replace(decided.changed, position=position)
+                await asyncio.sleep(random.uniform(0, 0.001 * min(conflicts, 10)))  # noqa: S311 - no secret
 
-    async def _decide(
-        self,
-        refs: Sequence[StreamRef[Any, Any]],
-        seen: Sequence[_Known],
-        decide: Callable[[Sequence[Loaded[Any]]], Proposal[T]],
-        state_of: Callable[[T, _Known], S],
-        metadata: Metadata,
+    async def _decided(self, command: _Command[T, S], seen: Sequence[_Known]) -> _Decided[S] | DomainError:
+        try:
+            _check_version(command.metadata, seen)
+            loaded = [Loaded(state=known.state, version=known.version) for known in seen]
+            return await self._prepared(command, seen, command.decide(loaded))
+        except DomainError as refusal:
+            return refusal
+
+    async def _prepared(
+        self, command: _Command[T, S], seen: Sequence[_Known], proposal: Proposal[T]
     ) -> _Decided[S]:
-        proposal = decide([Loaded(state=known.state, version=known.version) for known in seen])
+        refs, metadata = command.refs, command.metadata
         before = {ref.id: known for ref, known in zip(refs, seen, strict=True)}
-        after: dict[UUID, _Known] = {}
-        deciders: dict[UUID, Decider[Any, Any]] = {}
+        after: dict[UUID, tuple[Decider[Any, Any], _Known]] = {}
         events: list[NewEvent] = []
         now = self._clock.now()
         for ref, proposed in proposal.events:
             if not proposed:
                 continue
-            known = after.get(ref.id) or before.get(ref.id) or _Known()
+            known = after[ref.id][1] if ref.id in after else before.get(ref.id, _NOTHING)
             for version, event in enumerate(proposed, known.version + 1):
                 tag, state = await self._codec.encode(event, ref.id, now, metadata)
                 events.append(NewEvent(ref.id, version, tag, state))
             # Folded before it is recorded: what cannot be folded must not get into the log.
             folded = ref.decider.fold(known.state, proposed)
-            after[ref.id] = _Known(folded, known.version + len(proposed), known.snapshot)
-            deciders[ref.id] = ref.decider
-        first = refs[0].id if refs else next(iter(after))
-        outcome = after.get(first) or before[first]
-        changed = Changed(state=state_of(proposal.outcome, outcome), version=outcome.version)
+            after[ref.id] = (ref.decider, _Known(folded, known.version + len(proposed), known.snapshot))
+        first = refs[0].id if refs else events[0].stream
+        outcome = after[first][1] if first in after else before[first]
+        changed = Changed(state=command.state_of(proposal.outcome, outcome), version=outcome.version)
         result = None
         if metadata.once is not None:
             result = await self._sealed(metadata.once, metadata.once.answer(changed))
         read = {stream: known.version for stream, known in before.items() if events and stream not in after}
-        return _Decided(changed, after, deciders, Append(events=events, read=read, result=result))
+        return _Decided(changed, after, Append(events=events, read=read, result=result))
+
+    async def _recorded(self, decided: _Decided[S]) -> Changed[S]:
+        if not decided.append.events and decided.append.result is None:
+            return decided.changed
+        position = await self._log.append(decided.append)
+        for stream, (decider, known) in decided.after.items():
+            self._remember(stream, known)
+            self._save_if_long(decider, stream)
+        return replace(decided.changed, position=position)
 
     def _recall(self, refs: Sequence[StreamRef[Any, Any]], seen: Sequence[_Known]) -> list[_Known]:
         """What is remembered now, at least what was ``seen`` before."""
@@ -257,7 +270,7 @@ class EventStore:
 
     async def _read_on(self, refs: Sequence[StreamRef[Any, Any]]) -> list[_Known]:
         """Bring what is remembered up to date, with one query for all."""
-        known = {ref.id: self._memory.get(ref.id) or _Known() for ref in refs}
+        known = {ref.id: self._memory.get(ref.id, _NOTHING) for ref in refs}
         deciders: dict[UUID, Decider[Any, Any]] = {ref.id: ref.decider for ref in refs}
         wanted = [
             Wanted(stream, of.version, "" if of.version else self._topic(deciders[stream]))
@@ -266,23 +279,24 @@ class EventStore:
         histories = await self._log.histories(wanted)
         stored = [event for history in histories for event in history.events]
         recorded = iter(await self._codec.decode(stored) if stored else ())
-        for (stream, of), history in zip(list(known.items()), histories, strict=True):
+        for stream, history in zip(list(known), histories, strict=True):
+            decider, now = deciders[stream], known[stream]
             if history.snapshot is not None:
-                state = msgspec.json.decode(history.snapshot.state, type=deciders[stream].snapshot)
-                of = _Known(state, history.snapshot.version, history.snapshot.version)
+                state = msgspec.json.decode(history.snapshot.state, type=decider.snapshot)
+                now = _Known(state, history.snapshot.version, history.snapshot.version)
             if history.events:
                 events = [next(recorded).event for _ in history.events]
-                of = _Known(deciders[stream].fold(of.state, events), history.events[-1].version, of.snapshot)
-            known[stream] = of
-            if of.version:
-                self._remember(stream, of)
-                self._save_if_long(deciders[stream], stream)
+                now = _Known(decider.fold(now.state, events), history.events[-1].version, now.snapshot)
+            if now.version:
+                self._remember(stream, now)
+                self._save_if_long(decider, stream)
+            known[stream] = now
         return [known[ref.id] for ref in refs]
 
     def _remember(self, stream: UUID, known: _Known) -> None:
         before = self._memory.get(stream)
-        if before is None or before.version < known.version:
-            self._memory[stream] = known
+        if before is None or before.version <= known.version:
+            self._memory[stream] = replace(known, seen_at=monotonic())
         self._memory.move_to_end(stream)
         while len(self._memory) > self._remembered:
             self._memory.popitem(last=False)
@@ -310,15 +324,19 @@ class EventStore:
             log.warning("snapshot of %s not saved: the log does not answer", snapshot.stream)
 
     def _topic(self, decider: Decider[Any, Any]) -> str:
-        """The kind and shape of a decider's snapshots, so that those of a former shape are not read as today's."""
+        """Kind and shape of a decider's snapshots, so that none of a former shape is read as today's."""
         if decider.snapshot is None:
             return ""
         topic = self._topics.get(decider.snapshot)
         if topic is None:
             if _tells_about_a_person(decider.snapshot):
-                raise TypeError(f"{decider!r}: personal fields must not get into snapshots, which are not encrypted")
+                raise TypeError(
+                    f"{decider!r}: personal fields must not get into snapshots, which are not encrypted"
+                )
             shape = msgspec.json.encode(msgspec.json.schema(decider.snapshot), order="deterministic")
-            topic = self._topics[decider.snapshot] = f"{decider.name}:{hashlib.sha256(shape).hexdigest()[:16]}"
+            topic = self._topics[decider.snapshot] = (
+                f"{decider.name}:{hashlib.sha256(shape).hexdigest()[:16]}"
+            )
         return topic
 
     async def _sealed(self, once: Once, answer: Answer) -> CommandResult:
@@ -328,7 +346,8 @@ class EventStore:
             scope=once.scope, key=once.key, request_hash=once.request_hash, status=answer.status, body=body
         )
 
-    async def _raise_if_answered(self, once: Once) -> None:
+    async def raise_if_answered(self, once: Once) -> None:
+        """``AlreadyAnsweredError`` if the command was carried out before, for callers to whom a try is dear."""
         result = await self._log.result_of(once.scope, once.key)
         if result is None:
             return
@@ -353,7 +372,7 @@ class _StreamLock(asyncio.Lock):
 
 
 class _Holding:
-    """The streams that one command has to itself in this process. More may be added; all are let go at the end."""
+    """The streams that a command has to itself in this process; all are let go at the end."""
 
     def __init__(self, locks: dict[UUID, _StreamLock]) -> None:
         self._locks = locks

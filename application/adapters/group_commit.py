@@ -1,11 +1,11 @@
-"""Appends that wait for each other anyway are written together: one server call and one flush for all of them."""
+"""Appends that would wait for each other are written together: one server call, one flush for them all."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -27,7 +27,8 @@ _APPEND: Final[LiteralString] = (
 _AS_STORED: Final[LiteralString] = """
 SELECT wanted.number, stored.state, stored.notification_id
 FROM unnest(%s::integer[], %s::uuid[], %s::bigint[]) AS wanted (number, stream, version)
-JOIN stored_events AS stored ON stored.originator_id = wanted.stream AND stored.originator_version = wanted.version
+JOIN stored_events AS stored
+    ON stored.originator_id = wanted.stream AND stored.originator_version = wanted.version
 """
 
 _AS_ANSWERED: Final[LiteralString] = """
@@ -39,7 +40,9 @@ JOIN command_results AS known ON known.scope = wanted.scope AND known.key = want
 # What a server that was told to wait for something hopeless may take before it gives up by itself; and `read
 # committed` whatever the server's default is, because the log's function rests on it.
 _SESSION: Final[LiteralString] = """
-SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on; SET statement_timeout = '10s'
+SET default_transaction_isolation = 'read committed';
+SET synchronous_commit = on;
+SET statement_timeout = '10s'
 """
 
 
@@ -73,10 +76,10 @@ class _Waiting:
 class GroupCommit:
     """One connection, one task, one batch at a time; what arrives meanwhile is the next batch.
 
-    When the connection is lost, nobody knows whether the batch has landed. It is then sent again: its events carry
-    ids of their own, so a batch that is refused because exactly its own bytes are there has landed. Only where that
-    cannot be found out within ``patience`` seconds, callers are told that the log is unavailable; so they are after
-    ``answer_within`` seconds, should the server neither answer nor hang up.
+    When the connection is lost, nobody knows whether the batch has landed. It is then sent again: its events
+    carry ids of their own, so a batch that is refused because exactly its own bytes are there has landed.
+    Only where that cannot be found out within ``patience`` seconds, callers are told that the log is
+    unavailable; so they are after ``answer_within`` seconds, should the server neither answer nor hang up.
     """
 
     def __init__(
@@ -180,40 +183,33 @@ class GroupCommit:
         while True:
             try:
                 connection = await self._connected()
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 # Whoever has not been sent yet need not wait for the server to come back.
-                unsent = [*self._waiting, *([] if sent_before else batch)]
+                _fail(self._waiting, error)
                 self._waiting.clear()
-                for waiting in unsent:
-                    waiting.fail(_unavailable(error))
-                if not sent_before:
-                    return
-                if monotonic() >= give_up:
-                    for waiting in batch:
-                        waiting.fail(_unavailable(error))
-                    return
+                if not sent_before or monotonic() >= give_up:
+                    return _fail(batch, error)
                 await asyncio.sleep(0.05)
                 continue
             try:
-                await self._send(connection, batch, sent_before)
+                return await self._send(connection, batch, sent_before)
             except psycopg.Error as error:
-                if connection.broken or connection.closed:
-                    self._connection = None
-                    if monotonic() >= give_up:
-                        for waiting in batch:
-                            waiting.fail(_unavailable(error))
-                        return
-                    sent_before = True
-                    continue
-                # The server has refused the batch as a whole, so nothing of it is there.
-                if len(batch) > 1:
-                    for waiting in batch:
-                        await self._write([waiting], sent_before=sent_before)
-                elif isinstance(error, psycopg.OperationalError):
-                    batch[0].fail(_unavailable(error))
-                else:
-                    batch[0].fail(error)
-            return
+                if not connection.closed:
+                    return await self._write_apart(batch, error, sent_before)
+                self._connection = None
+                sent_before = True
+                if monotonic() >= give_up:
+                    return _fail(batch, error)
+
+    async def _write_apart(self, batch: Sequence[_Waiting], error: psycopg.Error, sent_before: bool) -> None:
+        """The server has refused the batch as a whole, and nothing of it is there: whose fault is it?"""
+        if len(batch) > 1:
+            for waiting in batch:
+                await self._write([waiting], sent_before=sent_before)
+        elif isinstance(error, psycopg.OperationalError):
+            _fail(batch, error)
+        else:
+            batch[0].fail(error)
 
     async def _connected(self) -> AsyncConnection[Any]:
         if self._connection is None:
@@ -225,61 +221,45 @@ class GroupCommit:
             self._connection = connection
         return self._connection
 
-    async def _send(self, connection: AsyncConnection[Any], batch: Sequence[_Waiting], sent_before: bool) -> None:
+    async def _send(
+        self, connection: AsyncConnection[Any], batch: Sequence[_Waiting], sent_before: bool
+    ) -> None:
         began = monotonic()
         cursor = connection.cursor(binary=True)
         await cursor.execute(_APPEND, _arguments([waiting.append for waiting in batch]))
         row = await cursor.fetchone()
         assert row is not None, "log_append always answers"
         head, repeated, refused = row
-        events = 0
         if repeated is None and refused is None:
-            for waiting in batch:
-                count = len(waiting.append.events)
-                events += count
-                waiting.succeed(head + events)
+            out: dict[int, int | Exception] = {}
         else:
-            events = await self._sort_out(connection, batch, head, set(repeated or ()), set(refused or ()), sent_before)
+            out = await _explained(connection, batch, set(repeated or ()), set(refused or ()), sent_before)
+        events = 0
+        for number, waiting in enumerate(batch):
+            outcome = out.get(number)
+            if outcome is None:
+                events += len(waiting.append.events)
+                waiting.succeed(head + events)
+            elif isinstance(outcome, int):
+                waiting.succeed(outcome)
+            else:
+                waiting.fail(outcome)
         self._written(
             Written(
                 commands=len(batch),
                 events=events,
-                refused=len({*(repeated or ()), *(refused or ())}),
+                refused=len(out),
                 seconds=monotonic() - began,
                 position=head + events,
             )
         )
 
-    async def _sort_out(
-        self,
-        connection: AsyncConnection[Any],
-        batch: Sequence[_Waiting],
-        head: int,
-        repeated: set[int],
-        refused: set[int],
-        sent_before: bool,
-    ) -> int:
-        landed: dict[int, int] = {}
-        if sent_before:
-            landed = await _landed(connection, {n: batch[n].append for n in sorted(repeated | refused)})
-        events = 0
-        for number, waiting in enumerate(batch):
-            if number in landed:
-                waiting.succeed(landed[number])
-            elif number in repeated:
-                waiting.fail(DuplicateCommandError())
-            elif number in refused:
-                waiting.fail(StreamConflictError(tuple(waiting.append.next_versions())))
-            else:
-                events += len(waiting.append.events)
-                waiting.succeed(head + events)
-        return events
 
-
-def _unavailable(cause: psycopg.Error) -> LogUnavailableError:
-    error = LogUnavailableError("The event log does not answer")
-    error.__cause__ = cause
-    return error
+def _fail(batch: Iterable[_Waiting], cause: psycopg.Error) -> None:
+    for waiting in batch:
+        error = LogUnavailableError("The event log does not answer")
+        error.__cause__ = cause
+        waiting.fail(error)
 
 
 def _arguments(appends: Sequence[Append]) -> list[Any]:
@@ -325,6 +305,23 @@ def _arguments(appends: Sequence[Append]) -> list[Any]:
     ]
 
 
+async def _explained(
+    connection: AsyncConnection[Any],
+    batch: Sequence[_Waiting],
+    repeated: set[int],
+    refused: set[int],
+    sent_before: bool,
+) -> dict[int, int | Exception]:
+    """What to tell those that were not taken: where they landed at an earlier try, or why not."""
+    out: dict[int, int | Exception] = {
+        number: StreamConflictError(tuple(batch[number].append.next_versions())) for number in refused
+    }
+    out.update({number: DuplicateCommandError() for number in repeated})
+    if sent_before:
+        out.update(await _landed(connection, {number: batch[number].append for number in out}))
+    return out
+
+
 async def _landed(connection: AsyncConnection[Any], appends: dict[int, Append]) -> dict[int, int]:
     """The position of each append whose very bytes are in the log."""
     found: dict[int, int] = {}
@@ -338,22 +335,29 @@ async def _landed(connection: AsyncConnection[Any], appends: dict[int, Append]) 
             int8s([event.version for _, event in newest]),
         ],
     )
-    for number, state, position in await cursor.fetchall():
-        if appends[number].events[-1].state == state:
-            found[number] = position
-    answers = [(n, append.result) for n, append in appends.items() if not append.events and append.result is not None]
+    found.update(
+        {
+            number: position
+            for number, state, position in await cursor.fetchall()
+            if appends[number].events[-1].state == state
+        }
+    )
+    answers = {n: append.result for n, append in appends.items() if append.result and not append.events}
     if answers:
         await cursor.execute(
             _AS_ANSWERED,
             [
-                int4s([number for number, _ in answers]),
-                texts([result.scope for _, result in answers]),
-                texts([result.key for _, result in answers]),
+                int4s(list(answers)),
+                texts([result.scope for result in answers.values()]),
+                texts([result.key for result in answers.values()]),
             ],
         )
-        bodies = dict(answers)
-        for number, body, position in await cursor.fetchall():
-            # The body is ciphertext with a random nonce: the same bytes are the same try.
-            if bodies[number].body == body:
-                found[number] = position
+        # The body is ciphertext with a random nonce: the same bytes are the same try.
+        found.update(
+            {
+                number: position
+                for number, body, position in await cursor.fetchall()
+                if answers[number].body == body
+            }
+        )
     return found

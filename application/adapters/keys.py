@@ -26,11 +26,11 @@ _KEY_ID: Final = 4
 
 
 class KeyMissingError(Exception):
-    """A person's key is neither there nor destroyed: the key table is not the one this log was written with."""
+    """A person's key is neither there nor destroyed: the key table is not this log's."""
 
 
 class Cipher:
-    """AES-256-GCM with one key. Each box is a random nonce and the ciphertext; ``context`` binds it to its place."""
+    """AES-256-GCM with one key. A box is a random nonce and ciphertext; ``context`` binds it to its place."""
 
     __slots__ = ("_aead",)
 
@@ -48,14 +48,17 @@ class Cipher:
 class MasterKeys:
     """What ``TRADELOG_MASTER_KEY`` holds: base64 of 32 bytes, or several of those with commas between.
 
-    The first one wraps new keys of persons; all of them unwrap, told apart by a prefix. To rotate, put a new one in
-    front. The last one, with which the log began, is also what names and anonymous data hang on: it must stay.
+    The first one wraps new keys of persons; all of them unwrap, told apart by a prefix. To rotate, put a new
+    one in front. The last one, with which the log began, is also what names and anonymous data hang on: it
+    must stay.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) != 32 for key in keys):
             raise ValueError("a master key is 32 bytes, in base64")
-        self._wrapping = {_derived(key, "key id")[:_KEY_ID]: Cipher(_derived(key, "wrapping")) for key in keys}
+        self._wrapping = {
+            _derived(key, "key id")[:_KEY_ID]: Cipher(_derived(key, "wrapping")) for key in keys
+        }
         self._current = _derived(keys[0], "key id")[:_KEY_ID]
         self._root = keys[-1]
 
@@ -83,8 +86,8 @@ def _derived(key: bytes, purpose: str) -> bytes:
 class PersonKeys(ABC):
     """A data key per person, made when first needed and kept wrapped by the master key.
 
-    Opened keys are remembered for a minute, so that a destroyed one is out of use everywhere soon after; a process
-    that hears of an erasure calls ``forget`` at once.
+    Opened keys are remembered for a minute, so that a destroyed one is out of use everywhere soon after; a
+    process that hears of an erasure calls ``forget`` at once.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class PersonKeys(ABC):
         """For data that tells about nobody in particular but is nobody's business either."""
 
     async def ciphers(self, persons: Collection[UUID]) -> dict[UUID, Cipher | None]:
-        """The key of each person, or nothing where it was destroyed; one query for all that are not remembered."""
+        """The key of each person, or nothing where it was destroyed; one query for all not remembered."""
         found: dict[UUID, Cipher | None] = {}
         missing: list[UUID] = []
         for person in persons:
@@ -145,7 +148,7 @@ class PersonKeys(ABC):
         self._opened.pop(person, None)
 
     def claim_id(self, kind: str, value: str) -> UUID:
-        """The claim stream of a unique value. Values that differ in case or in ways of encoding only are the same."""
+        """The claim stream of a unique value; case and ways of encoding it make no difference."""
         same = unicodedata.normalize("NFKC", value).casefold()
         digest = hmac.digest(self._claims, f"{kind}\0{same}".encode(), "sha256")
         return UUID(bytes=digest[:16], version=5)
@@ -198,14 +201,16 @@ class PostgresPersonKeys(PersonKeys):
 
     async def _create(self, person: UUID, wrapped: bytes) -> None:
         await self._database.rows(
-            "INSERT INTO person_keys (person, wrapped) VALUES (%s, %s) ON CONFLICT DO NOTHING", [person, wrapped]
+            "INSERT INTO person_keys (person, wrapped) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            [person, wrapped],
         )
 
     async def _destroy(self, person: UUID) -> None:
         await self._database.rows(
             """
             INSERT INTO person_keys AS known (person, destroyed_at) VALUES (%s, now())
-            ON CONFLICT (person) DO UPDATE SET wrapped = NULL, destroyed_at = coalesce(known.destroyed_at, now())
+            ON CONFLICT (person) DO UPDATE SET wrapped = NULL, destroyed_at = coalesce(known.destroyed_at,
+            now())
             """,
             [person],
         )

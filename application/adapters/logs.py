@@ -28,7 +28,19 @@ PERSONAL_KEYS: Final = frozenset(
 )  # fmt: skip
 
 _UNSUSPICIOUS: Final = frozenset(
-    {"event", "level", "timestamp", "logger", "request_id", "actor", "position", "method", "path", "status", "ms"}
+    {
+        "event",
+        "level",
+        "timestamp",
+        "logger",
+        "request_id",
+        "actor",
+        "position",
+        "method",
+        "path",
+        "status",
+        "ms",
+    }
 )
 
 

@@ -28,9 +28,9 @@ class _Block:
 class Numbers(ABC):
     """Reserves numbers in blocks that grow with the demand.
 
-    While numbers are asked for now and then, they are reserved one by one and so follow each other without holes,
-    whichever process gives them. Under load a block doubles with each reservation, so that the round trip is shared
-    by up to 64; a hole is left only where a process ends with a block in hand.
+    While numbers are asked for now and then, they are reserved one by one and so follow each other without
+    holes, whichever process gives them. Under load a block doubles with each reservation, so that the round
+    trip is shared by up to 64; a hole is left only where a process ends with a block in hand.
     """
 
     def __init__(self, *, idle_after: float = 1.0, clock: Callable[[], float] = monotonic) -> None:

@@ -29,8 +29,9 @@ _STORED_EVENTS_IN_ORDER: Final[LiteralString] = """
 CREATE UNIQUE INDEX IF NOT EXISTS stored_events_notification_id_idx ON stored_events (notification_id)
 """
 
-# Almost every version of the head row is dead a millisecond later. Room on its page lets each update replace the
-# last one in place, and an eager vacuum keeps the row cheap to find while a long reader holds old versions alive.
+# Almost every version of the head row is dead a millisecond later. Room on its page lets each update replace
+# the last one in place, and an eager vacuum keeps the row cheap to find while a long reader holds old
+# versions alive.
 _LOG_HEAD: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS log_head (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -73,18 +74,26 @@ CREATE TABLE IF NOT EXISTS person_keys (
 )
 """
 
-_COUNTERS: Final[LiteralString] = "CREATE TABLE IF NOT EXISTS counters (name text PRIMARY KEY, last bigint NOT NULL)"
+_REACTIONS: Final[LiteralString] = (
+    "CREATE TABLE IF NOT EXISTS reactions (name text PRIMARY KEY, position bigint NOT NULL)"
+)
+
+_COUNTERS: Final[LiteralString] = (
+    "CREATE TABLE IF NOT EXISTS counters (name text PRIMARY KEY, last bigint NOT NULL)"
+)
 
 # A batch of commands, numbered from 0. Three groups of arrays say what they consist of:
-#   expected_…  the streams that a command adds to or has read, each with the version that must be its next one;
+#   expected_…  the streams that a command adds to or has read, each with what must be its next version;
 #   e_…         the events, in the order in which they get their positions;
 #   o_…         for commands that are carried out once: their keys, and what they will be answered.
-# A command is refused when one of its streams has moved on (or would get a hole), and told apart as `repeated`
-# when its key is there already; the others are written. The caller sees to it that no two commands of a batch add
-# to one stream or bear the same key.
 #
-# The head row is locked by a statement of its own: in READ COMMITTED a statement that has waited for a lock still
-# looks at the snapshot from before the wait, so only the next one sees what the previous holder has committed.
+# A command is refused when one of its streams has moved on (or would get a hole), and told apart as
+# `repeated` when its key is there already; the others are written. The caller sees to it that no two commands
+# of a batch add to one stream or bear the same key.
+#
+# The head row is locked by a statement of its own: in READ COMMITTED a statement that has waited for a lock
+# still looks at the snapshot from before the wait, so only the next one sees what the previous holder has
+# committed.
 _LOG_APPEND: Final[LiteralString] = """
 CREATE OR REPLACE FUNCTION log_append(
     expected_command integer[], expected_stream uuid[], expected_version bigint[],
@@ -151,8 +160,8 @@ END
 $$
 """
 
-# What the library's recorder calls: events of one command, any of which may be the stream's first; all or an error,
-# so that whatever else the caller's transaction does is undone too.
+# What the library's recorder calls: events of one command, any of which may be the stream's first; all or an
+# error, so that whatever else the caller's transaction does is undone too.
 _LOG_INSERT: Final[LiteralString] = """
 CREATE OR REPLACE FUNCTION log_insert(e_stream uuid[], e_version bigint[], e_topic text[], e_state bytea[])
 RETURNS bigint LANGUAGE plpgsql AS $$
@@ -161,7 +170,8 @@ DECLARE
 BEGIN
     SELECT appended.head, appended.refused INTO STRICT outcome
     FROM (
-        SELECT array_agg(0) AS commands, array_agg(first.stream) AS streams, array_agg(first.version) AS versions
+        SELECT array_agg(0) AS commands, array_agg(first.stream) AS streams,
+            array_agg(first.version) AS versions
         FROM (
             SELECT event.stream, min(event.version) AS version
             FROM unnest(e_stream, e_version) AS event (stream, version)
@@ -191,6 +201,7 @@ SCHEMA: Final[tuple[LiteralString, ...]] = (
     _SNAPSHOTS,
     _PERSON_KEYS,
     _COUNTERS,
+    _REACTIONS,
     _LOG_APPEND,
     _LOG_INSERT,
 )

@@ -78,7 +78,7 @@ class StripePayments:
         result = _RESULTS.get(event.type)
         if result is None:
             return event.id, None
-        intent = event.data.object
+        intent = event.data.object.to_dict()
         error = intent.get("last_payment_error") or {}
         return event.id, RecordPaymentResult(
             result=result,
@@ -93,7 +93,7 @@ class StripePayments:
 
 async def _asked(call: Any) -> PaymentIntent:
     try:
-        return _intent(await call)
+        return _intent((await call).to_dict())
     except stripe.CardError as declined:
         raise PaymentFailedError(
             declined.user_message or "The payment failed", details={"code": declined.code}
@@ -104,11 +104,11 @@ async def _asked(call: Any) -> PaymentIntent:
         raise InvalidInputError(
             {refused.param or "payment": [refused.user_message or str(refused)]}
         ) from refused
-    except (stripe.APIConnectionError, stripe.APIError, stripe.RateLimitError) as down:
+    except stripe.StripeError as down:
         raise PaymentProviderError("The payment provider does not answer") from down
 
 
-def _intent(intent: Any) -> PaymentIntent:
+def _intent(intent: Mapping[str, Any]) -> PaymentIntent:
     charge = intent.get("latest_charge")
     card: Mapping[str, Any] = {}
     if charge and not isinstance(charge, str):

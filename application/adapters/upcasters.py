@@ -12,8 +12,9 @@ Upcaster: TypeAlias = Callable[[Fields], Fields]
 class Upcasters:
     """Per tag, the steps from each former schema to the next: ``{"order_placed": [(1, add_the_currency)]}``.
 
-    A step takes the fields of an event as stored in that schema, personal ones included, and returns those of the
-    next. The schema that is written is the one after the last step; the steps must lead there without a gap.
+    A step takes the fields of an event as stored in that schema, personal ones included (of an erased person,
+    under today's names, what stands for them), and returns those of the next. The schema that is written is
+    the one after the last step; the steps must lead there without a gap.
     """
 
     def __init__(self, steps: Mapping[str, Sequence[tuple[int, Upcaster]]] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Filling a cart, and looking into it."""
+"""Filling a cart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from application.ports import Changed, EventStore, Loaded, Metadata, Proposal, StreamRef
 from domain.carts.cart import CARTS, Cart, CartItemNotFoundError, OwnListingError
 from domain.carts.events import CartEvent, cart_of
-from domain.kernel import AccountId, ListingId
+from domain.kernel import AccountId, DomainError, ListingId
 from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
 from domain.sellers.events import seller_of
 
@@ -63,14 +63,6 @@ async def change_cart_item(
     return await _change(command.account_id, command.listing_id, decide, metadata, store)
 
 
-async def cart_of_account(account_id: AccountId, store: EventStore) -> Changed[PricedCart]:
-    """The account's cart as it is: an empty one where nothing was ever put into it."""
-    loaded = await store.load(CARTS, cart_of(account_id))
-    cart = loaded.state or Cart.open(cart_of(account_id), account_id)[0]
-    listings = await _listings(cart.lines, store)
-    return Changed(state=PricedCart(cart=cart, listings=listings), version=loaded.version)
-
-
 async def _change(
     account_id: AccountId,
     listing_id: ListingId,
@@ -78,10 +70,28 @@ async def _change(
     metadata: Metadata,
     store: EventStore,
 ) -> Changed[PricedCart]:
+    """A glance at the listing is enough to say yes, because the order will look closely; not to say no."""
+    refs: list[StreamRef[Any, Any]] = [StreamRef(CARTS, cart_of(account_id)), StreamRef(LISTINGS, listing_id)]
+    cart, listing = await store.glance(refs)
+    try:
+        return await _change_on(cart.state, listing.state, account_id, decide_cart, metadata, store)
+    except DomainError:
+        cart, listing_now = await store.load_many(refs)
+        if listing_now.version == listing.version:
+            raise
+        return await _change_on(cart.state, listing_now.state, account_id, decide_cart, metadata, store)
+
+
+async def _change_on(
+    cart: Cart | None,
+    listing: Listing | None,
+    account_id: AccountId,
+    decide_cart: Callable[[Cart, Listing | None], Sequence[CartEvent]],
+    metadata: Metadata,
+    store: EventStore,
+) -> Changed[PricedCart]:
     cart_ref = StreamRef(CARTS, cart_of(account_id))
-    loaded_cart, loaded_listing = await store.load_many([cart_ref, StreamRef(LISTINGS, listing_id)])
-    listing: Listing | None = loaded_listing.state
-    listings = await _listings(loaded_cart.state.lines, store) if loaded_cart.state else {}
+    listings = await _listings(cart.lines, store) if cart else {}
     if listing is not None:
         listings[listing.id] = listing
 
@@ -103,7 +113,7 @@ async def _change(
 
 async def _listings(listing_ids: Iterable[ListingId], store: EventStore) -> dict[ListingId, Listing]:
     ids = list(listing_ids)
-    loaded = await store.load_many([StreamRef(LISTINGS, listing_id) for listing_id in ids])
+    loaded = await store.glance([StreamRef(LISTINGS, listing_id) for listing_id in ids])
     return {
         listing_id: each.state for listing_id, each in zip(ids, loaded, strict=True) if each.state is not None
     }

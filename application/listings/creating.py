@@ -11,9 +11,9 @@ import msgspec
 from application.categories.creating import category_called
 from application.ports import Changed, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.slugs import slug_of
-from domain.categories.category import SlugExistsError
+from domain.categories.category import CategoryNotFoundError, SlugExistsError
 from domain.claims.claim import CLAIMS, Claim
-from domain.kernel import ListingId, SellerId, stream_id
+from domain.kernel import InvalidInputError, ListingId, SellerId, stream_id
 from domain.listings.events import ListingCreated, ListingEvent
 from domain.listings.listing import LISTINGS, Listing
 from domain.money import Money
@@ -44,7 +44,11 @@ class CreateListing(msgspec.Struct, frozen=True, kw_only=True):
 async def create_listing(
     command: CreateListing, metadata: Metadata, *, store: EventStore, keys: Keys, numbers: Numbers
 ) -> Changed[Listing]:
-    category = await category_called(command.category, store, keys)
+    try:
+        category = await category_called(command.category, store, keys)
+    except CategoryNotFoundError as unknown:
+        # Not what was asked for, but a field of it: the listing is refused as a whole (A2).
+        raise InvalidInputError({"category": ["Does not exist"]}) from unknown
     number = await numbers.next("listings")
     listing_id = ListingId(stream_id("listing", number))
     wished = command.slug or slug_of(command.title)

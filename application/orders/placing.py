@@ -57,7 +57,7 @@ async def place_order(
     cart_ref = StreamRef(CARTS, cart_of(caller.account_id))
     listing_ids = [line.listing_id for line in merged(command.lines)]
     if not listing_ids:
-        cart: Cart | None = (await store.load(CARTS, cart_ref.id)).state
+        cart: Cart | None = (await store.glance([cart_ref]))[0].state
         listing_ids = list(cart.lines) if cart else []
     refs: list[StreamRef[Any, Any]] = [
         cart_ref,

@@ -62,7 +62,7 @@ class RecordPaymentResult(msgspec.Struct, frozen=True, kw_only=True):
 async def request_payment(
     command: RequestPayment, metadata: Metadata, *, store: EventStore, payments: PaymentProvider
 ) -> Changed[Payment]:
-    order = (await store.load(ORDERS, command.order_id)).state
+    order: Order | None = (await store.glance([StreamRef(ORDERS, command.order_id)]))[0].state
     if order is None:
         raise OrderNotFoundError("Order not found")
     if command.caller is not None:
@@ -119,9 +119,9 @@ async def record_payment_result(
     """Payment, order and stock move together. An intent that belongs to no order of ours is left alone."""
     intent = command.intent
     payment_ref = StreamRef(PAYMENTS, stream_id("payment", intent.id))
-    known = (await store.load(PAYMENTS, payment_ref.id)).state
+    known: Payment | None = (await store.glance([payment_ref]))[0].state
     order_id = known.order_id if known else _order_in(intent)
-    order = (await store.load(ORDERS, order_id)).state if order_id else None
+    order: Order | None = (await store.glance([StreamRef(ORDERS, order_id)]))[0].state if order_id else None
     if order is None:
         return Changed(state=None, version=0)
     order_ref = StreamRef(ORDERS, order.id)

@@ -1,8 +1,9 @@
 """One generation of a read model in OpenSearch.
 
 OpenSearch shares no transaction with the checkpoint. So the fold state stays in Postgres, where it moves with the
-checkpoint, and documents are indexed before it with the position as external version: what is delivered again after
-a crash folds to the same documents, and an older one is refused. A lost index is filled again from the state.
+checkpoint, and documents are indexed before that is committed, with the position as external version: what is
+delivered again after a crash folds to the same documents, and an older one is refused. A lost index is filled again
+from the state.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ _OVERLOADED: Final = 429
 
 class OpenSearchSink:
     def __init__(
-        self, pool: AsyncConnectionPool[Any], client: AsyncOpenSearch, projection: Projection[Doc], generation: int
+        self,
+        pool: AsyncConnectionPool[Any],
+        client: AsyncOpenSearch,
+        projection: Projection[Doc],
+        generation: int,
     ) -> None:
         assert isinstance(projection.into, SearchIndex), "this is for OpenSearch"
         self._into: SearchIndex[Any] = projection.into
@@ -58,7 +63,6 @@ class OpenSearchSink:
         return await self._state.load(keys)
 
     async def save(self, batch: Batch) -> None:
-        await self._index(batch.changes)
         state = [
             Change(
                 key=each.key,
@@ -68,7 +72,10 @@ class OpenSearchSink:
             )
             for each in batch.changes
         ]
-        await self._state.save(msgspec.structs.replace(batch, changes=state))
+        # The checkpoint is locked meanwhile: a switch must not come between what readers see and what it says.
+        await self._state.save(
+            msgspec.structs.replace(batch, changes=state), lambda: self._index(batch.changes)
+        )
 
     async def letters(self, letter: int) -> list[DeadLetter]:
         return await self._state.letters(letter)
@@ -106,7 +113,9 @@ class OpenSearchSink:
         await self._client.indices.refresh(index=self.index)
         counted: int = (await self._client.count(index=self.index))["count"]
         async with self._pool.connection() as connection:
-            found = await connection.execute(f"SELECT count(*) FROM {self._state.table.name} WHERE indexed".encode())
+            found = await connection.execute(
+                f"SELECT count(*) FROM {self._state.table.name} WHERE indexed".encode()
+            )
             row = await found.fetchone()
         assert row is not None, "an aggregate has one row"
         return "" if row[0] == counted else f"{counted} documents in the index, {row[0]} in its state"
@@ -185,11 +194,11 @@ class OpenSearchSink:
                     Change(
                         key=key,
                         position=position,
-                        columns=dict(self._into.source(msgspec.json.decode(document, type=self._document)) or {}),
+                        columns=dict(
+                            self._into.source(msgspec.json.decode(document, type=self._document)) or {}
+                        ),
                     )
                     for key, position, document in rows
                 ]
             )
             last = rows[-1][0]
-
-

@@ -70,8 +70,8 @@ class Positions:
 
     async def _look(self) -> None:
         while self._waiting:
-            # While Postgres is away nobody gets further; readers give up by their own clock.
-            with suppress(psycopg.OperationalError):
+            # While Postgres is away, or still without tables, nobody gets further; readers give up by their own clock.
+            with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable):
                 async with self._pool.connection(timeout=1.0) as connection:
                     found = await connection.execute(
                         "SELECT name, position FROM projection_generations WHERE state = 'active'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -81,7 +81,9 @@ class PostgresSink:
         values = ", ".join(["%s"] * len(self._columns))
         updates = ", ".join(f"{_quoted(each)} = EXCLUDED.{_quoted(each)}" for each in self._columns[1:])
         upsert = f"ON CONFLICT (key) DO UPDATE SET {updates}"
-        self._stage = f"CREATE TEMP TABLE batch ON COMMIT DROP AS SELECT {columns} FROM {self.table.name} WITH NO DATA"
+        self._stage = (
+            f"CREATE TEMP TABLE batch ON COMMIT DROP AS SELECT {columns} FROM {self.table.name} WITH NO DATA"
+        )
         self._copy = f"COPY batch ({columns}) FROM STDIN"
         self._merge = f"INSERT INTO {self.table.name} ({columns}) SELECT {columns} FROM batch {upsert}"
         self._upsert = f"INSERT INTO {self.table.name} ({columns}) VALUES ({values}) {upsert}"
@@ -122,13 +124,16 @@ class PostgresSink:
             found = await connection.execute(self._load.encode(), (list(keys),), binary=True)
             return {key: (document, position) async for key, document, position in found}
 
-    async def save(self, batch: Batch) -> None:
+    async def save(self, batch: Batch, first: Callable[[], Awaitable[None]] | None = None) -> None:
+        """``first`` is done once the checkpoint is ours to move, and before anything that it promises is."""
         quiet = not (batch.changes or batch.letters or batch.settled)
         async with self._pool.connection() as connection:
             try:
                 async with connection.transaction(), connection.cursor() as cursor:
                     await self._move(cursor, batch, _MOVE_QUIETLY if quiet else _MOVE)
                     if not quiet:
+                        if first is not None:
+                            await first()
                         await self.write(cursor, batch.changes)
                         await self._park(cursor, batch.letters)
                         await self._settle(cursor, batch.settled)
@@ -156,7 +161,8 @@ class PostgresSink:
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=class_row(DeadLetter))
             await cursor.execute(
-                f"SELECT d.id, d.key, d.stream, d.stream_version AS version, d.position, d.tag, d.whole, d.error {_GROUP}",
+                "SELECT d.id, d.key, d.stream, d.stream_version AS version, d.position, d.tag, d.whole, d.error"
+                f"{_GROUP}",
                 (letter,),
             )
             return list(await cursor.fetchall())
@@ -164,7 +170,8 @@ class PostgresSink:
     async def skip(self, letter: int) -> None:
         async with self._pool.connection() as connection:
             await connection.execute(
-                f"UPDATE dead_letters SET skipped_at = now() WHERE id = (SELECT d.id {_GROUP} LIMIT 1)", (letter,)
+                f"UPDATE dead_letters SET skipped_at = now() WHERE id = (SELECT d.id {_GROUP} LIMIT 1)",
+                (letter,),
             )
 
     async def finish(self) -> None:
@@ -172,7 +179,9 @@ class PostgresSink:
         async with self._pool.connection() as connection, connection.transaction():
             await self._alone(connection)
             for index in self.table.indexes:
-                await connection.execute(str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)).encode())
+                await connection.execute(
+                    str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)).encode()
+                )
 
     async def serve(self, connection: AsyncConnection[Any]) -> None:
         """The view has the read model's name. It is replaced where the columns are the same, else made anew."""
@@ -217,8 +226,10 @@ class PostgresSink:
             ).fetchone()
             for table in (ours, theirs)
         ]
-        assert sums[0] is not None and sums[1] is not None, "an aggregate has one row"
-        if sums[0] == sums[1]:
+        (our_sums, their_sums) = sums
+        assert our_sums is not None, "an aggregate has one row"
+        assert their_sums is not None, "as above"
+        if our_sums == their_sums:
             return ""
         different = await connection.execute(
             f"""
@@ -228,7 +239,7 @@ class PostgresSink:
             """.encode()
         )
         keys = ", ".join(str(key) for (key,) in await different.fetchall())
-        return f"{sums[0][0]} rows against {sums[1][0]} in generation {generation}; different among others: {keys}"
+        return f"{our_sums[0]} rows against {their_sums[0]} in generation {generation}; different among others: {keys}"
 
     async def drop(self) -> None:
         async with self._pool.connection() as connection:
@@ -250,7 +261,9 @@ class PostgresSink:
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self.table.name,))
 
     async def _create(self, connection: AsyncConnection[Any]) -> None:
-        await connection.execute(str(CreateTable(self.table, if_not_exists=True).compile(dialect=_DIALECT)).encode())
+        await connection.execute(
+            str(CreateTable(self.table, if_not_exists=True).compile(dialect=_DIALECT)).encode()
+        )
 
     async def _move(self, cursor: AsyncCursor[Any], batch: Batch, statement: str) -> None:
         await cursor.execute(
@@ -318,5 +331,3 @@ def _physical(template: Table, generation: int) -> Table:
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
-
-

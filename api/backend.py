@@ -1,0 +1,43 @@
+"""What controllers work with, put together once the servers behind it are in reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from litestar.di import NamedDependency
+
+from api.authentication import Authenticator
+from api.commands import Acknowledged, Commands
+from api.reading import Reading
+from api.ready import ReadyProducts
+from application.bootstrap import WriteSide
+from application.payments.paying import RecordPaymentResult
+from application.settings import Settings
+from projections.bootstrap import ReadSide
+
+
+class Payments(Protocol):
+    def read_webhook(self, body: bytes, signature: str) -> tuple[str, RecordPaymentResult | None]:
+        """The id of the provider's message, and what it says of a payment, if that is what it is about."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendParts:
+    settings: Settings
+    write: WriteSide
+    read: ReadSide
+    authenticator: Authenticator
+    acknowledged: Acknowledged
+    commands: Commands
+    reading: Reading
+    ready_products: ReadyProducts
+
+    @property
+    def payments(self) -> Payments | None:
+        """Nothing where no payment provider is configured: orders are taken all the same."""
+        return self.write.payments if self.settings.stripe_secret_key else None
+
+
+Backend = NamedDependency[BackendParts]

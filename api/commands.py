@@ -1,0 +1,178 @@
+"""Carrying out what a request asks for: once per ``Idempotency-Key``, under ``If-Match``, answered with what it came to."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from litestar.connection import Request
+from litestar.response.base import ASGIResponse
+
+from api.authentication import actor_of
+from api.wire import answer, encode
+from application.bus import CommandBus
+from application.ports import AlreadyAnsweredError, Answer, Changed, Keys, Metadata, Once
+from domain.kernel import InvalidInputError
+
+HttpRequest = Request[Any, Any, Any]
+View = Callable[[Any], Any]
+
+_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
+_VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
+_COOKIE: Final = b"logPosition=%d; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
+
+
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command came to, as its answer; ``changed`` is absent where the answer was given before."""
+
+    status: int
+    body: bytes
+    position: int
+    version: int = 0
+    changed: Changed[Any] | None = None
+
+    def response(self) -> ASGIResponse:
+        headers: list[tuple[bytes, bytes]] = []
+        if self.position:
+            headers.append((b"set-cookie", _COOKIE % self.position))
+        if self.changed is None:
+            headers.append((b"idempotency-replayed", b"true"))
+        return answer(
+            self.body,
+            status=self.status,
+            position=self.position,
+            version=self.version,
+            headers=tuple(headers),
+        )
+
+
+class Acknowledged:
+    """The last position that this process told each actor, who must not see anything older afterwards."""
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
+        self._positions: OrderedDict[str, int] = OrderedDict()
+
+    def of(self, actor: str) -> int:
+        return self._positions.get(actor, 0)
+
+    def note(self, actor: str, position: int) -> None:
+        if position > self.of(actor):
+            self._positions[actor] = position
+            self._positions.move_to_end(actor)
+            if len(self._positions) > self._most:
+                self._positions.popitem(last=False)
+
+
+class Commands:
+    def __init__(self, bus: CommandBus, keys: Keys, acknowledged: Acknowledged) -> None:
+        self._bus = bus
+        self._keys = keys
+        self._acknowledged = acknowledged
+
+    async def answer(
+        self,
+        request: HttpRequest,
+        command: object,
+        view: View,
+        *,
+        status: int = 200,
+        conditional: bool = False,
+    ) -> ASGIResponse:
+        """Carry out and answer with ``view`` of the new state; ``conditional`` ones heed ``If-Match``."""
+        carried = await self.carry_out(request, command, view, status=status, conditional=conditional)
+        return carried.response()
+
+    async def carry_out(
+        self,
+        request: HttpRequest,
+        command: object,
+        view: View,
+        *,
+        status: int = 200,
+        conditional: bool = False,
+    ) -> Carried:
+        bodies: list[bytes] = []
+
+        def recorded(changed: Changed[Any]) -> Answer:
+            bodies.append(encode(view(changed.state)))
+            return Answer(status=status, body=bodies[-1])
+
+        metadata = await self._metadata(request, recorded, conditional)
+        try:
+            changed = await self._bus.handle(command, metadata)
+        except AlreadyAnsweredError as before:
+            self._note(request, before.position)
+            return Carried(status=before.answer.status, body=before.answer.body, position=before.position)
+        self._note(request, changed.position)
+        # Made while the command was recorded, if it was: the same decision has the same answer.
+        body = bodies[-1] if bodies else encode(view(changed.state))
+        return Carried(
+            status=status, body=body, position=changed.position, version=changed.version, changed=changed
+        )
+
+    async def also(self, request: HttpRequest, command: object) -> Changed[Any]:
+        """A command that follows from the request's own one and may be repeated by itself."""
+        metadata = Metadata(actor=actor_of(request), request_id=request.scope["state"]["request_id"])
+        changed = await self._bus.handle(command, metadata)
+        self._note(request, changed.position)
+        return changed
+
+    async def once(
+        self, request: HttpRequest, command: object, *, actor: str, key: str, body: bytes
+    ) -> Changed[Any] | None:
+        """A message of ``actor`` that has an id of its own; ``None`` if it was dealt with before."""
+        hashed = self._keys.request_hash(key.encode())
+        metadata = Metadata(
+            actor=actor,
+            request_id=request.scope["state"]["request_id"],
+            once=Once(
+                scope=actor, key=key, request_hash=hashed, answer=lambda _: Answer(status=200, body=body)
+            ),
+        )
+        try:
+            changed = await self._bus.handle(command, metadata)
+        except AlreadyAnsweredError:
+            return None
+        self._note(request, changed.position)
+        return changed
+
+    async def _metadata(
+        self, request: HttpRequest, recorded: Callable[[Any], Answer], conditional: bool
+    ) -> Metadata:
+        actor = actor_of(request)
+        key = request.headers.get("idempotency-key")
+        once = None
+        if key is not None:
+            if not _KEY.fullmatch(key):
+                raise InvalidInputError({"Idempotency-Key": ["Must be 1 to 255 printable characters"]})
+            hashed = self._keys.request_hash(
+                b"%b %b\n%b" % (request.method.encode(), request.scope["path"].encode(), await request.body())
+            )
+            once = Once(scope=actor, key=key, request_hash=hashed, answer=recorded)
+        return Metadata(
+            actor=actor,
+            request_id=request.scope["state"]["request_id"],
+            expected_version=_expected_version(request) if conditional else None,
+            once=once,
+        )
+
+    def _note(self, request: HttpRequest, position: int) -> None:
+        if position:
+            request.scope["state"]["position"] = position
+            actor = actor_of(request)
+            if actor != "anonymous":
+                self._acknowledged.note(actor, position)
+
+
+def _expected_version(request: HttpRequest) -> int | None:
+    given = request.headers.get("if-match")
+    if given is None or given.strip() == "*":
+        return None
+    version = _VERSION.fullmatch(given.strip())
+    if version is None:
+        raise InvalidInputError({"If-Match": ["Must be an ETag that we gave"]})
+    return int(version[1])

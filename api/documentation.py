@@ -1,0 +1,121 @@
+"""The API's own description: OpenAPI, as Litestar draws it from the handlers, and what it cannot know beside."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar
+from litestar._openapi.plugin import OpenAPIPlugin
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.routes import HTTPRoute
+
+from api.models import Problem
+
+_MEANINGS: Final = {
+    400: "The input is refused; `details` names the fields",
+    401: "No token, or not a good one",
+    403: "Not allowed",
+    404: "There is no such thing",
+    409: "It exists already, or somebody else changed it first",
+    422: "A rule of the business stands in the way",
+    503: "Something that is needed does not answer; try again after `Retry-After` seconds",
+}
+
+_DESCRIPTION: Final = """
+An event-sourced commerce backend. Input may be camelCase or snake_case; `Accept: application/json; case=snake` gives
+answers in snake_case. Every change takes an `Idempotency-Key`, and answers with `X-Log-Position`: a reader who sends it
+back as `X-Min-Log-Position` sees that change, whatever happens.
+"""
+
+_MUTATING: Final = {"post", "put", "patch", "delete"}
+
+_HEADERS: Final = {
+    "Idempotency-Key": "Carries out a request once, however often it is sent with this key; up to 255 characters",
+    "X-Min-Log-Position": "Wait until this position of the log can be seen",
+}
+
+
+def openapi_config(version: str) -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Tradelog",
+        version=version,
+        description=_DESCRIPTION.strip(),
+        path="/docs",
+        use_handler_docstrings=True,
+        render_plugins=[SwaggerRenderPlugin(path="/"), JsonRenderPlugin(path="/json")],
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        ),
+        tags=[
+            Tag(name=name)
+            for name in (
+                "Accounts",
+                "Categories",
+                "Products",
+                "Cart",
+                "Orders",
+                "Payments",
+                "Audit",
+                "Operations",
+            )
+        ],
+    )
+
+
+def answers(model: Any, status: int, *errors: int) -> dict[int, ResponseSpec]:
+    """What a handler answers with, and how it refuses besides bad input."""
+    specs = {
+        code: ResponseSpec(Problem, generate_examples=False, description=_MEANINGS[code])
+        for code in sorted({400, 503, *errors})
+    }
+    specs[status] = ResponseSpec(model, generate_examples=False, description="Success")
+    return specs
+
+
+def document(app: Litestar) -> dict[str, Any]:
+    """The whole description, also while no server runs."""
+    schema: dict[str, Any] = app.plugins.get(OpenAPIPlugin).provide_openapi_schema()
+    return schema
+
+
+def complete(app: Litestar) -> None:
+    """Add to the description what handlers read by themselves: the query, and the headers that all share."""
+    schema = document(app)  # kept by the plugin, which serves it
+    components: dict[str, Any] = schema["components"]["schemas"]
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        operations = schema["paths"].get(route.path_format, {})
+        for handler in route.route_handlers:
+            for method in map(str.lower, handler.http_methods):
+                if method in operations:
+                    described = operations[method].setdefault("parameters", [])
+                    described.extend(_parameters(handler, method, components))
+
+
+def _parameters(handler: HTTPRouteHandler, method: str, components: dict[str, Any]) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = []
+    query = handler.opt.get("query")
+    if query is not None:
+        _, found = msgspec.json.schema_components([query], ref_template="#/components/schemas/{name}")
+        own = found.pop(query.__name__)
+        components.update(found)
+        for name, described in own["properties"].items():
+            parameters.append(
+                {"name": name, "in": "query", "required": name in own["required"], "schema": described}
+            )
+    header = "Idempotency-Key" if method in _MUTATING else "X-Min-Log-Position"
+    parameters.append(
+        {
+            "name": header,
+            "in": "header",
+            "required": False,
+            "description": _HEADERS[header],
+            "schema": {"type": "string"},
+        }
+    )
+    return parameters

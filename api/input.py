@@ -1,0 +1,313 @@
+"""What clients send: read generously, refused field by field.
+
+Every spelling that one of the contract's documents uses is accepted: snake_case keys are folded to camelCase, then
+synonyms to the one name that we use (contract README, decision 1). Values are not so lenient: a number in quotes is a
+text, and ``true`` is not 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar.connection import ASGIConnection
+from litestar.dto import AbstractDTO, DTOFieldDefinition
+from litestar.exceptions import HTTPException
+from litestar.openapi.spec import Reference, Schema
+from litestar.typing import FieldDefinition
+from msgspec import Meta, structs
+
+from domain.kernel import InvalidInputError
+from domain.money import Money, minor_units
+
+Faults = dict[str, list[str]]
+
+SYNONYMS: Final[Mapping[str, str]] = {
+    "qty": "quantity",
+    "stockQuantity": "stock",
+    "inventoryCount": "stock",
+    "categoryId": "category",
+    "descriptionShort": "description",
+    "addressLine1": "address",
+    "line1": "address",
+    "postalCode": "zipCode",
+    "postCode": "zipCode",
+    "zip": "zipCode",
+}
+
+
+class Check:
+    """``Annotated[str, Check(faults_of)]``: what else is wrong with a value of the right type, in S2's words."""
+
+    def __init__(self, faults_of: Callable[[Any], list[str]]) -> None:
+        self.faults_of = faults_of
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A request's body; or its query, whose values are all texts."""
+
+    @classmethod
+    def absent(cls, given: Mapping[str, Any]) -> Faults:
+        """What is missing that no single field can tell."""
+        return {}
+
+
+B = TypeVar("B", bound=Body)
+
+
+def _price_faults(price: float) -> list[str]:
+    try:
+        minor_units(price)
+    except (ValueError, ArithmeticError):
+        return ["Must have at most 2 decimals"]
+    return []
+
+
+def _url_faults(url: str) -> list[str]:
+    return [] if _URL.fullmatch(url) else ["Must be a valid URL"]
+
+
+_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
+
+Price = Annotated[float, Meta(gt=0, le=100_000_000), Check(_price_faults)]
+PriceBound = Annotated[float, Meta(ge=0, le=100_000_000), Check(_price_faults)]
+Percentage = Annotated[float, Meta(ge=0, le=100), Check(_price_faults)]
+Quantity = Annotated[int, Meta(ge=1, le=999)]
+Stock = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Url = Annotated[str, Meta(max_length=2048), Check(_url_faults)]
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+AnyReference = Annotated[int, Meta(ge=0, lt=10**18)] | Annotated[str, Meta(min_length=1, max_length=100)]
+"""An integer id, a uuid, a slug or a number (C10)."""
+
+
+def money(price: float) -> Money:
+    return Money(minor_units(price))
+
+
+def percentage(value: float) -> Decimal:
+    return Decimal(str(value))
+
+
+def decode(content: bytes, body_type: type[B]) -> B:
+    """The body of a request, or ``InvalidInputError`` that names each field in the way."""
+    try:
+        raw = _fold(msgspec.json.decode(content), "body")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise InvalidInputError({"body": [f"Is not JSON: {broken}"]}, "Malformed JSON") from broken
+    if not isinstance(raw, dict):
+        raise InvalidInputError({"body": ["Must be an object"]})
+    return _converted(raw, body_type, strict=True)
+
+
+def decode_query(query_string: bytes, query_type: type[B]) -> B:
+    """The query of a request; a parameter that is repeated is a list, as one with commas is."""
+    given: dict[str, str] = {}
+    for name, value in parse_qsl(query_string.decode("latin-1")):
+        key = camel(name)
+        given[key] = f"{given[key]},{value}" if key in given else value
+    return _converted(_fold(given, "query"), query_type, strict=False)
+
+
+class RequestBody(AbstractDTO[Body]):
+    """Lets Litestar decode ``data`` our way, and document it as what it is."""
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
+    ) -> None:
+        """There is nothing to prepare: the bodies are their own transfer model."""
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
+    ) -> Reference | Schema:
+        schema: Reference | Schema = schema_creator.for_field_definition(field_definition)
+        return schema
+
+    @classmethod
+    def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
+        return field_definition.is_subclass_of(Body)
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Iterator[DTOFieldDefinition]:  # type: ignore[override]
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        return False
+
+    def decode_bytes(self, value: bytes) -> Any:
+        require_json(self.asgi_connection)
+        field = self.asgi_connection.route_handler.parsed_data_field
+        return decode(value, field.annotation)
+
+
+def require_json(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    content_type = connection.headers.get("content-type", "application/json")
+    if "json" not in content_type.partition(";")[0].lower():
+        raise HTTPException(status_code=415, detail="The body must be application/json")
+
+
+def camel(name: str) -> str:
+    return _camel(name) if "_" in name and len(name) < 64 else name
+
+
+@lru_cache(maxsize=2048)
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in others)
+
+
+def _fold(value: Any, field: str) -> Any:
+    """Keys in our spelling; what is null counts as not given."""
+    if isinstance(value, dict):
+        folded: dict[str, Any] = {}
+        for key, item in value.items():
+            if item is None:
+                continue
+            name = camel(key)
+            ours = SYNONYMS.get(name, name)
+            if ours == name or ours not in folded:
+                folded[ours] = _fold(item, ours)
+        return folded
+    if isinstance(value, list):
+        return [_fold(item, field) for item in value]
+    if isinstance(value, str) and "\0" in value:
+        # Postgres cannot hold it, so it must not get into the log.
+        raise InvalidInputError({field: ["Must not contain the character NUL"]})
+    return value
+
+
+def _converted(raw: dict[str, Any], body_type: type[B], *, strict: bool) -> B:
+    faults = body_type.absent(raw)
+    try:
+        body = msgspec.convert(raw, body_type, strict=strict)
+    except msgspec.ValidationError:
+        # msgspec stops at the first fault; clients want them all.
+        for field in structs.fields(body_type):
+            value = raw.get(field.encode_name)
+            if value is None:
+                if field.required:
+                    faults[field.encode_name] = ["Is required"]
+                continue
+            try:
+                converted = msgspec.convert(value, field.type, strict=strict)
+            except msgspec.ValidationError as wrong:
+                path, fault = _readable(str(wrong))
+                faults.setdefault(field.encode_name + path, []).append(fault)
+            else:
+                _check_value(converted, _hints(body_type)[field.name], field.encode_name, faults)
+        raise InvalidInputError(faults) from None
+    _check_body(body, "", faults)
+    if faults:
+        raise InvalidInputError(faults)
+    return body
+
+
+def _check_body(body: Body, prefix: str, faults: Faults) -> None:
+    for name, path, hint in _checked_fields(type(body)):
+        value = getattr(body, name)
+        if value is not None and value is not msgspec.UNSET:
+            _check_value(value, hint, prefix + path, faults)
+
+
+def _check_value(value: Any, hint: Any, path: str, faults: Faults) -> None:
+    for check in _checks(hint):
+        if found := check.faults_of(value):
+            faults.setdefault(path, []).extend(found)
+    if isinstance(value, Body):
+        _check_body(value, f"{path}.", faults)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_value(item, _item_hint(hint), f"{path}[{index}]", faults)
+
+
+@lru_cache(maxsize=256)
+def _hints(body_type: type[Body]) -> dict[str, Any]:
+    return get_type_hints(body_type, include_extras=True)
+
+
+@lru_cache(maxsize=256)
+def _checked_fields(body_type: type[Body]) -> tuple[tuple[str, str, Any], ...]:
+    """Attribute, name on the wire and type of each field that there is more to check about."""
+    hints = _hints(body_type)
+    return tuple(
+        (field.name, field.encode_name, hints[field.name])
+        for field in structs.fields(body_type)
+        if _is_checked(hints[field.name])
+    )
+
+
+def _is_checked(hint: Any) -> bool:
+    if isinstance(hint, type) and issubclass(hint, Body):
+        return True
+    return bool(_checks(hint)) or any(
+        _is_checked(part) for part in get_args(hint) if not isinstance(part, Check | Meta)
+    )
+
+
+def _checks(hint: Any) -> list[Check]:
+    """The checks of a type, be it optional."""
+    if get_origin(hint) is Annotated:
+        return [extra for extra in get_args(hint)[1:] if isinstance(extra, Check)]
+    options = [part for part in get_args(hint) if get_origin(part) is Annotated]
+    return _checks(options[0]) if len(options) == 1 and type(None) in get_args(hint) else []
+
+
+def _item_hint(hint: Any) -> Any:
+    parts = [part for part in get_args(hint) if part not in (type(None), Ellipsis)]
+    if get_origin(hint) in (tuple, list):
+        return parts[0]
+    return _item_hint(parts[0]) if parts else hint
+
+
+_KINDS: Final = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "datetime": "an ISO 8601 time",
+}
+
+_READABLE: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    (re.compile(r"missing required field `(.*)`"), lambda _: "Is required"),
+    (re.compile(r"`str` of length >= 1$"), lambda _: "Must not be empty"),
+    (re.compile(r"`str` of length >= (\d+)"), lambda m: f"Must be at least {m[1]} characters"),
+    (re.compile(r"`str` of length <= (\d+)"), lambda m: f"Must be at most {m[1]} characters"),
+    (re.compile(r"`array` of length >= (\d+)"), lambda m: f"Must have at least {m[1]} entries"),
+    (re.compile(r"`array` of length <= (\d+)"), lambda m: f"Must have at most {m[1]} entries"),
+    (re.compile(r"`\w+` >= (\S+)"), lambda m: f"Must be at least {_plain(m[1])}"),
+    (re.compile(r"`\w+` <= (\S+)"), lambda m: f"Must be at most {_plain(m[1])}"),
+    (re.compile(r"`\w+` > (\S+)"), lambda m: f"Must be greater than {_plain(m[1])}"),
+    (re.compile(r"`\w+` < (\S+)"), lambda m: f"Must be less than {_plain(m[1])}"),
+    (re.compile(r"Invalid enum value"), lambda _: "Is not one of the possible values"),
+    (re.compile(r"Expected `([\w| ]+)`, got"), lambda m: f"Must be {_kinds(m[1])}"),
+)
+
+
+def _readable(message: str) -> tuple[str, str]:
+    """Path below the field and fault in plain words, of a message such as ``Expected `int` >= 1 - at `$[0].quantity```."""
+    text, _, at = message.partition(" - at `$")
+    path = at.rstrip("`").replace("[...]", "")
+    for pattern, fault in _READABLE:
+        match = pattern.search(text)
+        if match is not None:
+            missing = f".{match[1]}" if "missing" in match[0] else ""
+            return path + missing, fault(match)
+    return path, text
+
+
+def _plain(number: str) -> str:
+    return number.removesuffix(".0")
+
+
+def _kinds(names: str) -> str:
+    wanted = [_KINDS.get(name.strip(), name.strip()) for name in names.split("|") if name.strip() != "null"]
+    return " or ".join(wanted)

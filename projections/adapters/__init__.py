@@ -1,0 +1,1 @@
+"""The engines that hold read models, and how they are reached."""

@@ -1,0 +1,212 @@
+"""The whole of it as processes of its own, and a client of it: what tests of the API are about."""
+
+import asyncio
+import base64
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psycopg
+
+from application.accounts.registering import RegisterAccount
+from application.bootstrap import write_side
+from application.ports import Metadata
+from application.settings import Settings
+from domain.accounts.events import Role
+from workers.local.nats import Nats
+from workers.local.process import LOOPBACK, Process, free_port
+from workers.local.stripe_simulator import StripeSimulator
+
+PASSWORD = "SecurePass123"
+ADDRESS = {"address": "123 Main St", "city": "New York", "zipCode": "10001", "country": "USA"}
+
+
+def soon(condition: Callable[[], bool], what: str, *, within: float = 15.0) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {within:.0f} s"
+        time.sleep(0.02)
+
+
+class Client:
+    """One browser or program that uses the API, signed in or not."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self.token = token
+        self._http = httpx.Client(base_url=url, timeout=20, headers=self._authorization(token))
+
+    def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
+        response = self._http.request(method, path, **options)
+        self._http.cookies.clear()  # what a browser would remember is asked for where it is meant
+        return response
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return self("POST", path, json=body, **options) if body is not None else self("POST", path, **options)
+
+    def patch(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return self("PATCH", path, json=body, **options)
+
+    def made(self, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
+        response = self.post(path, body, **options)
+        assert response.status_code in {200, 201}, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def close(self) -> None:
+        self._http.close()
+
+    @staticmethod
+    def _authorization(token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+class Shop:
+    """A database that is given, and around it NATS, Stripe, relay, projector and API, each as a process."""
+
+    def __init__(self, database_url: str, folder: Path, **environment: str) -> None:
+        self.database_url = database_url
+        self.folder = folder
+        self.port = free_port()
+        self.origin = f"http://{LOOPBACK}:{self.port}"
+        self.nats = Nats(folder / "nats")
+        self.stripe = StripeSimulator(
+            folder / "stripe", webhook_url=f"{self.origin}/api/v1/payments/stripe", webhook_secret="whsec_tests"
+        )
+        self._more = environment
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+        self._clients: list[Client] = []
+        self.processes: dict[str, Process] = {}
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._start())
+        self.guest = self.client()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
+        self._runner.run(self._stack.aclose())
+        self._runner.close()
+
+    async def _start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        await self._stack.enter_async_context(self.nats)
+        await self._stack.enter_async_context(self.stripe)
+        for name, module in (("projector", "workers.projector"), ("relay", "workers.relay"), ("api", "api")):
+            process = Process(
+                name,
+                [sys.executable, "-m", module],
+                log_path=self.folder / f"{name}.log",
+                environment={**os.environ, **self.environment()},
+            )
+            process.start()
+            self.processes[name] = process
+            self._stack.push_async_callback(process.stop)
+        await self.processes["api"].until_ready(self._is_whole, within=30)
+
+    async def _is_whole(self) -> bool:
+        """All answer, and the read models are there to be read."""
+        async with httpx.AsyncClient(base_url=self.origin) as http:
+            try:
+                health = (await http.get("/health")).json()
+                products = await http.get("/api/v1/products")
+            except httpx.TransportError:
+                return False
+            return bool(health["status"] == "ok" and products.status_code == 200)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "DATABASE_URL": self.database_url,
+            "NATS_URL": self.nats.url,
+            "STRIPE_API_BASE": self.stripe.url,
+            "STRIPE_SECRET_KEY": self.stripe.key,
+            "STRIPE_WEBHOOK_SECRET": self.stripe.webhook_secret,
+            "JWT_SECRET": "a secret of the tests, of 32 characters and more",
+            "TRADELOG_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
+            "PORT": str(self.port),
+            **self._more,
+        }
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.read(self.environment())
+
+    def run(self, what: Any) -> Any:
+        return self._runner.run(what)
+
+    def client(self, token: str = "", *, origin: str = "") -> Client:
+        client = Client(f"{origin or self.origin}/api/v1", token)
+        self._clients.append(client)
+        return client
+
+    def head(self) -> int:
+        """How many events the log holds."""
+        with psycopg.connect(self.database_url) as connection:
+            row = connection.execute("SELECT position FROM log_head").fetchone()
+        assert row is not None
+        position: int = row[0]
+        return position
+
+    def user(self, path: str = "/auth/register") -> Client:
+        """Somebody new, signed in."""
+        return self.client(self.guest.made(path, a_registration())["token"])
+
+    def staff(self, role: Role) -> Client:
+        """Somebody with a role that nobody can give themselves."""
+        email = f"{role}-{uuid.uuid4().hex}@example.com"
+
+        async def appoint() -> None:
+            async with write_side(self.settings) as write:
+                command = RegisterAccount(email=email, password=PASSWORD, first_name="Staff", roles=frozenset({role}))
+                await write.bus.handle(command, Metadata(actor="tests"))
+
+        self.run(appoint())
+        return self.client(self.guest.made("/auth/login", {"email": email, "password": PASSWORD})["token"])
+
+    def log_lines(self) -> str:
+        return self.processes["api"].log_path.read_text()
+
+
+def a_registration(**fields: Any) -> dict[str, Any]:
+    email = f"{uuid.uuid4().hex}@example.com"
+    return {"email": email, "password": PASSWORD, "firstName": "Jane", "lastName": "Smith", **fields}
+
+
+def a_product(category: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "title": f"Phone {uuid.uuid4().hex[:8]}",
+        "description": "Latest smartphone with a chip",
+        "price": 1199.99,
+        "discountPercentage": 5.5,
+        "thumbnail": "https://cdn.example.com/phone.jpg",
+        "images": ["https://cdn.example.com/phone-1.jpg"],
+        "category": category,
+        "brand": "Apple",
+        "stock": 50,
+        **fields,
+    }
+
+
+def assert_problem(response: httpx.Response, status: int, code: str, *fields: str) -> Mapping[str, Any]:
+    """The one envelope (C3), and in it exactly the fields that are in the way."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body: dict[str, Any] = response.json()
+    assert set(body) == {"message", "status", "code", "details", "error", "requestId"}
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["error"] == {"code": code, "message": body["message"], "details": body["details"]}
+    assert body["requestId"] == response.headers["x-request-id"]
+    if fields:
+        assert set(body["details"]) == set(fields), body["details"]
+    return body

@@ -1,0 +1,231 @@
+import threading
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.api.shop import ADDRESS, Client, Shop, a_product, assert_problem
+from workers.local.stripe_simulator import signature
+
+
+class TestTheCart:
+    def test_is_filled_changed_and_emptied_by_every_spelling(
+        self, shop: Shop, admin: Client, category: str, buyer: Client, product: dict[str, Any]
+    ) -> None:
+        other = admin.made("/products/add", a_product(category, price=10, discountPercentage=0))
+        assert buyer.get("/cart").json()["products"] == []
+        buyer.made("/cart/items", {"product_id": product["uuid"], "qty": 1})
+        buyer.made("/cart", {"productId": product["id"], "quantity": 2})
+        cart = buyer.made("/cart", {"productId": other["slug"]})
+        assert cart["items"] == [
+            {"itemId": product["id"], "productId": product["id"], "quantity": 3},
+            {"itemId": other["id"], "productId": other["id"], "quantity": 1},
+        ]
+        assert (cart["totalProducts"], cart["totalQuantity"]) == (2, 4)
+        assert buyer.get("/cart").json() == cart
+        changed = buyer.patch(f"/cart/{other['id']}", {"qty": 5}).json()
+        assert changed["totalQuantity"] == 8
+        assert buyer.patch(f"/cart/items/{other['id']}", {"quantity": 0}).json()["totalProducts"] == 1
+        assert buyer("DELETE", f"/cart/items/{product['uuid']}").json()["products"] == []
+        assert_problem(buyer("DELETE", f"/cart/{product['id']}"), 404, "CART_ITEM_NOT_FOUND")
+
+    @pytest.mark.parametrize("quantity", [0, -1, 10**9, 1.5, "2", True, [], 10**30])
+    def test_refuses_quantities_that_are_none(
+        self, shop: Shop, buyer: Client, product: dict[str, Any], quantity: Any
+    ) -> None:
+        head = shop.head()
+        refused = buyer.post("/cart", {"productId": product["id"], "quantity": quantity})
+        assert_problem(refused, 400, "VALIDATION_ERROR", "quantity")
+        assert shop.head() == head
+
+    def test_refuses_what_is_not_there(self, shop: Shop, buyer: Client, product: dict[str, Any]) -> None:
+        head = shop.head()
+        assert_problem(buyer.post("/cart", {"productId": 999_999}), 404, "PRODUCT_NOT_FOUND")
+        assert_problem(buyer.post("/cart", {"quantity": 1}), 400, "VALIDATION_ERROR", "productId")
+        assert_problem(buyer.post("/cart", {"productId": {"a": 1}}), 400, "VALIDATION_ERROR", "productId")
+        assert_problem(buyer.post("/cart", {"productId": product["id"], "quantity": 51}), 422, "INSUFFICIENT_STOCK")
+        assert shop.head() == head
+
+
+class TestOrdering:
+    def order(self, product: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {"products": [{"id": product["id"], "quantity": 1}], "shippingAddress": ADDRESS, **fields}
+
+    @pytest.mark.parametrize("quantity", [0, -1, 10**9, "2"])
+    def test_refuses_quantities_that_are_none(
+        self, shop: Shop, buyer: Client, product: dict[str, Any], quantity: Any
+    ) -> None:
+        head = shop.head()
+        body = self.order(product, products=[{"id": product["id"], "quantity": quantity}])
+        assert_problem(buyer.post("/orders", body), 400, "VALIDATION_ERROR", "products[0].quantity")
+        assert shop.head() == head
+
+    def test_refuses_what_cannot_be_had(self, shop: Shop, buyer: Client, product: dict[str, Any]) -> None:
+        head = shop.head()
+        unknown = self.order(product, products=[{"id": 999_999, "quantity": 1}])
+        assert_problem(buyer.post("/orders", unknown), 404, "PRODUCT_NOT_FOUND")
+        much = self.order(product, products=[{"id": product["id"], "quantity": 51}])
+        problem = assert_problem(buyer.post("/orders", much), 422, "INSUFFICIENT_STOCK")
+        assert problem["details"] == {"productId": product["id"], "available": 50, "requested": 51}
+        assert_problem(buyer.post("/orders", {"shippingAddress": ADDRESS}), 422, "CART_EMPTY")
+        dearer = self.order(product, items=None, products=[{"id": product["id"], "quantity": 1, "price": 1000}])
+        assert_problem(buyer.post("/orders", dearer), 409, "PRICE_CHANGED", "productId", "price")
+        assert_problem(buyer.post("/orders", self.order(product, products=[])), 400, "VALIDATION_ERROR", "products")
+        assert shop.head() == head
+
+    def test_names_what_is_missing_in_the_address(self, shop: Shop, buyer: Client, product: dict[str, Any]) -> None:
+        head = shop.head()
+        nowhere = self.order(product) | {"shippingAddress": None}
+        assert_problem(buyer.post("/orders", nowhere), 400, "VALIDATION_ERROR", "shippingAddress")
+        partly = {"line1": "1 Road", "city": "Rome", "country": "IT"}
+        refused = buyer.post("/orders", self.order(product, shippingAddress=partly))
+        assert_problem(refused, 400, "VALIDATION_ERROR", "shippingAddress.zipCode")
+        assert shop.head() == head
+
+    def test_takes_every_spelling_of_an_address(self, buyer: Client, product: dict[str, Any]) -> None:
+        address = {"full_name": "Ada King", "address_line1": "1 Road", "city": "Rome", "postal_code": "1", "country": "IT"}
+        order = buyer.made("/orders", self.order(product, shipping_address=address) | {"shippingAddress": None})
+        assert order["shippingAddress"] == {
+            "firstName": "Ada", "lastName": "King", "address": "1 Road", "city": "Rome", "state": "", "zipCode": "1",
+            "country": "IT", "phone": "",
+        }  # fmt: skip
+
+    def test_others_orders_are_nobodys_business(
+        self, shop: Shop, buyer: Client, admin: Client, product: dict[str, Any]
+    ) -> None:
+        order = buyer.made("/orders", self.order(product))
+        stranger = shop.user()
+        head = shop.head()
+        position = {"X-Min-Log-Position": str(head)}
+        problem = assert_problem(stranger.get(f"/orders/{order['id']}", headers=position), 403, "FORBIDDEN")
+        assert problem["message"] == "You don't have permission to view this order"
+        assert admin.get(f"/orders/{order['id'].lower()}").status_code == 200
+        assert_problem(stranger.get("/orders/ORD-1999010101"), 404, "ORDER_NOT_FOUND")
+        intent = order["paymentIntentId"]
+        confirm = {"paymentMethodId": "pm_card_visa"}
+        assert_problem(stranger.post(f"/payments/intents/{intent}/confirm", confirm), 403, "FORBIDDEN")
+        assert_problem(stranger.get(f"/payments/intents/{intent}/status"), 403, "FORBIDDEN")
+        asked = {"amount": 1, "metadata": {"orderId": order["id"]}}
+        assert_problem(stranger.post("/payments/intents", asked), 403, "FORBIDDEN")
+        assert_problem(stranger.get("/payments/intents/pi_none/status"), 404, "PAYMENT_NOT_FOUND")
+        assert_problem(stranger.post("/payments/intents", {"amount": 1}), 400, "VALIDATION_ERROR", "metadata")
+        assert shop.head() == head
+
+    def test_the_last_units_go_to_as_many_buyers_as_there_are_units(
+        self, shop: Shop, admin: Client, category: str
+    ) -> None:
+        scarce = admin.made("/products/add", a_product(category, stock=3))
+        buyers = [shop.user() for _ in range(8)]
+        statuses: list[int] = []
+        threads = [
+            threading.Thread(target=lambda one=one: statuses.append(one.post("/orders", self.order(scarce)).status_code))
+            for one in buyers
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(statuses) == [201] * 3 + [422] * 5
+
+
+class TestOnce:
+    def test_a_retry_gets_the_first_answer_and_nothing_happens_again(
+        self, shop: Shop, buyer: Client, product: dict[str, Any]
+    ) -> None:
+        body = {"products": [{"id": product["id"], "quantity": 1}], "shippingAddress": ADDRESS}
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        first = buyer.post("/orders", body, headers=key)
+        assert first.status_code == 201
+        assert "idempotency-replayed" not in first.headers
+        head = shop.head()
+        again = buyer.post("/orders", body, headers=key)
+        assert again.status_code == 201
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json() == first.json()
+        other = buyer.post("/orders", body | {"paymentMethod": "klarna"}, headers=key)
+        assert_problem(other, 422, "IDEMPOTENCY_KEY_REUSED")
+        assert shop.head() == head
+
+    def test_holds_for_every_kind_of_command(
+        self, shop: Shop, admin: Client, category: str, buyer: Client, product: dict[str, Any]
+    ) -> None:
+        requests: list[tuple[Client, str, str, Any]] = [
+            (shop.guest, "POST", "/auth/register", {"email": f"{uuid.uuid4().hex}@example.com", "password": "Abcdefg1",
+                                                    "name": "A B"}),
+            (admin, "POST", "/admin/categories", {"name": uuid.uuid4().hex}),
+            (admin, "POST", "/products/add", a_product(category)),
+            (admin, "PATCH", f"/products/{product['id']}", {"price": 7}),
+            (admin, "POST", f"/products/{product['id']}/unpublish", None),
+            (admin, "POST", f"/products/{product['id']}/publish", None),
+            (buyer, "POST", "/cart", {"productId": product["id"]}),
+            (buyer, "PATCH", f"/cart/{product['id']}", {"quantity": 4}),
+            (buyer, "DELETE", f"/cart/{product['id']}", None),
+        ]  # fmt: skip
+        for client, method, path, body in requests:
+            key = {"Idempotency-Key": uuid.uuid4().hex}
+            first = client(method, path, json=body, headers=key)
+            head = shop.head()
+            again = client(method, path, json=body, headers=key)
+            assert first.status_code in {200, 201}, first.text
+            assert (again.status_code, again.content) == (first.status_code, first.content)
+            assert again.headers["idempotency-replayed"] == "true", path
+            assert shop.head() == head
+
+    def test_a_key_is_one_persons_and_a_sane_text(self, shop: Shop, product: dict[str, Any]) -> None:
+        key = {"Idempotency-Key": "the same"}
+        for buyer in (shop.user(), shop.user()):
+            cart = buyer.post("/cart", {"productId": product["id"]}, headers=key)
+            assert cart.json()["totalQuantity"] == 1
+            assert "idempotency-replayed" not in cart.headers
+        for bad in ("", "k" * 256, "tab\tkey"):
+            refused = shop.user().post("/cart", {"productId": product["id"]}, headers={"Idempotency-Key": bad})
+            assert_problem(refused, 400, "VALIDATION_ERROR", "Idempotency-Key")
+
+
+class TestWebhooks:
+    def event(self, order: dict[str, Any], kind: str = "payment_intent.succeeded", **fields: Any) -> bytes:
+        import json
+
+        intent = {
+            "id": order["paymentIntentId"], "object": "payment_intent", "amount": 126_198, "currency": "usd",
+            "status": "succeeded", "created": 1_700_000_000, "metadata": {"orderId": order["id"]}, **fields,
+        }  # fmt: skip
+        return json.dumps(
+            {"id": f"evt_{order['uuid']}{kind}", "object": "event", "type": kind, "data": {"object": intent}}
+        ).encode()
+
+    def send(self, shop: Shop, body: bytes, signed: str, path: str = "/payments/stripe") -> Any:
+        headers = {"Stripe-Signature": signed, "Content-Type": "application/json"}
+        return shop.guest("POST", path, content=body, headers=headers)
+
+    @pytest.fixture
+    def order(self, buyer: Client, product: dict[str, Any]) -> dict[str, Any]:
+        placed = buyer.made("/orders", {"products": [{"id": product["id"], "quantity": 1}], "shippingAddress": ADDRESS})
+        assert placed["paymentIntent"]["amount"] == 122_471
+        return placed
+
+    def test_a_replayed_one_counts_once_by_whatever_path(self, shop: Shop, buyer: Client, order: dict[str, Any]) -> None:
+        body = self.event(order, amount=122_471)
+        signed = signature(body, shop.stripe.webhook_secret)
+        assert self.send(shop, body, signed).json() == {"received": True}
+        head = shop.head()
+        for path in ("/payments/stripe", "/payments/webhook", "/webhooks/stripe"):
+            assert self.send(shop, body, signed, path).status_code == 200
+        failed = self.event(order, "payment_intent.payment_failed", amount=122_471)
+        assert self.send(shop, failed, signature(failed, shop.stripe.webhook_secret)).status_code == 200
+        assert shop.head() == head
+        paid = buyer.get(f"/orders/{order['id']}", headers={"X-Min-Log-Position": str(head)}).json()
+        assert paid["paymentStatus"] == "paid"
+
+    def test_a_forged_one_is_refused(self, shop: Shop, order: dict[str, Any]) -> None:
+        body, head = self.event(order, amount=122_471), shop.head()
+        secret = shop.stripe.webhook_secret
+        for signed in (signature(body, "whsec_another"), signature(body + b" ", secret), "", signature(body, secret, at=1)):
+            assert_problem(self.send(shop, body, signed), 400, "INVALID_SIGNATURE", "Stripe-Signature")
+        assert shop.head() == head
+
+    def test_one_over_another_amount_pays_nothing(self, shop: Shop, order: dict[str, Any]) -> None:
+        body, head = self.event(order, amount=1), shop.head()
+        refused = self.send(shop, body, signature(body, shop.stripe.webhook_secret))
+        assert_problem(refused, 422, "PAYMENT_AMOUNT_MISMATCH")
+        assert shop.head() == head

@@ -1,0 +1,246 @@
+import json
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import create_app
+from tests.api.shop import ADDRESS, Client, Shop, a_product, a_registration, assert_problem, soon
+
+
+class TestEveryRoute:
+    """What is true of all of them, by a walk over what the API says of itself."""
+
+    @pytest.fixture(scope="module")
+    def document(self, shop: Shop) -> dict[str, Any]:
+        document: dict[str, Any] = httpx.get(f"{shop.origin}/docs/json").json()
+        return document
+
+    def test_is_described_with_its_purpose_answers_and_refusals(self, document: dict[str, Any]) -> None:
+        operations = [
+            (path, method, operation) for path, item in document["paths"].items() for method, operation in item.items()
+        ]
+        assert len(operations) > 50
+        for path, method, operation in operations:
+            assert operation["description"], path
+            assert {"400", "503"} <= operation["responses"].keys(), path
+            assert any(code.startswith("2") for code in operation["responses"]), path
+            names = {parameter["name"] for parameter in operation["parameters"]}
+            assert ("Idempotency-Key" if method != "get" else "X-Min-Log-Position") in names, path
+        assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+    def test_refuses_strangers_and_unknown_methods_in_the_one_envelope(
+        self, shop: Shop, document: dict[str, Any]
+    ) -> None:
+        guest, head = shop.client(origin=shop.origin), shop.head()
+        for template, item in document["paths"].items():
+            path = template.replace("{", "").replace("}", "")
+            path = path.replace("/stream", "/5e0e7d5c-0000-4000-8000-000000000000") if "audit" in path else path
+            url = shop.origin + path
+            for method, operation in item.items():
+                if operation.get("security"):
+                    refused = guest(method.upper(), url)
+                    if path.endswith("/auth/validate"):
+                        assert refused.status_code == 401
+                    else:
+                        assert_problem(refused, 401, "UNAUTHORIZED")
+            assert_problem(guest("TRACE", url), 405, "METHOD_NOT_ALLOWED")
+            assert_problem(guest("GET", f"{url}/no/such/thing"), 404, "NOT_FOUND")
+        assert shop.head() == head
+
+    def test_refuses_a_body_that_is_no_json_object(self, shop: Shop, admin: Client, document: dict[str, Any]) -> None:
+        head = shop.head()
+        for template, item in document["paths"].items():
+            for method, operation in item.items():
+                if "requestBody" not in operation:
+                    continue
+                url = shop.origin + template.replace("{", "").replace("}", "")
+                for broken in (b'{"a":', b"[]", b"7", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a": NaN}', b""):
+                    refused = admin(method.upper(), url, content=broken, headers={"Content-Type": "application/json"})
+                    assert_problem(refused, 400, "VALIDATION_ERROR", "body")
+                form = admin(method.upper(), url, content=b"a=1", headers={"Content-Type": "text/plain"})
+                assert_problem(form, 415, "UNSUPPORTED_MEDIA_TYPE")
+                large = admin(
+                    method.upper(), url, content=b" " * (1024 * 1024 + 1), headers={"Content-Type": "application/json"}
+                )
+                assert_problem(large, 413, "PAYLOAD_TOO_LARGE")
+        assert shop.head() == head
+
+    def test_unknown_paths_and_odd_ones_are_not_found(self, shop: Shop) -> None:
+        for path in ("/", "/api", "/api/v1", "/api/v2/products", "/%00", "/api/v1/products/%2e%2e/x", "/v1"):
+            assert_problem(httpx.get(shop.origin + path), 404, "NOT_FOUND")
+
+
+class TestPaths:
+    def test_have_their_aliases(self, shop: Shop) -> None:
+        for path in ("/products", "/products/search?q=x", "/categories"):
+            assert httpx.get(f"{shop.origin}/v1{path}").json() == shop.guest.get(path).json()
+        for path in ("/health", "/metrics", "/docs/json", "/docs"):
+            for prefix in ("", "/api/v1", "/v1"):
+                assert httpx.get(f"{shop.origin}{prefix}{path}").status_code == 200, prefix + path
+        assert "swagger" in httpx.get(f"{shop.origin}/docs").text.lower()
+
+    def test_the_description_needs_no_server(self) -> None:
+        printed = subprocess.run([sys.executable, "-m", "api", "openapi"], capture_output=True, check=True)
+        assert json.loads(printed.stdout)["info"]["title"] == "Tradelog"
+
+
+class TestRequestIds:
+    def test_are_echoed_when_they_are_sane_and_made_otherwise(self, shop: Shop) -> None:
+        for path in ("/products", "/nowhere"):
+            assert shop.guest.get(path, headers={"X-Request-ID": "abc-1.2:3_4"}).headers["x-request-id"] == "abc-1.2:3_4"
+            for odd in ("", "a b", "x" * 129, '"'):
+                made = shop.guest.get(path, headers={"X-Request-ID": odd}).headers["x-request-id"]
+                assert made != odd
+                assert len(made) == 32
+
+    def test_stand_in_one_line_per_request_with_who_and_where(self, shop: Shop, product: dict[str, Any]) -> None:
+        registered = shop.guest.made("/auth/register", a_registration())
+        buyer = shop.client(registered["token"])
+        added = buyer.post("/cart", {"productId": product["id"]}, headers={"X-Request-ID": "line-of-the-cart"})
+        order = {"shippingAddress": ADDRESS | {"phone": "+4912345678"}}
+        buyer.post("/orders", order, headers={"X-Request-ID": "line-of-the-order"})
+        (line,) = self.lines(shop, "line-of-the-cart")
+        assert line.items() >= {
+            "event": "request", "level": "info", "method": "POST", "path": "/api/v1/cart", "status": 201,
+            "actor": f"user:{registered['user']['uuid']}", "position": int(added.headers["x-log-position"]),
+        }.items()  # fmt: skip
+        assert line["ms"] > 0
+        assert len(self.lines(shop, "line-of-the-order")) == 1
+        for secret in (registered["token"], registered["email"], "+4912345678", "SecurePass123", "123 Main St"):
+            assert secret not in shop.log_lines()
+
+    def lines(self, shop: Shop, request_id: str) -> list[dict[str, Any]]:
+        soon(lambda: request_id in shop.log_lines(), "log line")
+        return [json.loads(line) for line in shop.log_lines().splitlines() if request_id in line]
+
+
+class TestHealthAndMetrics:
+    def test_each_dependency_is_told(self, shop: Shop) -> None:
+        health = httpx.get(f"{shop.origin}/health")
+        assert health.status_code == 200
+        report = health.json()
+        assert report["status"] == "ok"
+        assert report["uptime"] > 0
+        assert {name: state["status"] for name, state in report["dependencies"].items()} == {
+            "log": "ok", "nats": "ok", "search": "ok", "payments": "ok",
+        }  # fmt: skip
+
+    def test_metrics_are_for_this_machine(self, shop: Shop, product: dict[str, Any]) -> None:
+        shop.guest.get(f"/products/{product['id']}")
+        text = httpx.get(f"{shop.origin}/metrics").text
+        assert 'tradelog_http_request_seconds_count{method="GET",route="/api/v1/products/{ref}",status="200"}' in text
+        assert "tradelog_append_batch_commands_count" in text
+        assert "tradelog_events_total" in text
+        through_proxy = httpx.get(f"{shop.origin}/metrics", headers={"X-Forwarded-For": "10.0.0.1"})
+        assert_problem(through_proxy, 403, "FORBIDDEN")
+
+
+class TestSnakeCase:
+    def test_is_what_one_gets_who_asks(self, shop: Shop, product: dict[str, Any]) -> None:
+        asked = {"Accept": "application/json; case=snake"}
+        plain = shop.guest.get(f"/products/{product['id']}")
+        assert "discountPercentage" in plain.json()
+        for headers in (asked, asked | {"Authorization": "Bearer x"}):
+            snake = shop.guest.get(f"/products/{product['id']}", headers=headers)
+            assert snake.json()["discount_percentage"] == 5.5
+            assert snake.json()["created_at"] == plain.json()["createdAt"]
+            assert int(snake.headers["content-length"]) == len(snake.content)
+        refused = shop.guest.post("/auth/register", {}, headers=asked).json()
+        assert refused.keys() == {"message", "status", "code", "details", "error", "request_id"}
+
+
+class TestReadingOnesWrites:
+    def test_a_reader_waits_for_what_it_names_and_never_gets_less(self, shop: Shop, buyer: Client) -> None:
+        head = shop.head()
+        for path in ("/products", "/categories", "/products/1", "/products/search?q=a"):
+            beyond = shop.guest.get(path, headers={"X-Min-Log-Position": str(head + 1_000)})
+            assert_problem(beyond, 503, "READ_MODEL_BEHIND")
+            assert beyond.headers["retry-after"] == "1"
+            odd = shop.guest.get(path, headers={"X-Min-Log-Position": "many"})
+            assert_problem(odd, 400, "VALIDATION_ERROR", "X-Min-Log-Position")
+
+    def test_a_browser_sees_its_own_changes_by_its_cookie(self, shop: Shop, admin: Client, category: str) -> None:
+        made = admin.made("/products/add", a_product(category))
+        for price in range(1, 20):
+            changed = admin.patch(f"/products/{made['id']}", {"price": price})
+            cookie = changed.headers["set-cookie"].partition(";")[0]
+            assert cookie == f"logPosition={changed.headers['x-log-position']}"
+            # Without a token, so that nothing but the cookie tells who reads.
+            seen = shop.guest.get(f"/products/{made['id']}", headers={"Cookie": cookie})
+            assert seen.json()["price"] == price
+
+    def test_a_program_sees_its_own_changes_without_doing_anything(
+        self, shop: Shop, admin: Client, category: str
+    ) -> None:
+        made = admin.made("/products/add", a_product(category))
+        for price in range(1, 20):
+            admin.patch(f"/products/{made['id']}", {"price": price})
+            assert admin.get(f"/products/{made['id']}").json()["price"] == price
+
+    def test_a_cookie_that_makes_no_sense_asks_for_nothing(self, shop: Shop) -> None:
+        assert shop.guest.get("/products", headers={"Cookie": "logPosition=x; other=1"}).status_code == 200
+
+
+class TestReadModels:
+    def test_are_listed_with_their_lag(self, shop: Shop, admin: Client) -> None:
+        listed = admin.get("/admin/projections").json()
+        names = {projection["name"] for projection in listed["projections"]}
+        assert {"products", "orders", "carts", "categories", "accounts", "audit_trail"} == names
+        assert listed["head"] == shop.head()
+        one = admin.get("/admin/projections/products").json()
+        assert one["active"]["engine"] == "postgres"
+        assert_problem(admin.get("/admin/projections/nothing"), 404, "PROJECTION_NOT_FOUND")
+        assert_problem(shop.user().get("/admin/projections"), 403, "FORBIDDEN")
+
+    def test_are_built_anew_when_asked_to(self, admin: Client, product: dict[str, Any]) -> None:
+        before = admin.get("/admin/projections/products").json()["active"]["generation"]
+        replay = admin.post("/search/index/replay")
+        assert replay.status_code == 202
+        assert [request["name"] for request in replay.json()["requests"]] == ["products"]
+        soon(
+            lambda: admin.get("/admin/projections/products").json()["active"]["generation"] > before, "rebuild", within=30
+        )
+        number = replay.json()["requests"][0]["id"]
+        assert admin.get(f"/admin/projection-requests/{number}").json()["outcome"]
+        assert admin.get(f"/products/{product['id']}").json()["id"] == product["id"]
+        assert admin.post("/admin/projections/products/rollback").status_code == 202
+
+    def test_are_halted_and_go_on(self, admin: Client) -> None:
+        assert admin.made("/admin/projections/carts/pause")["active"]["paused"] is True
+        assert admin.made("/admin/projections/carts/resume")["active"]["paused"] is False
+        assert_problem(admin.post("/admin/projections/nothing/rebuild"), 404, "PROJECTION_NOT_FOUND")
+
+    def test_tell_what_could_not_be_folded(self, admin: Client) -> None:
+        assert admin.get("/admin/projections/carts/dead-letters").json() == {"deadLetters": []}
+        assert_problem(admin.get("/admin/projections/nothing/dead-letters"), 404, "PROJECTION_NOT_FOUND")
+        for action in ("retry", "skip"):
+            for letter in ("999999", "first"):
+                assert_problem(admin.post(f"/admin/dead-letters/{letter}/{action}"), 404, "PROJECTION_NOT_FOUND")
+
+
+def test_a_bug_tells_the_client_nothing_and_the_log_everything(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    from litestar import get
+    from litestar.testing import TestClient
+
+    @get("/bug", sync_to_thread=False)
+    def bug() -> None:
+        raise RuntimeError("the secret of the house")
+
+    app = create_app(shop.settings)
+    app.register(bug)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        problem = client.get("/bug")
+    assert (problem.status_code, problem.json()["code"]) == (500, "INTERNAL_ERROR")
+    assert "secret" not in problem.text
+    assert "the secret of the house" in capsys.readouterr().out
+
+
+def test_browsers_of_our_storefront_may_ask(shop: Shop, product: dict[str, Any]) -> None:
+    for path in ("/products", f"/products/{product['id']}"):
+        shop.guest.get(path)
+        ours = shop.guest.get(path, headers={"Origin": "http://localhost:5173"})
+        assert ours.headers["access-control-allow-origin"] == "http://localhost:5173"
+        assert "access-control-allow-origin" not in shop.guest.get(path, headers={"Origin": "http://evil.example"}).headers

@@ -1,0 +1,185 @@
+"""Keeps the read models up to date, rebuilds them when asked to, and tells the API how far they are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import nats.errors
+import psycopg
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from opensearchpy import AsyncOpenSearch
+from opensearchpy.exceptions import TransportError
+from prometheus_client import Counter, Gauge, start_http_server
+from psycopg_pool import AsyncConnectionPool
+from tenacity import retry, retry_if_exception_type, wait_exponential
+
+from application.adapters.codec import EventCodec
+from application.adapters.database import Database
+from application.adapters.event_log import LogDatastore, PostgresEventLog
+from application.adapters.keys import MasterKeys, PostgresPersonKeys
+from application.adapters.schema import create_schema_async
+from application.errors import UnavailableError
+from application.ports import StoredEvent
+from domain.registry import AGGREGATES, EVENTS
+from projections.adapters.opensearch_client import opensearch_client
+from projections.adapters.opensearch_sink import OpenSearchSink
+from projections.adapters.postgres_sink import PostgresSink
+from projections.bootstrap import projections_of
+from projections.engine import Engine, SinkFor
+from projections.generations import ADVANCED_SUBJECT, CONTROL_SUBJECT
+from projections.ports import Sink
+from projections.projection import Projection, Rows
+from projections.runner import Advanced
+from workers.feed import StreamFeed
+from workers.jetstream import connect
+from workers.lease import lone_connection
+from workers.signals import until_signalled
+
+OUTAGES: Final = (psycopg.OperationalError, OSError, UnavailableError, TransportError)
+
+
+def sinks(pool: AsyncConnectionPool[Any], search: AsyncOpenSearch | None) -> SinkFor:
+    """Where each projection's generations are kept."""
+
+    def sink_for(projection: Projection[Any], generation: int) -> Sink:
+        if isinstance(projection.into, Rows):
+            return PostgresSink(pool, projection.name, generation, projection.version, projection.into.table)
+        assert search is not None, f"{projection.name} needs OPENSEARCH_URL"
+        return OpenSearchSink(pool, search, projection, generation)
+
+    return sink_for
+
+
+class Projector:
+    """Feed and engine on one NATS connection."""
+
+    def __init__(
+        self,
+        projections: Sequence[Projection[Any]],
+        *,
+        events: PostgresEventLog,
+        pool: AsyncConnectionPool[Any],
+        connect: Callable[[], Awaitable[psycopg.AsyncConnection[Any]]],
+        client: Client,
+        search: AsyncOpenSearch | None = None,
+        measure: Callable[[Advanced, int], None] = lambda advanced, head: None,
+    ) -> None:
+        self._client = client
+        self._measure = measure
+        self._told: dict[str, Advanced] = {}
+        self._news = asyncio.Event()
+        self.feed = StreamFeed(events, client, outages=OUTAGES)
+        self.engine: Engine[StoredEvent] = Engine(
+            projections,
+            pool=pool,
+            connect=connect,
+            log=events,
+            feed=self.feed,
+            sink_for=sinks(pool, search),
+            outages=OUTAGES,
+            advanced=self._advanced,
+        )
+
+    async def run(self) -> None:
+        await self._client.subscribe(CONTROL_SUBJECT, cb=self._rung)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.feed.run())
+            group.create_task(self.engine.run())
+            group.create_task(self._tell())
+
+    async def _rung(self, message: Msg) -> None:
+        self.engine.ring()
+
+    def _advanced(self, advanced: Advanced) -> None:
+        self._measure(advanced, self.feed.head)
+        self._told[advanced.name] = advanced
+        self._news.set()
+
+    async def _tell(self) -> None:
+        """Only the newest position of each matters; whoever misses it looks in the table."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            told, self._told = self._told, {}
+            if self._client.is_connected:
+                for advanced in told.values():
+                    message = {
+                        "name": advanced.name,
+                        "generation": advanced.generation,
+                        "position": advanced.position,
+                    }
+                    try:
+                        await self._client.publish(ADVANCED_SUBJECT, msgspec.json.encode(message))
+                    except nats.errors.Error:
+                        break
+
+
+def measured() -> Callable[[Advanced, int], None]:
+    """What Prometheus is told of each batch."""
+    position = Gauge("tradelog_projection_position", "Position of the read model", ["projection"])
+    lag = Gauge(
+        "tradelog_projection_lag", "Events that the log has and the read model has not", ["projection"]
+    )
+    batches = Counter("tradelog_projection_batches", "Batches saved", ["projection"])
+    events = Counter("tradelog_projection_events", "Positions passed", ["projection"])
+
+    def measure(advanced: Advanced, head: int) -> None:
+        position.labels(advanced.name).set(advanced.position)
+        lag.labels(advanced.name).set(max(0, head - advanced.position))
+        batches.labels(advanced.name).inc()
+        events.labels(advanced.name).inc(advanced.events)
+
+    return measure
+
+
+@retry(retry=retry_if_exception_type(psycopg.OperationalError), wait=wait_exponential(multiplier=0.1, max=2))
+async def _make_log(url: str) -> None:
+    """We may be the first to start, and Postgres may not have."""
+    async with await lone_connection(url) as connection:
+        await create_schema_async(connection)
+
+
+async def main() -> None:
+    """Configured by DATABASE_URL, NATS_URL, OPENSEARCH_URL, TRADELOG_MASTER_KEY and TRADELOG_METRICS_PORT."""
+    url = os.environ["DATABASE_URL"]
+    search_url = os.environ.get("OPENSEARCH_URL")
+    metrics_port = os.environ.get("TRADELOG_METRICS_PORT")
+    if metrics_port:
+        start_http_server(int(metrics_port), addr=os.environ.get("TRADELOG_METRICS_HOST", "127.0.0.1"))
+    await _make_log(url)
+    async with (
+        Database(url) as database,
+        AsyncConnectionPool(
+            url, min_size=2, max_size=40, timeout=10, open=False, kwargs={"autocommit": True}
+        ) as pool,
+    ):
+        keys = PostgresPersonKeys(database, MasterKeys.parse(os.environ["TRADELOG_MASTER_KEY"]))
+        events = PostgresEventLog(
+            LogDatastore(url), database=database, codec=EventCodec(EVENTS, AGGREGATES, keys)
+        )
+        client = await connect(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"), "projector")
+        search = opensearch_client(search_url) if search_url else None
+        projector = Projector(
+            projections_of(search=search is not None),
+            events=events,
+            pool=pool,
+            connect=lambda: lone_connection(url),
+            client=client,
+            search=search,
+            measure=measured(),
+        )
+        try:
+            await until_signalled(projector.run())
+        finally:
+            await client.close()
+            if search is not None:
+                await search.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
