@@ -34,14 +34,12 @@ def serve(settings: Settings) -> None:
 
 def main(arguments: list[str]) -> int:
     if arguments == ["openapi"]:
-        sys.stdout.buffer.write(
-            msgspec.json.format(msgspec.json.encode(openapi_document()), indent=2) + b"\n"
-        )
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(openapi_document()), indent=2) + b"\n")
         return 0
     try:
         serve(Settings.read(os.environ))
     except SettingsError as wrong:
-        print(f"tradelog api: {wrong}", file=sys.stderr)
+        sys.stderr.write(f"tradelog api: {wrong}\n")
         return 2
     return 0
 

@@ -28,7 +28,7 @@ from api.carts import CartController
 from api.categories import CategoryController
 from api.commands import Acknowledged, Commands
 from api.documentation import complete, document, openapi_config
-from api.edge import Edge
+from api.edge import MOST_BYTES, Edge
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
 from api.metrics import Metrics
@@ -48,7 +48,6 @@ from projections.bootstrap import ReadSide, read_side
 
 log = structlog.get_logger()
 
-MOST_BYTES: Final = 1024 * 1024
 REVOCATIONS: Final = "events.*.sessions.session_revoked"
 
 _EXPOSED: Final = [
@@ -207,12 +206,10 @@ async def _listening(url: str, nats: Client | None, parts: BackendParts) -> Asyn
         await nats.close()
 
 
-def _dependencies(
-    settings: Settings, write: WriteSide, read: ReadSide, nats: Client | None
-) -> dict[str, Dependency]:
+def _dependencies(settings: Settings, write: WriteSide, read: ReadSide, nats: Client | None) -> dict[str, Dependency]:
     dependencies = {"log": Dependency(probe=write.log.head, required=True)}
     if nats is not None:
-        dependencies["nats"] = Dependency(probe=nats.flush)
+        dependencies["nats"] = Dependency(probe=partial(_answers, nats))
     if read.opensearch is not None:
         dependencies["search"] = Dependency(probe=read.opensearch.ping, engine="opensearch")
     else:
@@ -221,6 +218,12 @@ def _dependencies(
         if url:
             dependencies[name] = Dependency(probe=partial(answers_on, url))
     return dependencies
+
+
+async def _answers(nats: Client) -> bool:
+    if nats.is_connected:
+        await nats.flush(timeout=1)
+    return nats.is_connected
 
 
 def _version() -> str:

@@ -6,31 +6,35 @@ A small ASGI layer written by hand, because all of it is paid on each request (`
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from time import perf_counter
 from typing import Any, Final
 from uuid import uuid4
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
-from api.ready import ReadyProducts
+from api.ready import Ready, ReadyProducts
 from api.wire import snake_cased
 
 log = structlog.get_logger("api")
+
+MOST_BYTES: Final = 1024 * 1024
+"""What a request's body may have (A25)."""
 
 _ALIAS: Final = "/v1/"
 _OPERATIONAL: Final = re.compile(r"/api/v1(/(?:health|metrics|docs)(?:/.*)?)")
 _PRODUCT: Final = "/api/v1/products/"
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_PERSONAL_HEADERS: Final = frozenset({b"authorization", b"cookie", b"x-min-log-position"})
+_MOST_DRAINED: Final = 16 * MOST_BYTES
+_WEIGHTY: Final = frozenset({b"authorization", b"cookie", b"origin", b"x-min-log-position"})
+"""Headers on which an answer depends: with one of these it is the framework's to give."""
 
 
 class Edge:
-    def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, products: ReadyProducts, snake_case: bool = False
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, products: ReadyProducts, snake_case: bool = False) -> None:
         self._app = app
         self._metrics = metrics
         self._products = products
@@ -41,40 +45,31 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        request_id = b""
-        snake_case, personal = self._snake_case, False
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                request_id = value
-            elif name == b"accept" and b"case=" in value:
-                snake_case = b"case=snake" in value.replace(b" ", b"")
-            elif name in _PERSONAL_HEADERS:
-                personal = True
-        request_id = request_id or uuid4().hex.encode()
-        state: dict[str, Any] = {"request_id": request_id.decode()}
-        scope["state"] = state
+        asked = _asked(scope["headers"])
+        if MOST_BYTES < asked.length <= _MOST_DRAINED:
+            # It will be refused unread, but a client that is still sending would not hear of it.
+            await _drain(receive)
+        request_id = asked.request_id.decode()
+        scope["state"] = state = {"request_id": request_id}
         _route(scope)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=state["request_id"])
+        structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 500
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"] = [*message["headers"], (b"x-request-id", asked.request_id)]
             await send(message)
 
+        snake_case = self._snake_case if asked.snake_case is None else asked.snake_case
         sending = _SnakeCase(send_marked) if snake_case else send_marked
-        path = scope["path"]
         try:
-            ready = None
-            if not personal and scope["method"] == "GET" and path.startswith(_PRODUCT):
-                ready = self._products.at(path[len(_PRODUCT) :])
+            ready = None if asked.weighty else self._at_hand(scope)
             if ready is None:
                 await self._app(scope, receive, sending)
             else:
-                scope["path_template"] = "/api/v1/products/{ref}"
                 await sending({"type": "http.response.start", "status": 200, "headers": ready.headers})
                 await sending({"type": "http.response.body", "body": ready.body, "more_body": False})
         finally:
@@ -90,6 +85,40 @@ class Edge:
                 actor=state.get("actor", "anonymous"),
                 position=state.get("position"),
             )
+
+    def _at_hand(self, scope: HTTPScope) -> Ready | None:
+        path = scope["path"]
+        if scope["method"] != "GET" or not path.startswith(_PRODUCT):
+            return None
+        scope["path_template"] = "/api/v1/products/{ref}"
+        return self._products.at(path[len(_PRODUCT) :])
+
+
+class _Asked:
+    """What the headers say that matters here. ``weighty``: the answer depends on who asks, or from where."""
+
+    __slots__ = ("length", "request_id", "snake_case", "weighty")
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.request_id = b""
+        self.snake_case: bool | None = None
+        self.weighty = False
+
+
+def _asked(headers: Iterable[tuple[bytes, bytes]]) -> _Asked:
+    asked = _Asked()
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            asked.request_id = value
+        elif name == b"accept" and b"case=" in value:
+            asked.snake_case = b"case=snake" in value.replace(b" ", b"")
+        elif name in _WEIGHTY:
+            asked.weighty = True
+        elif name == b"content-length" and value.isdigit():
+            asked.length = int(value)
+    asked.request_id = asked.request_id or uuid4().hex.encode()
+    return asked
 
 
 class _SnakeCase:
@@ -121,6 +150,13 @@ class _SnakeCase:
         self._start["headers"] = [*headers, (b"content-length", b"%d" % len(body))]
         await self._send(self._start)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _drain(receive: Receive) -> None:
+    more = True
+    while more:
+        message = await receive()
+        more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 def _route(scope: Scope) -> None:

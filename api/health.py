@@ -62,7 +62,7 @@ async def _checked(dependency: Dependency) -> dict[str, Any]:
     try:
         async with asyncio.timeout(PATIENCE):
             if await dependency.probe() is False:
-                raise ConnectionError("does not answer")
+                state |= {"status": "down", "error": "NoAnswer"}
     # Whatever is wrong with it, by whichever library: this is where it is told.
     except Exception as wrong:  # noqa: BLE001
         state |= {"status": "down", "error": type(wrong).__name__}

@@ -293,7 +293,7 @@ _READABLE: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], .
 
 
 def _readable(message: str) -> tuple[str, str]:
-    """Path below the field and fault in plain words, of a message such as ``Expected `int` >= 1 - at `$[0].quantity```."""
+    """Path below the field and fault in plain words, of a message of msgspec's."""
     text, _, at = message.partition(" - at `$")
     path = at.rstrip("`").replace("[...]", "")
     for pattern, fault in _READABLE:

@@ -67,9 +67,7 @@ def status_of(error: DomainError) -> int:
     return next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
 
 
-def envelope(
-    status: int, code: str, message: str, details: Mapping[str, Any], request_id: str
-) -> dict[str, Any]:
+def envelope(status: int, code: str, message: str, details: Mapping[str, Any], request_id: str) -> dict[str, Any]:
     return {
         "message": message,
         "status": status,
@@ -85,6 +83,7 @@ def problem(
     status: int,
     code: str,
     message: str,
+    *,
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
@@ -100,7 +99,7 @@ def refused(request: Request[Any, Any, Any], error: DomainError) -> Response[byt
         headers["Retry-After"] = str(RETRY_AFTER)
     elif status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(request, status, error.code, error.message, error.details, headers)
+    return problem(request, status, error.code, error.message, details=error.details, headers=headers)
 
 
 def refused_by_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -115,7 +114,7 @@ def refused_by_framework(request: Request[Any, Any, Any], error: HTTPException) 
     message = "Validation failed" if details else error.detail or HTTPStatus(status).phrase
     allowed = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     code = CODES.get(status, HTTPStatus(status).name)
-    return problem(request, status, code, message, details, allowed)
+    return problem(request, status, code, message, details=details, headers=allowed)
 
 
 def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -128,4 +127,4 @@ def unavailable(request: Request[Any, Any, Any], error: Exception) -> Response[b
     """Something outside that should answer does not, and whoever called it did not say so in our words."""
     log.warning("unavailable", error=f"{type(error).__name__}: {error}")
     headers = {"Retry-After": str(RETRY_AFTER)}
-    return problem(request, 503, CODES[503], "The service is not available for the moment", None, headers)
+    return problem(request, 503, CODES[503], "The service is not available for the moment", headers=headers)

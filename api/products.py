@@ -38,8 +38,10 @@ from domain.listings.listing import ProductNotFoundError
 from domain.money import minor_units
 from domain.sellers.events import HOUSE_SELLER, seller_of
 from projections.categories.query import all_categories, with_descendants
+from projections.ports import StaleReadError
 from projections.products.product import listing_body
 from projections.products.query import FoundProduct, Order, ProductFilter, SortBy, product_by, products_page
+from projections.products.query import ProductPage as ProductsFound
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -172,9 +174,7 @@ class ProductController(Controller):
         return answer(encode([category.slug for category in categories]), position=position)
 
     @get("/products/category/{category:str}", query=ProductQuery, responses=answers(ProductPage, 200))
-    async def in_category(
-        self, request: HttpRequest, category: FromPath[str], backend: Backend
-    ) -> ASGIResponse:
+    async def in_category(self, request: HttpRequest, category: FromPath[str], backend: Backend) -> ASGIResponse:
         """The products of a category and of all below it."""
         asked = decode_query(request.scope["query_string"], ProductQuery)
         return await _page(request, asked, backend, category=category)
@@ -198,9 +198,7 @@ class ProductController(Controller):
         security=BEARER,
         responses=answers(Product, 201, 401, 403, 409),
     )
-    async def create(
-        self, request: HttpRequest, data: JSONBody[ListingBody], backend: Backend
-    ) -> ASGIResponse:
+    async def create(self, request: HttpRequest, data: JSONBody[ListingBody], backend: Backend) -> ASGIResponse:
         """Offer something: a draft, unless ``status`` is ``active``."""
         if data.status.lower() not in {"draft", "active"}:
             raise InvalidInputError({"status": ["Must be draft or active"]})
@@ -214,9 +212,7 @@ class ProductController(Controller):
         security=BEARER,
         responses=answers(Product, 201, 401, 403, 409),
     )
-    async def add(
-        self, request: HttpRequest, data: JSONBody[CatalogueProductBody], backend: Backend
-    ) -> ASGIResponse:
+    async def add(self, request: HttpRequest, data: JSONBody[CatalogueProductBody], backend: Backend) -> ASGIResponse:
         """Add a product to the catalogue, for everybody to see at once."""
         command = data.command(caller_of(request), publish=True)
         return await backend.commands.answer(request, command, listing_body, status=201)
@@ -243,9 +239,7 @@ class ProductController(Controller):
             thumbnail=data.thumbnail,
             images=data.images,
             price=None if data.price is None else money(data.price),
-            discount_percentage=None
-            if data.discount_percentage is None
-            else percentage(data.discount_percentage),
+            discount_percentage=None if data.discount_percentage is None else percentage(data.discount_percentage),
             stock=data.stock,
         )
         return await backend.commands.answer(request, command, listing_body, conditional=True)
@@ -290,15 +284,24 @@ async def _page(
             return answer(nothing, position=position)
     wanted = _filter(asked, slugs)
     if asked.words:
-        search = backend.read.search
-        position = await backend.reading.fresh(connection, search.read_model)
-        found = await search.search(wanted)
+        position, found = await _search(connection, wanted, backend)
     else:
         position = await backend.reading.fresh(connection, "products")
         found = await products_page(backend.read.reads, wanted)
     body = page("products", found.bodies, total=found.total, skip=asked.skip, limit=asked.most)
     engine = ((b"x-search-engine", found.engine.encode()),) if asked.words else ()
     return answer(body, position=position, headers=engine)
+
+
+async def _search(connection: Connection, wanted: ProductFilter, backend: BackendParts) -> tuple[int, ProductsFound]:
+    search = backend.read.search
+    try:
+        position = await backend.reading.fresh(connection, search.read_model)
+    except StaleReadError:
+        # The index is behind, perhaps because its engine is down: the catalogue can be searched as well.
+        position = await backend.reading.fresh(connection, "products")
+        return position, await products_page(backend.read.reads, wanted)
+    return position, await search.search(wanted)
 
 
 async def _slugs_below(backend: BackendParts, references: str) -> list[str]:

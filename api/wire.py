@@ -1,4 +1,4 @@
-"""How answers are written: one encoder, and the same body in snake_case for whoever asks (contract README, decision 1)."""
+"""How answers are written: one encoder, and the same body in snake_case for whoever asks (README, decision 1)."""
 
 from __future__ import annotations
 

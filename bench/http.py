@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
@@ -39,6 +40,10 @@ class Row(msgspec.Struct, frozen=True):
 
 def _repeated(message: bytes) -> Iterator[bytes]:
     return itertools.repeat(message)
+
+
+def _once(message: bytes, _: int) -> Iterator[bytes]:
+    return iter([message])
 
 
 def _adding(shop: Shop, connection: int) -> Iterator[bytes]:
@@ -118,7 +123,9 @@ async def round_trips(shop: Shop) -> list[Row]:
     assert host is not None
     assert port is not None
     async with counting_proxy(host, port) as (proxy_port, counter):
+        # In plain text, and without asking for anything else first: the proxy reads along.
         proxied = shop.postgres.url.replace(f"{host}:{port}", f"{host}:{proxy_port}")
+        proxied += "?sslmode=disable&gssencmode=disable"
         async with shop.api(database_url=proxied) as api:
             token, product = shop.tokens[0], shop.listings[1]
             cases = [
@@ -126,7 +133,9 @@ async def round_trips(shop: Shop) -> list[Row]:
                 (
                     "add to cart",
                     2,
-                    lambda _: request("POST", "/api/v1/cart/items", token=token, body={"productId": product, "qty": 1}),
+                    lambda _: request(
+                        "POST", "/api/v1/cart/items", token=token, body={"productId": product, "qty": 1}
+                    ),
                     201,
                 ),
                 ("POST /orders", 4, lambda turn: _order(token, product, key=f"trips-{turn}"), 201),
@@ -136,7 +145,8 @@ async def round_trips(shop: Shop) -> list[Row]:
                 counts: list[int] = []
                 for turn in range(5):
                     before = counter.round_trips
-                    (await drive(api, lambda _, m=make(turn): iter([m]), connections=1)).require(status)
+                    message = make(turn)
+                    (await drive(api, partial(_once, message), connections=1)).require(status)
                     counts.append(counter.round_trips - before)
                 value = f"{counts[0]} cold, {min(counts[1:])} warm"
                 rows.append(Row(name, value, f"≤ {most}", min(counts[1:]) <= most))

@@ -15,10 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx
-import psycopg
 
 from application.accounts.registering import RegisterAccount, SignedIn
-from application.adapters.schema import SCHEMA
 from application.bootstrap import WriteSide, write_side
 from application.categories.creating import CreateCategory
 from application.listings.creating import CreateListing
@@ -29,6 +27,7 @@ from domain.sellers.events import HOUSE_SELLER
 from workers.local.nats import Nats
 from workers.local.postgres import Postgres
 from workers.local.process import Process, free_port
+from workers.migrating import migrate
 
 METADATA = Metadata(actor="worker:bench")
 
@@ -113,7 +112,9 @@ class Shop:
 
     async def _buyer(self, number: int) -> str:
         command = RegisterAccount(
-            email=f"buyer{number}-{secrets.token_hex(4)}@example.com", password="Secret123", first_name="Buyer"
+            email=f"buyer{number}-{secrets.token_hex(4)}@example.com",
+            password="Secret123",
+            first_name="Buyer",
         )
         signed_in: SignedIn = (await self.write.bus.handle(command, METADATA)).state
         return self.write.tokens.access(signed_in, self.write.clock.now())
@@ -134,9 +135,7 @@ async def open_shop(*, buyers: int = 64, listings: int = 200) -> AsyncIterator[S
             "LOG_LEVEL": "error",
             "HOST": "127.0.0.1",
         }
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            for statement in SCHEMA:
-                connection.execute(statement)
+        await migrate(postgres.url)
         write = await stack.enter_async_context(write_side(Settings.read(environment)))
         shop = Shop(folder=folder, environment=environment, postgres=postgres, write=write)
         await stack.enter_async_context(shop.workers())

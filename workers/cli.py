@@ -4,23 +4,33 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from projections.ports import UnknownProjectionError
 from workers.local.process import ServiceFailedError
 from workers.local.stack import LocalStack, Running, Search
 
+if TYPE_CHECKING:  # what only some commands need is imported by them
+    from workers.operating import Operator
+
 app = typer.Typer(
-    help="Tradelog: an event-sourced commerce backend.", no_args_is_help=True, add_completion=False
+    help="Tradelog: an event-sourced commerce backend.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 SERVERS = frozenset({"postgres", "nats", "opensearch", "s3", "stripe"})
 COLOURS = {"stack": "bold", "api": "cyan", "relay": "green", "projector": "magenta", "reactor": "yellow"}
+
+DEMO_ACCOUNTS = "emilys / emilyspass (admin), oliviaw / oliviawpass (auditor), averyp / averyppass (user)"
 
 DataFolder = Annotated[
     Path,
@@ -53,7 +63,7 @@ def up(
     async def when_ready(stack: LocalStack) -> None:
         if seed:
             await run_seed(stack)
-        console.print(summary_of(stack))
+        console.print(summary_of(stack, seeded=seed))
 
     try:
         asyncio.run(LocalStack(data, search=search, port=port, tell=tell).run(when_ready))
@@ -67,6 +77,105 @@ def openapi() -> None:
     """Print the API's OpenAPI document; no server is needed."""
     # A process of its own, because the API and the workers do not import each other.
     raise typer.Exit(subprocess.run([sys.executable, "-m", "api", "openapi"], check=False).returncode)
+
+
+@app.command()
+def migrate() -> None:
+    """Make the tables in DATABASE_URL; what is there already stays as it is."""
+    from workers.migrating import migrate as make_tables
+
+    asyncio.run(make_tables(os.environ["DATABASE_URL"]))
+
+
+@app.command()
+def seed(data: DataFolder = Path(".tradelog")) -> None:
+    """Fill the shop with the demo catalogue and people; what is there already is left alone."""
+    from workers.seeding import seed_shop
+
+    join_stack(data)
+    asyncio.run(seed_shop(os.environ, Console(highlight=False)))
+
+
+@app.command()
+def demo(data: DataFolder = Path(".tradelog")) -> None:
+    """Buy something from the running stack over HTTP, and kill the projector in the middle of it."""
+    from workers.demo import Demo, DemoFailedError
+
+    running = join_stack(data)
+
+    def projector_pid() -> int | None:
+        now = Running.read(data)
+        return now.pids.get("projector") if now is not None else None
+
+    console = Console(highlight=False)
+    api_url = f"http://{running.environment['HOST']}:{running.environment['PORT']}/api/v1"
+    try:
+        Demo(api_url, projector_pid, console).run()
+    except DemoFailedError as failure:
+        console.print(Text(f"tradelog demo: {failure}", style="bold red"))
+        raise typer.Exit(1) from failure
+
+
+projections = typer.Typer(help="Look after the read models.", no_args_is_help=True)
+app.add_typer(projections, name="projections")
+
+
+@projections.command("list")
+def list_projections(data: DataFolder = Path(".tradelog")) -> None:
+    """Show how far each read model is."""
+    operate(data, lambda operator: operator.show())
+
+
+@projections.command()
+def rebuild(name: str, data: DataFolder = Path(".tradelog")) -> None:
+    """Build a read model anew from the log, beside the one that serves, and switch to it."""
+    operate(data, lambda operator: operator.rebuild(name))
+
+
+@projections.command()
+def pause(name: str, data: DataFolder = Path(".tradelog")) -> None:
+    """Hold a read model, or the generation that is being built of it, where it is."""
+    operate(data, lambda operator: operator.generations.pause(name))
+
+
+@projections.command()
+def resume(name: str, data: DataFolder = Path(".tradelog")) -> None:
+    """Let it go on."""
+    operate(data, lambda operator: operator.generations.resume(name))
+
+
+@projections.command()
+def rollback(name: str, data: DataFolder = Path(".tradelog")) -> None:
+    """Serve the generation before this one again."""
+    operate(data, lambda operator: operator.rollback(name))
+
+
+def operate(data: Path, work: Callable[["Operator"], Awaitable[object]]) -> None:
+    from workers.operating import OperationFailedError, open_operator
+
+    join_stack(data)
+    console = Console(highlight=False)
+
+    async def main() -> None:
+        async with open_operator(os.environ, console) as operator:
+            await work(operator)
+
+    try:
+        asyncio.run(main())
+    except (OperationFailedError, UnknownProjectionError) as failure:
+        console.print(Text(f"tradelog: {failure}", style="bold red"))
+        raise typer.Exit(1) from failure
+
+
+def join_stack(data: Path) -> Running:
+    """What DATABASE_URL and the others name, else the stack that runs on this data folder."""
+    if "DATABASE_URL" in os.environ:
+        return Running(environment=dict(os.environ), pids={})
+    try:
+        return use_running_stack(data)
+    except ServiceFailedError as failure:
+        report(failure)
+        raise typer.Exit(1) from failure
 
 
 async def run_seed(stack: LocalStack) -> None:
@@ -90,9 +199,10 @@ def use_running_stack(data: Path) -> Running:
     return running
 
 
-def summary_of(stack: LocalStack) -> Table:
+def summary_of(stack: LocalStack, *, seeded: bool) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, value in stack.summary():
+    accounts = [("Demo accounts", DEMO_ACCOUNTS)] if seeded else []
+    for name, value in [*stack.summary(), *accounts]:
         table.add_row(Text(name, style="bold"), value)
     return table
 

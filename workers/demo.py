@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 ADDRESS = {
@@ -53,7 +52,9 @@ class Demo:
         found = self._ask("GET", "/products/search", params={"q": "phone", "inStock": "true", "limit": 3})
         products = found["products"][:2]
         for product in products:
-            self._ask("POST", "/cart/items", token, json={"productId": product["id"], "quantity": 1}, expected=201)
+            self._ask(
+                "POST", "/cart/items", token, json={"productId": product["id"], "quantity": 1}, expected=201
+            )
             self._say(f"into the cart: {product['title']} at {product['price']}")
         self._kill_the_projector()
         order = self._ask("POST", "/orders", token, json={"shippingAddress": ADDRESS}, expected=201)
@@ -65,10 +66,13 @@ class Demo:
             json={"paymentMethodId": "pm_card_visa"},
         )
         self._say(f"payment {order['paymentIntentId']} confirmed at the provider")
-        paid = self._until(
-            lambda: self._look(f"/orders/{order['id']}", token), lambda seen: seen.get("paymentStatus") == "paid"
+        paid: dict[str, Any] = self._until(
+            lambda: self._look(f"/orders/{order['id']}", token),
+            lambda seen: seen.get("paymentStatus") == "paid",
         )
-        self._say(f"order {paid['id']} is {paid['status']} and {paid['paymentStatus']}, read back from its read model")
+        self._say(
+            f"order {paid['id']} is {paid['status']} and {paid['paymentStatus']}, read back from its read model"
+        )
         return paid
 
     def _kill_the_projector(self) -> None:
@@ -83,20 +87,21 @@ class Demo:
     def _show_history(self, order: dict[str, Any]) -> None:
         auditor = self._ask("POST", "/auth/login", json=AUDITOR)
         history = self._ask("GET", f"/audit/streams/{order['uuid']}", auditor["token"])
-        table = Table(title=f"Everything that happened to {order['id']}")
-        for heading in ("position", "version", "event", "at", "actor", "because of"):
-            table.add_column(heading)
+        self._say(f"everything that happened to {order['id']}, as the auditor {AUDITOR['username']} sees it:")
         for event in history["events"]:
-            cause = f"event {event['cause']}" if event.get("cause") else f"request {event['requestId']}"
-            table.add_row(
-                str(event["position"]), str(event["version"]), event["type"], event["timestamp"], event["actor"], cause
+            cause = f"event {event['cause']}" if event["cause"] else f"request {event['requestId']}"
+            self._console.print(
+                f"  {event['position']:>6}  {event['at']}  {event['type']:<22} by {event['actor']}, because of {cause}",
+                highlight=False,
+                soft_wrap=True,
             )
-        self._console.print(table)
 
     def _ask(self, method: str, path: str, token: str = "", *, expected: int = 200, **what: Any) -> Any:
         response = self._client.request(method, path, headers=_authorization(token), **what)
         if response.status_code != expected:
-            raise DemoFailedError(f"{method} {path} was answered with {response.status_code}: {response.text}")
+            raise DemoFailedError(
+                f"{method} {path} was answered with {response.status_code}: {response.text}"
+            )
         return response.json()
 
     def _look(self, path: str, token: str) -> dict[str, Any]:
@@ -107,9 +112,12 @@ class Demo:
 
     def _until(self, look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
         retrying = Retrying(
-            retry=retry_if_result(lambda seen: not good(seen)), wait=wait_fixed(0.1), stop=stop_after_delay(30)
+            retry=retry_if_result(lambda seen: not good(seen)),
+            wait=wait_fixed(0.1),
+            stop=stop_after_delay(30),
         )
-        return retrying(look)
+        found: Any = retrying(look)
+        return found
 
     def _say(self, what: str) -> None:
         self._console.print(f"[green]·[/green] {what}", highlight=False)

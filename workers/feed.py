@@ -16,7 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from application.ports import StoredEvent
 from domain.kernel import Event, Recorded
-from workers.jetstream import STREAM, SUBJECTS, ensure_stream, stored_of
+from workers.jetstream import STREAM, SUBJECTS, ensure_stream, obey_cancellation, stored_of
 
 RING: Final = 10_000
 REFILL: Final = 1_000
@@ -161,6 +161,7 @@ class StreamFeed:
                     await self._subscribe()
                 except (nats.errors.Error, TimeoutError, OSError) as error:
                     log.info("feed is not subscribed", error=str(error) or repr(error))
+            obey_cancellation()
             await asyncio.sleep(RESUBSCRIBE)
 
     async def _subscribe(self) -> None:

@@ -21,6 +21,7 @@ from tenacity import retry, retry_if_exception_type, wait_exponential
 from application.adapters.codec import EventCodec
 from application.adapters.database import Database
 from application.adapters.event_log import LogDatastore, PostgresEventLog
+from application.adapters.logs import configure_from as configure_logs
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
 from application.adapters.schema import create_schema_async
 from application.errors import UnavailableError
@@ -36,7 +37,7 @@ from projections.ports import Sink
 from projections.projection import Projection, Rows
 from projections.runner import Advanced
 from workers.feed import StreamFeed
-from workers.jetstream import connect
+from workers.jetstream import connect, obey_cancellation
 from workers.lease import lone_connection
 from workers.signals import until_signalled
 
@@ -103,6 +104,7 @@ class Projector:
     async def _tell(self) -> None:
         """Only the newest position of each matters; whoever misses it looks in the table."""
         while True:
+            obey_cancellation()
             await self._news.wait()
             self._news.clear()
             told, self._told = self._told, {}
@@ -146,6 +148,7 @@ async def _make_log(url: str) -> None:
 
 async def main() -> None:
     """Configured by DATABASE_URL, NATS_URL, OPENSEARCH_URL, TRADELOG_MASTER_KEY and TRADELOG_METRICS_PORT."""
+    configure_logs(os.environ)
     url = os.environ["DATABASE_URL"]
     search_url = os.environ.get("OPENSEARCH_URL")
     metrics_port = os.environ.get("TRADELOG_METRICS_PORT")

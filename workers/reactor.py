@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from prometheus_client import Gauge, start_http_server
 
 from application.adapters.reactions import PostgresReactions
+from application.adapters.logs import configure_from as configure_logs
 from application.bootstrap import write_side
 from application.bus import CommandBus
 from application.errors import UnavailableError
@@ -131,7 +132,9 @@ class Reactor:
         if left > timedelta():
             await asyncio.sleep(left.total_seconds())
 
-    async def _carry_out(self, reaction: Reaction, recorded: Recorded[Event], number: int, command: object) -> None:
+    async def _carry_out(
+        self, reaction: Reaction, recorded: Recorded[Event], number: int, command: object
+    ) -> None:
         once = Once(
             scope=f"reaction:{reaction.name}",
             key=f"{recorded.position}-{number}",
@@ -161,6 +164,7 @@ def _done(_: Changed[Any]) -> Answer:
 
 async def main() -> None:
     """Configured by what ``Settings`` names, and TRADELOG_METRICS_PORT. Without a provider no payment is asked for."""
+    configure_logs(os.environ)
     settings = Settings.read(os.environ)
     reactions = REACTIONS if settings.stripe_secret_key else ()
     metrics_port = os.environ.get("TRADELOG_METRICS_PORT")
@@ -169,7 +173,9 @@ async def main() -> None:
     client: Client = await connect(settings.nats_url, "reactor")
     try:
         async with write_side(settings, nats=client) as write:
-            position = Gauge("tradelog_reaction_position", "Position that a reaction has come to", ["reaction"])
+            position = Gauge(
+                "tradelog_reaction_position", "Position that a reaction has come to", ["reaction"]
+            )
             reactor = Reactor(
                 write.log,
                 PostgresReactions(write.database),

@@ -19,10 +19,19 @@ from prometheus_client import Counter, Gauge, start_http_server
 
 from application.adapters.database import Database
 from application.adapters.event_log import LogDatastore, PostgresEventLog
+from application.adapters.logs import configure_from as configure_logs
 from application.errors import UnavailableError
 from application.ports import StoredEvent
 from domain.registry import AGGREGATES
-from workers.jetstream import DOORBELL, STREAM, connect, ensure_stream, headers_of, subject_of
+from workers.jetstream import (
+    DOORBELL,
+    STREAM,
+    connect,
+    ensure_stream,
+    headers_of,
+    obey_cancellation,
+    subject_of,
+)
 from workers.lease import while_leading
 from workers.signals import until_signalled
 
@@ -82,6 +91,7 @@ class Relay:
         wait = 0.1
         try:
             while True:
+                obey_cancellation()
                 try:
                     sequence, position = await self._resume()
                     wait = 0.1
@@ -113,6 +123,7 @@ class Relay:
 
     async def _publish_on(self, sequence: int, position: int) -> None:
         while True:
+            obey_cancellation()
             self._bell.clear()
             stored = await self._log.read(position, BATCH)
             if not stored:
@@ -150,6 +161,7 @@ class Relay:
 
 async def main() -> None:
     """Configured by DATABASE_URL, NATS_URL and TRADELOG_METRICS_PORT."""
+    configure_logs(os.environ)
     url = os.environ["DATABASE_URL"]
     position_published = Gauge("tradelog_relay_position", "Position of the newest event on the stream")
     lag = Gauge("tradelog_relay_lag", "Events that the log has and the stream has not")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,17 +11,21 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from application.accounts.registering import RegisterAccount, SignedIn
-from application.bootstrap import WriteSide
+from application.bootstrap import WriteSide, write_side
 from application.categories.creating import CreateCategory
 from application.listings.creating import CreateListing
 from application.ports import AlreadyAnsweredError, Answer, Changed, Metadata, Once
 from application.reviews.importing import ImportReview
+from application.settings import Settings
 from domain.accounts.events import Role
 from domain.kernel import ListingId
 from domain.money import Money, minor_units
 from domain.sellers.events import HOUSE_SELLER
+from projections.bootstrap import read_side
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 ACTOR = "worker:seed"
@@ -51,10 +56,36 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     def categories(self) -> list[str]:
         return list(dict.fromkeys(product["category"] for product in self.products))
 
+    @property
+    def last_key(self) -> str:
+        """The idempotency key of the last step."""
+        product = self.products[-1]
+        return f"review-{product['id']}-{len(product['reviews']) - 1}"
+
     def __len__(self) -> int:
         """How many steps it takes."""
         reviews = sum(len(product["reviews"]) for product in self.products)
         return len(self.users) + len(self.categories) + len(self.products) + reviews
+
+
+async def seed_shop(environment: Mapping[str, str], console: Console) -> None:
+    """Seed, with a progress bar, and wait until what was seeded can be read. Done before, it is done at once."""
+    settings = Settings.read(environment)
+    catalogue = Catalogue.read()
+    async with (
+        write_side(settings) as write,
+        read_side(settings.database_url, connections=2) as read,
+        AsyncExitStack() as stack,
+    ):
+        if await write.log.result_of(ACTOR, catalogue.last_key) is not None:
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        progress = stack.enter_context(Progress(*columns, console=console))
+        task = progress.add_task("filling the shop", total=len(catalogue))
+        demo_roles = settings.app_env == "development"
+        seeder = Seeder(write, catalogue, demo_roles=demo_roles, advance=lambda _: progress.advance(task))
+        position = await seeder.run()
+        await read.positions.wait("products", position, timeout=60)
 
 
 class Seeder:
@@ -75,7 +106,9 @@ class Seeder:
         for user in self._catalogue.users:
             self._accounts[user["email"]] = await self._user(user)
         for slug in self._catalogue.categories:
-            await self._once(f"category-{slug}", CreateCategory(name=slug.replace("-", " ").title(), slug=slug))
+            await self._once(
+                f"category-{slug}", CreateCategory(name=slug.replace("-", " ").title(), slug=slug)
+            )
         for product in self._catalogue.products:
             listing_id = ListingId(await self._product(product))
             for number, review in enumerate(product["reviews"]):

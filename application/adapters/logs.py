@@ -84,9 +84,15 @@ def configure(level: str = "info", log_format: str = "json") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, logging.INFO))
-    # These report each of their requests; ours are reported where they come in.
-    for chatty in ("httpx", "httpcore", "stripe", "opensearch", "psycopg.pool"):
+    for library in ("opensearch", "httpx", "stripe"):
+        # What went wrong there comes to us as an exception, and is told by whoever knows what it means.
+        logging.getLogger(library).setLevel(logging.ERROR)
+    for chatty in ("httpcore", "psycopg.pool"):
         logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+
+
+def configure_from(environment: Mapping[str, str]) -> None:
+    configure(environment.get("LOG_LEVEL") or "info", environment.get("LOG_FORMAT") or "json")
 
 
 def _is_private(key: str) -> bool:

@@ -1,1 +1,1 @@
-"""The engines that hold read models, and how they are reached."""
+"""The ports of the read side, on Postgres and OpenSearch."""

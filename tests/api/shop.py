@@ -80,7 +80,9 @@ class Shop:
         self.origin = f"http://{LOOPBACK}:{self.port}"
         self.nats = Nats(folder / "nats")
         self.stripe = StripeSimulator(
-            folder / "stripe", webhook_url=f"{self.origin}/api/v1/payments/stripe", webhook_secret="whsec_tests"
+            folder / "stripe",
+            webhook_url=f"{self.origin}/api/v1/payments/stripe",
+            webhook_secret="whsec_tests",
         )
         self._more = environment
         self._runner = asyncio.Runner()

@@ -35,7 +35,11 @@ class TestStreams:
         path = f"/audit/streams/{listing['uuid']}"
         whole = auditor.get(path).json()
         early = auditor.get(path, params={"asOf": 2}).json()
-        assert (early["version"], early["state"]["price"]["minor"], early["state"]["status"]) == (2, 119999, "active")
+        assert (early["version"], early["state"]["price"]["minor"], early["state"]["status"]) == (
+            2,
+            119999,
+            "active",
+        )
         assert auditor.get(path, params={"as_of": whole["asOf"][:-1] + "999Z"}).json() == whole
         assert_problem(auditor.get(path, params={"asOf": "2000-01-01T00:00:00Z"}), 404, "NOT_FOUND")
 
@@ -91,8 +95,8 @@ class TestEvents:
             assert_problem(refused, 400, "VALIDATION_ERROR", "cursor")
 
     @pytest.mark.parametrize(
-        ("query", "field"), [("stream=7", "stream"), ("from=today", "from"), ("to=2026-01-01", "to"), ("limit=x", "limit")]
+        ("query", "field"),
+        [("stream=7", "stream"), ("from=today", "from"), ("to=2026-01-01", "to"), ("limit=x", "limit")],
     )
     def test_refuse_questions_that_make_no_sense(self, auditor: Client, query: str, field: str) -> None:
         assert_problem(auditor.get(f"/audit/events?{query}"), 400, "VALIDATION_ERROR", field)
-

@@ -83,7 +83,13 @@ class TestOrdering:
         assert shop.head() == head
 
     def test_takes_every_spelling_of_an_address(self, buyer: Client, product: dict[str, Any]) -> None:
-        address = {"full_name": "Ada King", "address_line1": "1 Road", "city": "Rome", "postal_code": "1", "country": "IT"}
+        address = {
+            "full_name": "Ada King",
+            "address_line1": "1 Road",
+            "city": "Rome",
+            "postal_code": "1",
+            "country": "IT",
+        }
         order = buyer.made("/orders", self.order(product, shipping_address=address) | {"shippingAddress": None})
         assert order["shippingAddress"] == {
             "firstName": "Ada", "lastName": "King", "address": "1 Road", "city": "Rome", "state": "", "zipCode": "1",
@@ -118,7 +124,9 @@ class TestOrdering:
         buyers = [shop.user() for _ in range(8)]
         statuses: list[int] = []
         threads = [
-            threading.Thread(target=lambda one=one: statuses.append(one.post("/orders", self.order(scarce)).status_code))
+            threading.Thread(
+                target=lambda one=one: statuses.append(one.post("/orders", self.order(scarce)).status_code)
+            )
             for one in buyers
         ]
         for thread in threads:
@@ -204,7 +212,9 @@ class TestWebhooks:
         assert placed["paymentIntent"]["amount"] == 122_471
         return placed
 
-    def test_a_replayed_one_counts_once_by_whatever_path(self, shop: Shop, buyer: Client, order: dict[str, Any]) -> None:
+    def test_a_replayed_one_counts_once_by_whatever_path(
+        self, shop: Shop, buyer: Client, order: dict[str, Any]
+    ) -> None:
         body = self.event(order, amount=122_471)
         signed = signature(body, shop.stripe.webhook_secret)
         assert self.send(shop, body, signed).json() == {"received": True}
@@ -220,7 +230,12 @@ class TestWebhooks:
     def test_a_forged_one_is_refused(self, shop: Shop, order: dict[str, Any]) -> None:
         body, head = self.event(order, amount=122_471), shop.head()
         secret = shop.stripe.webhook_secret
-        for signed in (signature(body, "whsec_another"), signature(body + b" ", secret), "", signature(body, secret, at=1)):
+        for signed in (
+            signature(body, "whsec_another"),
+            signature(body + b" ", secret),
+            "",
+            signature(body, secret, at=1),
+        ):
             assert_problem(self.send(shop, body, signed), 400, "INVALID_SIGNATURE", "Stripe-Signature")
         assert shop.head() == head
 

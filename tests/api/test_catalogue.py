@@ -73,7 +73,10 @@ class TestSelling:
         stale = {"If-Match": '"2"'}
         assert_problem(seller.patch(ref, {"title": "Another"}, headers=stale), 409, "VERSION_CONFLICT")
         fresh = {"If-Match": changed.headers["etag"]}
-        assert seller.patch(ref, {"title": "Another", "discount_percentage": 0}, headers=fresh).json()["title"] == "Another"
+        assert (
+            seller.patch(ref, {"title": "Another", "discount_percentage": 0}, headers=fresh).json()["title"]
+            == "Another"
+        )
         assert seller.get(ref).json()["salePrice"] == 89.99
         assert_problem(seller.patch(ref, {"price": 1}, headers={"If-Match": "2"}), 400, "VALIDATION_ERROR", "If-Match")
         assert_problem(shop.user("/auth/signup").patch(ref, {"price": 1}), 403, "FORBIDDEN")
@@ -132,8 +135,16 @@ class TestFinding:
     def test_pages_are_sorted_and_filtered(self, shop: Shop, shelf: str) -> None:
         path = f"/products/category/{shelf}"
         assert self.titles(shop, path) == ["Moog Etherwave", "Alien Howler", "Zither-Theremin"]
-        assert self.titles(shop, path, sortBy="price", order="desc") == ["Moog Etherwave", "Zither-Theremin", "Alien Howler"]
-        assert self.titles(shop, path, sort_by="title") == ["Alien Howler", "Moog Etherwave", "Zither-Theremin"]
+        assert self.titles(shop, path, sortBy="price", order="desc") == [
+            "Moog Etherwave",
+            "Zither-Theremin",
+            "Alien Howler",
+        ]
+        assert self.titles(shop, path, sort_by="title") == [
+            "Alien Howler",
+            "Moog Etherwave",
+            "Zither-Theremin",
+        ]
         assert self.titles(shop, path, sort="price_asc", limit=1, skip=1) == ["Zither-Theremin"]
         assert self.titles(shop, path, minPrice=50.5, maxPrice=300) == ["Alien Howler", "Zither-Theremin"]
         assert self.titles(shop, path, brand="Moog", inStock="true", maxPrice="500") == ["Zither-Theremin"]
@@ -175,7 +186,14 @@ class TestFinding:
         assert_problem(shop.guest.get(f"{path}?{query}"), 400, "VALIDATION_ERROR", field)
 
     def test_an_unknown_product_is_not_found_whatever_it_is_called(self, shop: Shop) -> None:
-        for ref in ("999999999", "9" * 30, "no-such-thing", "5e0e7d5c-0000-4000-8000-000000000000", "a%00b", "-1"):
+        for ref in (
+            "999999999",
+            "9" * 30,
+            "no-such-thing",
+            "5e0e7d5c-0000-4000-8000-000000000000",
+            "a%00b",
+            "-1",
+        ):
             problem = assert_problem(shop.guest.get(f"/products/{ref}"), 404, "PRODUCT_NOT_FOUND")
             assert problem["message"] == "Product not found"
 

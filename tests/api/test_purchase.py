@@ -12,15 +12,18 @@ def test_a_purchase_from_registration_to_the_paid_order(shop: Shop, product: dic
     assert cart["products"][0]["discountedTotal"] == 2267.98
 
     order = buyer.made("/orders", {"shippingAddress": ADDRESS, "paymentMethod": "card"})
-    assert (order["subtotal"], order["tax"], order["shipping"], order["total"]) == (2267.98, 181.44, 0, 2449.42)
+    assert (order["subtotal"], order["tax"], order["shipping"], order["total"]) == (
+        2267.98,
+        181.44,
+        0,
+        2449.42,
+    )
     assert order["status"] == "pending"
     assert order["order_id"] == order["uuid"]
     assert order["clientSecret"].startswith(order["paymentIntentId"])
     assert order["paymentIntent"]["amount"] == 244942
 
-    paid = buyer.made(
-        f"/payments/intents/{order['paymentIntentId']}/confirm", {"paymentMethodId": "pm_card_visa"}
-    )
+    paid = buyer.made(f"/payments/intents/{order['paymentIntentId']}/confirm", {"paymentMethodId": "pm_card_visa"})
     assert (paid["status"], paid["amount"], paid["currency"]) == ("succeeded", 244942, "usd")
     assert buyer.get(f"/payments/intents/{paid['id']}/status").json() == {"status": "succeeded"}
 
@@ -34,7 +37,11 @@ def test_a_purchase_from_registration_to_the_paid_order(shop: Shop, product: dic
     assert buyer.get(f"/products/{product['id']}").json()["stock"] == product["stock"] - 2
 
     history = auditor.get(f"/audit/streams/{order['uuid']}").json()
-    assert [event["type"] for event in history["events"]] == ["order_placed", "order_payment_linked", "order_confirmed"]
+    assert [event["type"] for event in history["events"]] == [
+        "order_placed",
+        "order_payment_linked",
+        "order_confirmed",
+    ]
     assert {event["actor"] for event in history["events"]} == {f"user:{registered['user']['uuid']}"}
 
 

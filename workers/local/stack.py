@@ -37,6 +37,7 @@ from workers.local.process import (
     free_port,
 )
 from workers.local.stripe_simulator import WEBHOOK_PATH, StripeSimulator
+from workers.migrating import migrate
 
 API_PORT: Final = 3000
 PORTS: Final[Mapping[str, int]] = {
@@ -391,8 +392,16 @@ class LocalStack:
 
     # Our own processes
 
+    async def _migrate(self) -> None:
+        """Make the tables before anybody looks for them."""
+        try:
+            await migrate(self._environment["DATABASE_URL"])
+        except psycopg.Error as failure:
+            raise ServiceFailedError("postgres", f"has no tables for the log: {failure}") from failure
+
     async def _start_application(self) -> None:
-        # The API alone first: it makes the schema that the workers expect, and has the processor to itself.
+        await self._migrate()
+        # The API alone first: it has the processor to itself.
         for name in sorted(self._application, key=lambda name: name != "api"):
             environment = {**self._given, **self._environment}
             if name in METRICS_PORTS:

@@ -46,7 +46,7 @@ Params: TypeAlias = dict[str, Any]
 HttpRequest: TypeAlias = Request[Any, Any, State]
 
 API_VERSION: Final = "2025-09-30.clover"
-WEBHOOK_PATH: Final = "/payments/stripe"
+WEBHOOK_PATH: Final = "/api/v1/payments/stripe"
 FIRST_RETRY_AFTER: Final = 0.2
 LONGEST_RETRY_AFTER: Final = 60.0
 GIVE_UP_AFTER: Final = 3 * 24 * 3600.0  # Stripe's own limit
