@@ -34,7 +34,9 @@ def serve(settings: Settings) -> None:
 
 def main(arguments: list[str]) -> int:
     if arguments == ["openapi"]:
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(openapi_document()), indent=2) + b"\n")
+        sys.stdout.buffer.write(
+            msgspec.json.format(msgspec.json.encode(openapi_document()), indent=2) + b"\n"
+        )
         return 0
     try:
         serve(Settings.read(os.environ))

@@ -115,12 +115,16 @@ class AuthController(Controller):
     tags = ("Accounts",)
 
     @post("/register", status_code=201, responses=answers(SignedInAnswer, 201, 409))
-    async def register(self, request: HttpRequest, data: JSONBody[RegisterBody], backend: Backend) -> ASGIResponse:
+    async def register(
+        self, request: HttpRequest, data: JSONBody[RegisterBody], backend: Backend
+    ) -> ASGIResponse:
         """Sign up."""
         return await _register(request, data, backend, frozenset())
 
     @post("/signup", status_code=201, responses=answers(SignedInAnswer, 201, 409))
-    async def sign_up(self, request: HttpRequest, data: JSONBody[RegisterBody], backend: Backend) -> ASGIResponse:
+    async def sign_up(
+        self, request: HttpRequest, data: JSONBody[RegisterBody], backend: Backend
+    ) -> ASGIResponse:
         """Sign up, and be allowed to sell at once (C24)."""
         roles = frozenset({Role.SELLER}) if backend.settings.signup_grants_seller else frozenset[Role]()
         return await _register(request, data, backend, roles)
@@ -129,7 +133,9 @@ class AuthController(Controller):
     async def log_in(self, request: HttpRequest, data: JSONBody[LoginBody], backend: Backend) -> ASGIResponse:
         """Sign in with e-mail address or username. A wrong password is 400 ``INVALID_CREDENTIALS`` (C5)."""
         device, address = _origin(request)
-        command = LogIn(login=data.email or data.username, password=data.password, device=device, address=address)
+        command = LogIn(
+            login=data.email or data.username, password=data.password, device=device, address=address
+        )
         return await _sign_in(request, command, backend, status=200)
 
     @post("/refresh", status_code=200, responses=answers(Tokens, 200, 401))
@@ -226,7 +232,9 @@ async def _register(
     return await _sign_in(request, command, backend, status=201)
 
 
-async def _sign_in(request: HttpRequest, command: object, backend: BackendParts, *, status: int) -> ASGIResponse:
+async def _sign_in(
+    request: HttpRequest, command: object, backend: BackendParts, *, status: int
+) -> ASGIResponse:
     carried = await backend.commands.carry_out(
         request, command, lambda state: _signed_in_body(state, backend), status=status
     )
@@ -239,7 +247,9 @@ async def _sign_in(request: HttpRequest, command: object, backend: BackendParts,
 def _signed_in_body(signed_in: SignedIn, backend: BackendParts) -> dict[str, Any]:
     """C12: S2's body, and DummyJSON's flat fields beside."""
     user = account_body(signed_in.account)
-    flat = {name: user[name] for name in ("id", "username", "email", "firstName", "lastName", "gender", "image")}
+    flat = {
+        name: user[name] for name in ("id", "username", "email", "firstName", "lastName", "gender", "image")
+    }
     return {**_tokens(signed_in, backend), "user": user, **flat}
 
 

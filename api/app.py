@@ -206,7 +206,9 @@ async def _listening(url: str, nats: Client | None, parts: BackendParts) -> Asyn
         await nats.close()
 
 
-def _dependencies(settings: Settings, write: WriteSide, read: ReadSide, nats: Client | None) -> dict[str, Dependency]:
+def _dependencies(
+    settings: Settings, write: WriteSide, read: ReadSide, nats: Client | None
+) -> dict[str, Dependency]:
     dependencies = {"log": Dependency(probe=write.log.head, required=True)}
     if nats is not None:
         dependencies["nats"] = Dependency(probe=partial(_answers, nats))

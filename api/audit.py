@@ -108,7 +108,9 @@ def _moment(as_of: int | str | None) -> tuple[int | None, datetime | None]:
         try:
             return None, msgspec.convert(as_of.replace(" ", "+"), Annotated[datetime, Meta(tz=True)])
         except msgspec.ValidationError as wrong:
-            raise InvalidInputError({"asOf": ["Must be a version, or an ISO 8601 time with an offset"]}) from wrong
+            raise InvalidInputError(
+                {"asOf": ["Must be a version, or an ISO 8601 time with an offset"]}
+            ) from wrong
     return as_of, None
 
 

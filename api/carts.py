@@ -91,7 +91,9 @@ class CartController(Controller):
         return await _set_quantity(request, product_id, 0, backend)
 
 
-async def _set_quantity(request: HttpRequest, reference: str, quantity: int, backend: BackendParts) -> ASGIResponse:
+async def _set_quantity(
+    request: HttpRequest, reference: str, quantity: int, backend: BackendParts
+) -> ASGIResponse:
     caller = caller_of(request)
     command = ChangeCartItem(
         account_id=caller.account_id,

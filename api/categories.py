@@ -24,7 +24,11 @@ HttpRequest = Request[Any, Any, Any]
 
 
 def _slug_faults(slug: str) -> list[str]:
-    legal = is_legal_slug(slug) and all(c.isascii() and (c.isalnum() or c == "-") for c in slug) and slug.islower()
+    legal = (
+        is_legal_slug(slug)
+        and all(c.isascii() and (c.isalnum() or c == "-") for c in slug)
+        and slug.islower()
+    )
     return [] if legal else ["Must be lower-case letters, digits and '-', and no reserved word"]
 
 
@@ -66,7 +70,9 @@ class CategoryController(Controller):
         security=BEARER,
         responses=answers(CategoryNode, 201, 401, 403, 409),
     )
-    async def create(self, request: HttpRequest, data: JSONBody[CategoryBody], backend: Backend) -> ASGIResponse:
+    async def create(
+        self, request: HttpRequest, data: JSONBody[CategoryBody], backend: Backend
+    ) -> ASGIResponse:
         """Create a category, at the root or below ``parent``."""
         reference = data.parent if data.parent is not None else data.parent_id
         write = backend.write

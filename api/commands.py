@@ -110,7 +110,9 @@ class Commands:
         self._note(request, changed.position)
         # Made while the command was recorded, if it was: the same decision has the same answer.
         body = bodies[-1] if bodies else encode(view(changed.state))
-        return Carried(status=status, body=body, position=changed.position, version=changed.version, changed=changed)
+        return Carried(
+            status=status, body=body, position=changed.position, version=changed.version, changed=changed
+        )
 
     async def also(self, request: HttpRequest, command: object) -> Changed[Any]:
         """A command that follows from the request's own one and may be repeated by itself."""
@@ -127,7 +129,9 @@ class Commands:
         metadata = Metadata(
             actor=actor,
             request_id=request.scope["state"]["request_id"],
-            once=Once(scope=actor, key=key, request_hash=hashed, answer=lambda _: Answer(status=200, body=body)),
+            once=Once(
+                scope=actor, key=key, request_hash=hashed, answer=lambda _: Answer(status=200, body=body)
+            ),
         )
         try:
             changed = await self._bus.handle(command, metadata)
@@ -136,7 +140,9 @@ class Commands:
         self._note(request, changed.position)
         return changed
 
-    async def _metadata(self, request: HttpRequest, recorded: Callable[[Any], Answer], conditional: bool) -> Metadata:
+    async def _metadata(
+        self, request: HttpRequest, recorded: Callable[[Any], Answer], conditional: bool
+    ) -> Metadata:
         actor = actor_of(request)
         key = request.headers.get("idempotency-key")
         once = None

@@ -105,7 +105,9 @@ def _parameters(handler: HTTPRouteHandler, method: str, components: dict[str, An
         own = found.pop(query.__name__)
         components.update(found)
         for name, described in own["properties"].items():
-            parameters.append({"name": name, "in": "query", "required": name in own["required"], "schema": described})
+            parameters.append(
+                {"name": name, "in": "query", "required": name in own["required"], "schema": described}
+            )
     header = "Idempotency-Key" if method in _MUTATING else "X-Min-Log-Position"
     parameters.append(
         {

@@ -34,7 +34,9 @@ _WEIGHTY: Final = frozenset({b"authorization", b"cookie", b"origin", b"x-min-log
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, products: ReadyProducts, snake_case: bool = False) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, products: ReadyProducts, snake_case: bool = False
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._products = products

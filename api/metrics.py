@@ -61,7 +61,9 @@ class Metrics:
         self._refused = Counter(
             "tradelog_append_refused", "Commands that met a newer version in the log", registry=self.registry
         )
-        self._head = Gauge("tradelog_log_position", "Position last written by this process", registry=self.registry)
+        self._head = Gauge(
+            "tradelog_log_position", "Position last written by this process", registry=self.registry
+        )
         self._children: dict[tuple[str, str, int], Histogram] = {}
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:

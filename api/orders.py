@@ -106,7 +106,9 @@ class OrderController(Controller):
     security = BEARER
 
     @post("/orders", status_code=201, responses=answers(PlacedOrder, 201, 401, 404, 409, 422))
-    async def place(self, request: HttpRequest, data: JSONBody[PlaceOrderBody], backend: Backend) -> ASGIResponse:
+    async def place(
+        self, request: HttpRequest, data: JSONBody[PlaceOrderBody], backend: Backend
+    ) -> ASGIResponse:
         """Buy: the stock is reserved and the payment prepared. The order stands also where payment is to come later."""
         command = PlaceOrder(
             caller=caller_of(request),
@@ -125,7 +127,9 @@ class OrderController(Controller):
         asked = decode_query(request.scope["query_string"], PageQuery)
         position = await backend.reading.fresh(request, "orders")
         found = await orders_of(backend.read.reads, caller_of(request).account_id, asked.skip, asked.most)
-        body = page("products", found.bodies, total=found.total, skip=asked.skip, limit=asked.most, twin="orders")
+        body = page(
+            "products", found.bodies, total=found.total, skip=asked.skip, limit=asked.most, twin="orders"
+        )
         return answer(body, position=position)
 
     @get("/orders/{ref:str}", responses=answers(Order, 200, 401, 403, 404))

@@ -49,7 +49,9 @@ class PaymentController(Controller):
     security = BEARER
 
     @post("", status_code=201, responses=answers(PaymentIntent, 201, 401, 403, 404, 422))
-    async def create(self, request: HttpRequest, data: JSONBody[CreateIntentBody], backend: Backend) -> ASGIResponse:
+    async def create(
+        self, request: HttpRequest, data: JSONBody[CreateIntentBody], backend: Backend
+    ) -> ASGIResponse:
         """Prepare the payment of an order. It is one intent per order, however often it is asked for."""
         _require(backend)
         command = RequestPayment(
@@ -59,7 +61,9 @@ class PaymentController(Controller):
         )
         return await backend.commands.answer(request, command, payment_body, status=201)
 
-    @post("/{intent_id:str}/confirm", status_code=200, responses=answers(PaymentIntent, 200, 401, 403, 404, 422))
+    @post(
+        "/{intent_id:str}/confirm", status_code=200, responses=answers(PaymentIntent, 200, 401, 403, 404, 422)
+    )
     async def confirm(
         self,
         request: HttpRequest,
@@ -69,7 +73,9 @@ class PaymentController(Controller):
     ) -> ASGIResponse:
         """Pay. The provider's own message of it may come before or after and changes nothing."""
         _require(backend)
-        command = ConfirmPayment(intent_id=intent_id, payment_method=data.payment_method_id, caller=caller_of(request))
+        command = ConfirmPayment(
+            intent_id=intent_id, payment_method=data.payment_method_id, caller=caller_of(request)
+        )
         return await backend.commands.answer(request, command, payment_body)
 
     @get("/{intent_id:str}/status", responses=answers(PaymentStatus, 200, 401, 403, 404))
@@ -95,7 +101,9 @@ class StripeWebhookController(Controller):
     async def receive(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """What Stripe has to say, signed by it. Each event counts once, however often it comes."""
         payments = _require(backend)
-        event_id, result = payments.read_webhook(await request.body(), request.headers.get("stripe-signature", ""))
+        event_id, result = payments.read_webhook(
+            await request.body(), request.headers.get("stripe-signature", "")
+        )
         received = encode({"received": True})
         if result is not None:
             await backend.commands.once(request, result, actor="stripe", key=event_id, body=received)

@@ -67,7 +67,9 @@ def status_of(error: DomainError) -> int:
     return next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
 
 
-def envelope(status: int, code: str, message: str, details: Mapping[str, Any], request_id: str) -> dict[str, Any]:
+def envelope(
+    status: int, code: str, message: str, details: Mapping[str, Any], request_id: str
+) -> dict[str, Any]:
     return {
         "message": message,
         "status": status,

@@ -174,7 +174,9 @@ class ProductController(Controller):
         return answer(encode([category.slug for category in categories]), position=position)
 
     @get("/products/category/{category:str}", query=ProductQuery, responses=answers(ProductPage, 200))
-    async def in_category(self, request: HttpRequest, category: FromPath[str], backend: Backend) -> ASGIResponse:
+    async def in_category(
+        self, request: HttpRequest, category: FromPath[str], backend: Backend
+    ) -> ASGIResponse:
         """The products of a category and of all below it."""
         asked = decode_query(request.scope["query_string"], ProductQuery)
         return await _page(request, asked, backend, category=category)
@@ -198,7 +200,9 @@ class ProductController(Controller):
         security=BEARER,
         responses=answers(Product, 201, 401, 403, 409),
     )
-    async def create(self, request: HttpRequest, data: JSONBody[ListingBody], backend: Backend) -> ASGIResponse:
+    async def create(
+        self, request: HttpRequest, data: JSONBody[ListingBody], backend: Backend
+    ) -> ASGIResponse:
         """Offer something: a draft, unless ``status`` is ``active``."""
         if data.status.lower() not in {"draft", "active"}:
             raise InvalidInputError({"status": ["Must be draft or active"]})
@@ -212,7 +216,9 @@ class ProductController(Controller):
         security=BEARER,
         responses=answers(Product, 201, 401, 403, 409),
     )
-    async def add(self, request: HttpRequest, data: JSONBody[CatalogueProductBody], backend: Backend) -> ASGIResponse:
+    async def add(
+        self, request: HttpRequest, data: JSONBody[CatalogueProductBody], backend: Backend
+    ) -> ASGIResponse:
         """Add a product to the catalogue, for everybody to see at once."""
         command = data.command(caller_of(request), publish=True)
         return await backend.commands.answer(request, command, listing_body, status=201)
@@ -239,7 +245,9 @@ class ProductController(Controller):
             thumbnail=data.thumbnail,
             images=data.images,
             price=None if data.price is None else money(data.price),
-            discount_percentage=None if data.discount_percentage is None else percentage(data.discount_percentage),
+            discount_percentage=None
+            if data.discount_percentage is None
+            else percentage(data.discount_percentage),
             stock=data.stock,
         )
         return await backend.commands.answer(request, command, listing_body, conditional=True)
@@ -293,7 +301,9 @@ async def _page(
     return answer(body, position=position, headers=engine)
 
 
-async def _search(connection: Connection, wanted: ProductFilter, backend: BackendParts) -> tuple[int, ProductsFound]:
+async def _search(
+    connection: Connection, wanted: ProductFilter, backend: BackendParts
+) -> tuple[int, ProductsFound]:
     search = backend.read.search
     try:
         position = await backend.reading.fresh(connection, search.read_model)

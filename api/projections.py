@@ -38,7 +38,9 @@ class ProjectionController(Controller):
         """Every read model with its lag behind the log, and what is being built beside it."""
         head = await backend.write.log.head()
         listed = await backend.read.generations.list_projections()
-        return answer(encode({"head": head, "projections": [_status_body(status, head) for status in listed]}))
+        return answer(
+            encode({"head": head, "projections": [_status_body(status, head) for status in listed]})
+        )
 
     @get("/projections/{name:str}", responses=answers(ProjectionView, 200, 401, 403, 404))
     async def projection(self, name: FromPath[str], backend: Backend) -> ASGIResponse:
@@ -95,7 +97,9 @@ class ProjectionController(Controller):
         generations = backend.read.generations
         await generations.projection(name)
         letters = await generations.dead_letters(name, limit=asked.limit, after=asked.after)
-        return answer(encode({"deadLetters": [camel_cased(msgspec.to_builtins(letter)) for letter in letters]}))
+        return answer(
+            encode({"deadLetters": [camel_cased(msgspec.to_builtins(letter)) for letter in letters]})
+        )
 
     @post(
         "/dead-letters/{letter:str}/retry",
@@ -115,7 +119,9 @@ class ProjectionController(Controller):
         """Do without the first event that is parked with this dead letter, and fold the rest again."""
         return _accepted("skip", letter, await backend.read.generations.skip(_number(letter)))
 
-    @get("/projection-requests/{request_number:str}", responses=answers(ProjectionRequest, 200, 401, 403, 404))
+    @get(
+        "/projection-requests/{request_number:str}", responses=answers(ProjectionRequest, 200, 401, 403, 404)
+    )
     async def request(self, request_number: FromPath[str], backend: Backend) -> ASGIResponse:
         """What became of something that was asked for above."""
         asked = await backend.read.generations.request(_number(request_number))
@@ -137,7 +143,9 @@ class SearchIndexController(Controller):
         generations = backend.read.generations
         served = {status.name for status in await generations.list_projections()}
         asked = {
-            name: await generations.request_rebuild(name) for name in ("product_search", "products") if name in served
+            name: await generations.request_rebuild(name)
+            for name in ("product_search", "products")
+            if name in served
         }
         requests = [{"id": number, "name": name, "action": "rebuild"} for name, number in asked.items()]
         return answer(encode({"message": "Search index replay started", "requests": requests}), status=202)

@@ -20,7 +20,9 @@ class Positions(Protocol):
 
 
 class Reading:
-    def __init__(self, positions: Positions, acknowledged: Acknowledged, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, positions: Positions, acknowledged: Acknowledged, *, patience: float = PATIENCE
+    ) -> None:
         self._positions = positions
         self._acknowledged = acknowledged
         self._patience = patience

@@ -88,7 +88,12 @@ def handlers(
             session_lifetime=session_lifetime,
         ),
         LogIn: partial(
-            log_in, store=store, keys=keys, passwords=passwords, clock=clock, session_lifetime=session_lifetime
+            log_in,
+            store=store,
+            keys=keys,
+            passwords=passwords,
+            clock=clock,
+            session_lifetime=session_lifetime,
         ),
         RefreshSession: partial(refresh_session, store=store, clock=clock, session_lifetime=session_lifetime),
         LogOut: partial(log_out, store=store),
@@ -131,7 +136,9 @@ async def write_side(
         passwords = Argon2Passwords()
         stack.callback(passwords.close)
         payments = StripePayments(
-            settings.stripe_secret_key, settings.stripe_webhook_secret, api_base=settings.stripe_api_base or None
+            settings.stripe_secret_key,
+            settings.stripe_webhook_secret,
+            api_base=settings.stripe_api_base or None,
         )
         stack.push_async_callback(payments.close)
         bus = CommandBus(

@@ -24,8 +24,6 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from rich.console import Console
-from rich.table import Table
 
 from application.adapters.appending import Append, NewEvent
 from application.adapters.codec import EventCodec
@@ -33,13 +31,14 @@ from application.adapters.database import Database
 from application.adapters.event_log import LogDatastore, PostgresEventLog
 from application.adapters.keys import MemoryPersonKeys
 from application.adapters.schema import create_schema
+from bench.table import Row, show
 from workers.local.postgres import Postgres
 
 TARGETS: Final[dict[int, float]] = {1: 0.8, 16: 6.0, 64: 8.0}
 _STATE: Final = b'{"data":"' + b"x" * 289 + b'"}'
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """Appends per second with so many concurrent writers; ``target`` is the ratio asked for."""
 
     writers: int
@@ -54,7 +53,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def measure(
     url: str, *, seconds: float = 2.0, turns: int = 3, writers: Sequence[int] = tuple(TARGETS)
-) -> list[Row]:
+) -> list[Rate]:
     """``url`` is a server's; a database is made for each side and dropped again."""
     library, ours = f"bench_library_{uuid4().hex}", f"bench_ours_{uuid4().hex}"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -71,7 +70,7 @@ def measure(
                 for _ in range(turns)
             ]
             rows.append(
-                Row(
+                Rate(
                     writers=count,
                     library=statistics.median(rate for rate, _ in both),
                     ours=statistics.median(rate for _, rate in both),
@@ -154,31 +153,26 @@ def server_facts(url: str) -> str:
     return f"{version}, fsync {fsync}, synchronous_commit {commit}, {os.cpu_count()} cores"
 
 
-def table(rows: Sequence[Row], facts: str) -> Table:
-    made = Table(title="Appends/s, one event of 300 bytes each", caption=facts)
-    for column in ("writers", "library", "ours", "ratio", "target"):
-        made.add_column(column, justify="right")
-    for row in rows:
-        made.add_row(
-            str(row.writers),
-            f"{row.library:,.0f}",
-            f"{row.ours:,.0f}",
-            f"{row.ratio:.2f}x",
-            f"≥ {row.target}x",
+def rows_of(measured: Sequence[Rate]) -> list[Row]:
+    return [
+        Row(
+            name=f"{rate.writers} concurrent writers",
+            value=f"library {rate.library:,.0f}, ours {rate.ours:,.0f} = {rate.ratio:.2f}x",
+            target=f"≥ {rate.target}x",
+            reached=rate.ratio >= rate.target,
         )
-    return made
+        for rate in measured
+    ]
 
 
-async def main() -> None:
+async def rows() -> dict[str, list[Row]]:
+    """On a server of its own, with fsync on."""
     with tempfile.TemporaryDirectory(prefix="tradelog-bench-", ignore_cleanup_errors=True) as folder:
-        server = Postgres(Path(folder) / "postgres")
-        await server.start()
-        try:
-            rows = await asyncio.to_thread(measure, server.url)
-            Console().print(table(rows, server_facts(server.url)))
-        finally:
-            await server.stop()
+        async with Postgres(Path(folder) / "postgres") as server:
+            measured = await asyncio.to_thread(measure, server.url)
+            return {f"Appends/s, one event of 300 bytes each ({server_facts(server.url)})": rows_of(measured)}
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    for title, found in asyncio.run(rows()).items():
+        show(title, found)

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
-import msgspec
-
 from bench.load import Load, drive, request
 from bench.roundtrips import counting_proxy
 from bench.shop import Shop, open_shop
+from bench.table import Row, show
 
 ADDRESS = {
     "firstName": "Emily",
@@ -27,15 +26,6 @@ ADDRESS = {
 
 CONNECTIONS = 16
 SECONDS = 6.0
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One line of a table: what was measured, what came out, what was aimed at."""
-
-    name: str
-    value: str
-    target: str
-    reached: bool
 
 
 def _repeated(message: bytes) -> Iterator[bytes]:
@@ -83,8 +73,13 @@ async def rates(shop: Shop) -> list[Row]:
         ordering = await _measured(port, lambda connection: _ordering(shop, connection), 201)
     share = detail.rate / empty.rate
     return [
-        Row("empty Litestar handler", f"{empty.rate:,.0f}/s", "", True),
-        Row("product detail", f"{detail.rate:,.0f}/s = {share:.0%} of it", "≥ 60 %", share >= 0.6),
+        Row(name="empty Litestar handler", value=f"{empty.rate:,.0f}/s"),
+        Row(
+            name="product detail",
+            value=f"{detail.rate:,.0f}/s = {share:.0%} of it",
+            target="≥ 60 %",
+            reached=share >= 0.6,
+        ),
         _rate_row("add to cart", adding, 1500),
         _rate_row("POST /orders (one line, Idempotency-Key)", ordering, 500),
     ]
@@ -113,7 +108,14 @@ async def flash_sale(shop: Shop) -> list[Row]:
     placed = sum(event.tag == "order_placed" for event in stored)
     value = f"{created} orders answered, {placed} in the log, {refused} refused with 422"
     exact = created == placed == 100 and refused == 256 - 100
-    return [Row("100 units, 64 buyers, 2 processes, 256 tries", value, "100, 100, 156", exact)]
+    return [
+        Row(
+            name="100 units, 64 buyers, 2 processes, 256 tries",
+            value=value,
+            target="100, 100, 156",
+            reached=exact,
+        )
+    ]
 
 
 async def round_trips(shop: Shop) -> list[Row]:
@@ -149,7 +151,7 @@ async def round_trips(shop: Shop) -> list[Row]:
                     (await drive(api, partial(_once, message), connections=1)).require(status)
                     counts.append(counter.round_trips - before)
                 value = f"{counts[0]} cold, {min(counts[1:])} warm"
-                rows.append(Row(name, value, f"≤ {most}", min(counts[1:]) <= most))
+                rows.append(Row(name=name, value=value, target=f"≤ {most}", reached=min(counts[1:]) <= most))
             return rows
 
 
@@ -161,10 +163,10 @@ async def _measured(port: int, requests: object, *statuses: int) -> Load:
 
 def _rate_row(name: str, load: Load, target: int) -> Row:
     value = f"{load.rate:,.0f}/s, p50 {load.percentile(0.5):.1f} ms, p99 {load.percentile(0.99):.1f} ms"
-    return Row(name, value, f"≥ {target:,}/s", load.rate >= target)
+    return Row(name=name, value=value, target=f"≥ {target:,}/s", reached=load.rate >= target)
 
 
-async def measure() -> dict[str, list[Row]]:
+async def rows() -> dict[str, list[Row]]:
     async with open_shop() as shop:
         return {
             "HTTP, one API process, 16 connections": await rates(shop),
@@ -174,7 +176,5 @@ async def measure() -> dict[str, list[Row]]:
 
 
 if __name__ == "__main__":
-    for title, rows in asyncio.run(measure()).items():
-        print(f"\n{title}")
-        for row in rows:
-            print(f"  {row.name:45} {row.value:50} {row.target:10} {'✓' if row.reached else '✗'}")
+    for title, found in asyncio.run(rows()).items():
+        show(title, found)

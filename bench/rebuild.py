@@ -35,6 +35,7 @@ from domain.money import Money
 from domain.registry import AGGREGATES, EVENTS
 from projections.adapters.positions import Positions
 from projections.generations import Generations
+from projections.ports import UnknownProjectionError
 from projections.products.projector import PRODUCTS
 from workers.jetstream import DOORBELL, connect
 from workers.lease import lone_connection
@@ -201,6 +202,8 @@ async def visible(
                 )
             await positions.wait(PRODUCTS.name, position, timeout=10)
             delays.append(time.perf_counter() - sent)
+            if number % 10 == 0:
+                await _check_row(here, listing, position)
 
         locks = [asyncio.Lock() for _ in range(50)]
         async with asyncio.TaskGroup() as group:
@@ -228,9 +231,18 @@ async def _at(here: Running, position: int) -> None:
         try:
             if (await here.generations.projection(PRODUCTS.name)).active.position >= position:
                 return
-        except (psycopg.errors.UndefinedTable, LookupError):
+        except (psycopg.errors.UndefinedTable, UnknownProjectionError):
             pass  # the projector has not made its tables yet
         await asyncio.sleep(0.02)
+
+
+async def _check_row(here: Running, listing: ListingId, position: int) -> None:
+    """What was said to be visible is."""
+    async with here.pool.connection() as connection:
+        found = await connection.execute("SELECT position FROM products WHERE key = %s", (listing,))
+        row = await found.fetchone()
+    assert row is not None, "the product is not there"
+    assert row[0] >= position, f"the row is at {row[0]}, the command was recorded at {position}"
 
 
 async def figures() -> list[Figure]:

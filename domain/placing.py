@@ -7,7 +7,8 @@ from datetime import datetime
 
 import msgspec
 
-from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId
+from domain.accounts.events import Caller
+from domain.kernel import InvalidInputError, ListingId, OrderId
 from domain.listings.events import ListingEvent
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.money import Money
@@ -27,14 +28,13 @@ class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def order_of(
-    order_id: OrderId,
-    number: str,
-    account_id: AccountId,
-    account_number: int,
     wanted: Sequence[WantedLine],
     listings: Mapping[ListingId, Listing],
     tariff: Tariff,
     *,
+    order_id: OrderId,
+    number: str,
+    buyer: Caller,
     shipping_address: PostalAddress,
     billing_address: PostalAddress | None,
     payment_method: str,
@@ -74,8 +74,8 @@ def order_of(
     placed = OrderPlaced(
         order_id=order_id,
         number=number,
-        account_id=account_id,
-        account_number=account_number,
+        account_id=buyer.account_id,
+        account_number=buyer.number,
         lines=tuple(lines),
         subtotal=totals.subtotal,
         tax=totals.tax,
@@ -94,7 +94,6 @@ def merged(wanted: Sequence[WantedLine]) -> list[WantedLine]:
     by_listing: dict[ListingId, WantedLine] = {}
     for line in wanted:
         before = by_listing.get(line.listing_id)
-        if before is not None:
-            line = msgspec.structs.replace(line, quantity=before.quantity + line.quantity)
-        by_listing[line.listing_id] = line
+        quantity = line.quantity + (before.quantity if before else 0)
+        by_listing[line.listing_id] = msgspec.structs.replace(line, quantity=quantity)
     return list(by_listing.values())

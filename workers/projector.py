@@ -21,8 +21,8 @@ from tenacity import retry, retry_if_exception_type, wait_exponential
 from application.adapters.codec import EventCodec
 from application.adapters.database import Database
 from application.adapters.event_log import LogDatastore, PostgresEventLog
-from application.adapters.logs import configure_from as configure_logs
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
+from application.adapters.logs import configure_from as configure_logs
 from application.adapters.schema import create_schema_async
 from application.errors import UnavailableError
 from application.ports import StoredEvent

@@ -16,8 +16,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from prometheus_client import Gauge, start_http_server
 
-from application.adapters.reactions import PostgresReactions
 from application.adapters.logs import configure_from as configure_logs
+from application.adapters.reactions import PostgresReactions
 from application.bootstrap import write_side
 from application.bus import CommandBus
 from application.errors import UnavailableError

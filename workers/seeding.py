@@ -31,7 +31,21 @@ CATALOGUE = Path(__file__).parent / "catalogue"
 ACTOR = "worker:seed"
 
 _OWN_FIELDS = frozenset(
-    "id title description category price discountPercentage rating stock tags brand reviews images thumbnail".split()
+    [
+        "id",
+        "title",
+        "description",
+        "category",
+        "price",
+        "discountPercentage",
+        "rating",
+        "stock",
+        "tags",
+        "brand",
+        "reviews",
+        "images",
+        "thumbnail",
+    ]
 )
 """DummyJSON's fields that are fields of ours; the others are kept as extras (C50)."""
 

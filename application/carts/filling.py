@@ -71,44 +71,37 @@ async def _change(
     store: EventStore,
 ) -> Changed[PricedCart]:
     """A glance at the listing is enough to say yes, because the order will look closely; not to say no."""
-    refs: list[StreamRef[Any, Any]] = [StreamRef(CARTS, cart_of(account_id)), StreamRef(LISTINGS, listing_id)]
+    cart_ref = StreamRef(CARTS, cart_of(account_id))
+    refs: list[StreamRef[Any, Any]] = [cart_ref, StreamRef(LISTINGS, listing_id)]
+
+    async def change_on(glanced: Cart | None, listing: Listing | None) -> Changed[PricedCart]:
+        listings = await _listings(glanced.lines, store) if glanced else {}
+        if listing is not None:
+            listings[listing.id] = listing
+
+        def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[PricedCart]:
+            opened: list[CartEvent] = []
+            cart: Cart | None = loaded[0].state
+            if cart is None:
+                cart, opened = Cart.open(cart_of(account_id), account_id)
+            decided = decide_cart(cart, listing)
+            after = CARTS.fold(cart, decided)
+            assert after is not None
+            return Proposal(
+                outcome=PricedCart(cart=after, listings=listings),
+                events=[(cart_ref, [*opened, *decided])] if decided else [],
+            )
+
+        return await store.change_together([cart_ref], decide, metadata)
+
     cart, listing = await store.glance(refs)
     try:
-        return await _change_on(cart.state, listing.state, account_id, decide_cart, metadata, store)
+        return await change_on(cart.state, listing.state)
     except DomainError:
         cart, listing_now = await store.load_many(refs)
         if listing_now.version == listing.version:
             raise
-        return await _change_on(cart.state, listing_now.state, account_id, decide_cart, metadata, store)
-
-
-async def _change_on(
-    cart: Cart | None,
-    listing: Listing | None,
-    account_id: AccountId,
-    decide_cart: Callable[[Cart, Listing | None], Sequence[CartEvent]],
-    metadata: Metadata,
-    store: EventStore,
-) -> Changed[PricedCart]:
-    cart_ref = StreamRef(CARTS, cart_of(account_id))
-    listings = await _listings(cart.lines, store) if cart else {}
-    if listing is not None:
-        listings[listing.id] = listing
-
-    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[PricedCart]:
-        opened: list[CartEvent] = []
-        cart: Cart | None = loaded[0].state
-        if cart is None:
-            cart, opened = Cart.open(cart_of(account_id), account_id)
-        decided = decide_cart(cart, listing)
-        after = CARTS.fold(cart, decided)
-        assert after is not None
-        return Proposal(
-            outcome=PricedCart(cart=after, listings=listings),
-            events=[(cart_ref, [*opened, *decided])] if decided else [],
-        )
-
-    return await store.change_together([cart_ref], decide, metadata)
+        return await change_on(cart.state, listing_now.state)
 
 
 async def _listings(listing_ids: Iterable[ListingId], store: EventStore) -> dict[ListingId, Listing]:

@@ -85,6 +85,8 @@ async def create_listing(
             events += listing.publish()
         state = LISTINGS.fold(None, events)
         assert state is not None
-        return Proposal(outcome=state, events=[(refs[free], taken[free] or []), (StreamRef(LISTINGS, listing_id), events)])
+        return Proposal(
+            outcome=state, events=[(refs[free], taken[free] or []), (StreamRef(LISTINGS, listing_id), events)]
+        )
 
     return await store.change_together(refs, decide, metadata)

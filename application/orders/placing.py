@@ -76,13 +76,12 @@ async def place_order(
         }
         wanted = merged(command.lines) or _lines_of(cart, listing_ids)
         placed, reserved = order_of(
-            order_id,
-            number,
-            caller.account_id,
-            caller.number,
             wanted,
             listings,
             tariff,
+            order_id=order_id,
+            number=number,
+            buyer=caller,
             shipping_address=command.shipping_address,
             billing_address=command.billing_address,
             payment_method=command.payment_method,

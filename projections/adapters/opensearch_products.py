@@ -12,7 +12,14 @@ from opensearchpy.exceptions import ConnectionError as OpenSearchConnectionError
 from opensearchpy.exceptions import TransportError
 
 from projections.ports import Reads
-from projections.products.query import Order, ProductFilter, ProductPage, ProductSearch, SortBy, products_with_keys
+from projections.products.query import (
+    Order,
+    ProductFilter,
+    ProductPage,
+    ProductSearch,
+    SortBy,
+    products_with_keys,
+)
 
 _FIELDS = ["title^4", "brand.words^3", "tags^2", "description"]
 
@@ -92,9 +99,23 @@ def _matching(words: str) -> dict[str, Any]:
     return {
         "bool": {
             "should": [
-                {"multi_match": {"query": words, "fields": _FIELDS, "operator": "and", "type": "cross_fields"}},
+                {
+                    "multi_match": {
+                        "query": words,
+                        "fields": _FIELDS,
+                        "operator": "and",
+                        "type": "cross_fields",
+                    }
+                },
                 {"multi_match": {"query": words, "fields": _FIELDS, "operator": "and", "fuzziness": "AUTO"}},
-                {"multi_match": {"query": words, "fields": _FIELDS, "type": "bool_prefix", "operator": "and"}},
+                {
+                    "multi_match": {
+                        "query": words,
+                        "fields": _FIELDS,
+                        "type": "bool_prefix",
+                        "operator": "and",
+                    }
+                },
             ],
             "minimum_should_match": 1,
         }

@@ -37,5 +37,7 @@ async def audited_positions(reads: Reads, asked: AuditFilter) -> list[int]:
         if value:
             conditions.append(condition)
             parameters.append(value)
-    statement = f"SELECT position FROM audit_trail WHERE {' AND '.join(conditions)} ORDER BY position LIMIT %s"
+    statement = (
+        f"SELECT position FROM audit_trail WHERE {' AND '.join(conditions)} ORDER BY position LIMIT %s"
+    )
     return [position for (position,) in await reads.all(statement, *parameters, asked.limit)]

@@ -7,7 +7,8 @@ from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy import Column
-from sqlalchemy.dialects.postgresql import ARRAY, UUID as PG_UUID
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 from domain.carts.cart import Cart
 from domain.carts.events import CartEvent

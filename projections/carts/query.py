@@ -31,4 +31,6 @@ async def cart_of_account(reads: Reads, account_id: UUID, account_number: int) -
         empty = Cart(id=cart_id, account_id=AccountId(account_id), lines={})
         return encode(cart_body(empty, {}, account_number))
     listings = [_PRODUCT.decode(document).listing for document in row[1]]
-    return encode(cart_body(_CART.decode(row[0]), {listing.id: listing for listing in listings}, account_number))
+    return encode(
+        cart_body(_CART.decode(row[0]), {listing.id: listing for listing in listings}, account_number)
+    )

@@ -40,7 +40,9 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
         own = [review for review in self.reviews if not review.imported]
         if not own and self.imported_rating is not None:
             return float(self.imported_rating)
-        return round(sum(review.rating for review in self.reviews) / len(self.reviews), 1) if self.reviews else 0
+        return (
+            round(sum(review.rating for review in self.reviews) / len(self.reviews), 1) if self.reviews else 0
+        )
 
     @property
     def visible(self) -> bool:

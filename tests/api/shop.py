@@ -22,6 +22,7 @@ from domain.accounts.events import Role
 from workers.local.nats import Nats
 from workers.local.process import LOOPBACK, Process, free_port
 from workers.local.stripe_simulator import StripeSimulator
+from workers.migrating import migrate
 
 PASSWORD = "SecurePass123"
 ADDRESS = {"address": "123 Main St", "city": "New York", "zipCode": "10001", "country": "USA"}
@@ -103,6 +104,7 @@ class Shop:
 
     async def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        await migrate(self.database_url)
         await self._stack.enter_async_context(self.nats)
         await self._stack.enter_async_context(self.stripe)
         for name, module in (("projector", "workers.projector"), ("relay", "workers.relay"), ("api", "api")):
@@ -170,7 +172,9 @@ class Shop:
 
         async def appoint() -> None:
             async with write_side(self.settings) as write:
-                command = RegisterAccount(email=email, password=PASSWORD, first_name="Staff", roles=frozenset({role}))
+                command = RegisterAccount(
+                    email=email, password=PASSWORD, first_name="Staff", roles=frozenset({role})
+                )
                 await write.bus.handle(command, Metadata(actor="tests"))
 
         self.run(appoint())

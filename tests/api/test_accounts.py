@@ -55,7 +55,9 @@ class TestSigningUp:
         response = shop.guest.post(
             "/auth/register", {"email": "nobody", "password": "short", "firstName": "J", "age": "9"}
         )
-        problem = assert_problem(response, 400, "VALIDATION_ERROR", "email", "password", "firstName", "lastName", "age")
+        problem = assert_problem(
+            response, 400, "VALIDATION_ERROR", "email", "password", "firstName", "lastName", "age"
+        )
         assert problem["message"] == "Validation failed"
         assert problem["details"] == {
             "email": ["Invalid email format"],
@@ -103,8 +105,12 @@ class TestStayingSignedIn:
         third = shop.client(second["refreshToken"]).made("/auth/refresh")
         assert len({one["refreshToken"] for one in (first, second, third)}) == 3
         assert shop.client(third["token"]).get("/me").status_code == 200
-        assert_problem(shop.guest.post("/auth/refresh", {"refreshToken": first["refreshToken"]}), 401, "UNAUTHORIZED")
-        assert_problem(shop.guest.post("/auth/refresh", {"refreshToken": third["refreshToken"]}), 401, "UNAUTHORIZED")
+        assert_problem(
+            shop.guest.post("/auth/refresh", {"refreshToken": first["refreshToken"]}), 401, "UNAUTHORIZED"
+        )
+        assert_problem(
+            shop.guest.post("/auth/refresh", {"refreshToken": third["refreshToken"]}), 401, "UNAUTHORIZED"
+        )
 
     def test_logging_out_ends_the_session_at_once(self, shop: Shop) -> None:
         signed_in = shop.guest.made("/auth/register", a_registration())

@@ -15,7 +15,9 @@ def listing(admin: Client, category: str) -> dict[str, Any]:
 
 
 class TestStreams:
-    def test_tell_the_whole_history_and_the_state_after_it(self, auditor: Client, listing: dict[str, Any]) -> None:
+    def test_tell_the_whole_history_and_the_state_after_it(
+        self, auditor: Client, listing: dict[str, Any]
+    ) -> None:
         history = auditor.get(f"/audit/streams/{listing['uuid']}").json()
         assert [event["type"] for event in history["events"]] == [
             "listing_created", "listing_published", "listing_price_changed", "listing_price_changed",
@@ -70,7 +72,9 @@ class TestEvents:
         events = auditor.get(f"/audit/streams/{listing['uuid']}").json()["events"]
 
         def found(**query: Any) -> list[dict[str, Any]]:
-            response = auditor.get("/audit/events", params=query, headers={"X-Min-Log-Position": str(shop.head())})
+            response = auditor.get(
+                "/audit/events", params=query, headers={"X-Min-Log-Position": str(shop.head())}
+            )
             assert response.status_code == 200, response.text
             body: list[dict[str, Any]] = response.json()["events"]
             return body
@@ -78,7 +82,10 @@ class TestEvents:
         assert found(stream=listing["uuid"]) == events
         assert found(stream=listing["uuid"], type="listing_price_changed") == events[2:]
         assert found(stream=listing["uuid"], actor="user:nobody") == []
-        assert found(stream=listing["uuid"], actor=events[0]["actor"], **{"from": "2000-01-01T00:00:00Z"}) == events
+        assert (
+            found(stream=listing["uuid"], actor=events[0]["actor"], **{"from": "2000-01-01T00:00:00Z"})
+            == events
+        )
         assert found(stream=listing["uuid"], to="2000-01-01T00:00:00Z") == []
 
     def test_come_in_pages_by_a_cursor_that_nobody_can_make_up(

@@ -43,7 +43,9 @@ class TestTheCart:
         assert_problem(buyer.post("/cart", {"productId": 999_999}), 404, "PRODUCT_NOT_FOUND")
         assert_problem(buyer.post("/cart", {"quantity": 1}), 400, "VALIDATION_ERROR", "productId")
         assert_problem(buyer.post("/cart", {"productId": {"a": 1}}), 400, "VALIDATION_ERROR", "productId")
-        assert_problem(buyer.post("/cart", {"productId": product["id"], "quantity": 51}), 422, "INSUFFICIENT_STOCK")
+        assert_problem(
+            buyer.post("/cart", {"productId": product["id"], "quantity": 51}), 422, "INSUFFICIENT_STOCK"
+        )
         assert shop.head() == head
 
 
@@ -68,12 +70,18 @@ class TestOrdering:
         problem = assert_problem(buyer.post("/orders", much), 422, "INSUFFICIENT_STOCK")
         assert problem["details"] == {"productId": product["id"], "available": 50, "requested": 51}
         assert_problem(buyer.post("/orders", {"shippingAddress": ADDRESS}), 422, "CART_EMPTY")
-        dearer = self.order(product, items=None, products=[{"id": product["id"], "quantity": 1, "price": 1000}])
+        dearer = self.order(
+            product, items=None, products=[{"id": product["id"], "quantity": 1, "price": 1000}]
+        )
         assert_problem(buyer.post("/orders", dearer), 409, "PRICE_CHANGED", "productId", "price")
-        assert_problem(buyer.post("/orders", self.order(product, products=[])), 400, "VALIDATION_ERROR", "products")
+        assert_problem(
+            buyer.post("/orders", self.order(product, products=[])), 400, "VALIDATION_ERROR", "products"
+        )
         assert shop.head() == head
 
-    def test_names_what_is_missing_in_the_address(self, shop: Shop, buyer: Client, product: dict[str, Any]) -> None:
+    def test_names_what_is_missing_in_the_address(
+        self, shop: Shop, buyer: Client, product: dict[str, Any]
+    ) -> None:
         head = shop.head()
         nowhere = self.order(product) | {"shippingAddress": None}
         assert_problem(buyer.post("/orders", nowhere), 400, "VALIDATION_ERROR", "shippingAddress")
@@ -90,7 +98,9 @@ class TestOrdering:
             "postal_code": "1",
             "country": "IT",
         }
-        order = buyer.made("/orders", self.order(product, shipping_address=address) | {"shippingAddress": None})
+        order = buyer.made(
+            "/orders", self.order(product, shipping_address=address) | {"shippingAddress": None}
+        )
         assert order["shippingAddress"] == {
             "firstName": "Ada", "lastName": "King", "address": "1 Road", "city": "Rome", "state": "", "zipCode": "1",
             "country": "IT", "phone": "",
@@ -186,7 +196,9 @@ class TestOnce:
             assert cart.json()["totalQuantity"] == 1
             assert "idempotency-replayed" not in cart.headers
         for bad in ("", "k" * 256, "tab\tkey"):
-            refused = shop.user().post("/cart", {"productId": product["id"]}, headers={"Idempotency-Key": bad})
+            refused = shop.user().post(
+                "/cart", {"productId": product["id"]}, headers={"Idempotency-Key": bad}
+            )
             assert_problem(refused, 400, "VALIDATION_ERROR", "Idempotency-Key")
 
 
@@ -208,7 +220,9 @@ class TestWebhooks:
 
     @pytest.fixture
     def order(self, buyer: Client, product: dict[str, Any]) -> dict[str, Any]:
-        placed = buyer.made("/orders", {"products": [{"id": product["id"], "quantity": 1}], "shippingAddress": ADDRESS})
+        placed = buyer.made(
+            "/orders", {"products": [{"id": product["id"], "quantity": 1}], "shippingAddress": ADDRESS}
+        )
         assert placed["paymentIntent"]["amount"] == 122_471
         return placed
 

@@ -28,7 +28,11 @@ class TestCategories:
         garden = admin.made("/categories", {"name": "Garden & Plants", "parent_id": home["id"], "order": 3})
         assert (garden["slug"], garden["parentId"]) == ("garden-plants", home["id"])
         position = {"X-Min-Log-Position": str(shop.head())}
-        (node,) = [node for node in shop.guest.get("/categories", headers=position).json() if node["id"] == home["id"]]
+        (node,) = [
+            node
+            for node in shop.guest.get("/categories", headers=position).json()
+            if node["id"] == home["id"]
+        ]
         assert node["children"] == [garden]
         for ref in (garden["id"], garden["uuid"], garden["slug"]):
             assert shop.guest.get(f"/categories/{ref}").json() == garden
@@ -78,7 +82,9 @@ class TestSelling:
             == "Another"
         )
         assert seller.get(ref).json()["salePrice"] == 89.99
-        assert_problem(seller.patch(ref, {"price": 1}, headers={"If-Match": "2"}), 400, "VALIDATION_ERROR", "If-Match")
+        assert_problem(
+            seller.patch(ref, {"price": 1}, headers={"If-Match": "2"}), 400, "VALIDATION_ERROR", "If-Match"
+        )
         assert_problem(shop.user("/auth/signup").patch(ref, {"price": 1}), 403, "FORBIDDEN")
 
     def test_what_is_not_complete_is_not_published(self, seller: Client, category: str) -> None:
@@ -197,7 +203,9 @@ class TestFinding:
             problem = assert_problem(shop.guest.get(f"/products/{ref}"), 404, "PRODUCT_NOT_FOUND")
             assert problem["message"] == "Product not found"
 
-    def test_a_product_at_hand_is_dropped_when_it_changes(self, shop: Shop, admin: Client, category: str) -> None:
+    def test_a_product_at_hand_is_dropped_when_it_changes(
+        self, shop: Shop, admin: Client, category: str
+    ) -> None:
         made = admin.made("/products/add", a_product(category))
         path = f"/products/{made['id']}"
         first = shop.guest.get(path, headers={"X-Min-Log-Position": str(shop.head())}).json()

@@ -21,7 +21,9 @@ class TestEveryRoute:
 
     def test_is_described_with_its_purpose_answers_and_refusals(self, document: dict[str, Any]) -> None:
         operations = [
-            (path, method, operation) for path, item in document["paths"].items() for method, operation in item.items()
+            (path, method, operation)
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
         ]
         assert len(operations) > 50
         for path, method, operation in operations:
@@ -51,7 +53,9 @@ class TestEveryRoute:
             assert_problem(guest("GET", f"{url}/no/such/thing"), 404, "NOT_FOUND")
         assert shop.head() == head
 
-    def test_refuses_a_body_that_is_no_json_object(self, shop: Shop, admin: Client, document: dict[str, Any]) -> None:
+    def test_refuses_a_body_that_is_no_json_object(
+        self, shop: Shop, admin: Client, document: dict[str, Any]
+    ) -> None:
         head = shop.head()
         for template, item in document["paths"].items():
             for method, operation in item.items():
@@ -68,7 +72,9 @@ class TestEveryRoute:
                     b'{"a": NaN}',
                     b"",
                 ):
-                    refused = admin(method.upper(), url, content=broken, headers={"Content-Type": "application/json"})
+                    refused = admin(
+                        method.upper(), url, content=broken, headers={"Content-Type": "application/json"}
+                    )
                     assert_problem(refused, 400, "VALIDATION_ERROR", "body")
                 form = admin(method.upper(), url, content=b"a=1", headers={"Content-Type": "text/plain"})
                 assert_problem(form, 415, "UNSUPPORTED_MEDIA_TYPE")
@@ -104,17 +110,22 @@ class TestRequestIds:
     def test_are_echoed_when_they_are_sane_and_made_otherwise(self, shop: Shop) -> None:
         for path in ("/products", "/nowhere"):
             assert (
-                shop.guest.get(path, headers={"X-Request-ID": "abc-1.2:3_4"}).headers["x-request-id"] == "abc-1.2:3_4"
+                shop.guest.get(path, headers={"X-Request-ID": "abc-1.2:3_4"}).headers["x-request-id"]
+                == "abc-1.2:3_4"
             )
             for odd in ("", "a b", "x" * 129, '"'):
                 made = shop.guest.get(path, headers={"X-Request-ID": odd}).headers["x-request-id"]
                 assert made != odd
                 assert len(made) == 32
 
-    def test_stand_in_one_line_per_request_with_who_and_where(self, shop: Shop, product: dict[str, Any]) -> None:
+    def test_stand_in_one_line_per_request_with_who_and_where(
+        self, shop: Shop, product: dict[str, Any]
+    ) -> None:
         registered = shop.guest.made("/auth/register", a_registration())
         buyer = shop.client(registered["token"])
-        added = buyer.post("/cart", {"productId": product["id"]}, headers={"X-Request-ID": "line-of-the-cart"})
+        added = buyer.post(
+            "/cart", {"productId": product["id"]}, headers={"X-Request-ID": "line-of-the-cart"}
+        )
         order = {"shippingAddress": ADDRESS | {"phone": "+4912345678"}}
         buyer.post("/orders", order, headers={"X-Request-ID": "line-of-the-order"})
         (line,) = self.lines(shop, "line-of-the-cart")
@@ -152,7 +163,10 @@ class TestHealthAndMetrics:
     def test_metrics_are_for_this_machine(self, shop: Shop, product: dict[str, Any]) -> None:
         shop.guest.get(f"/products/{product['id']}", headers={"X-Min-Log-Position": str(shop.head())})
         text = httpx.get(f"{shop.origin}/metrics").text
-        assert 'tradelog_http_request_seconds_count{method="GET",route="/api/v1/products/{ref}",status="200"}' in text
+        assert (
+            'tradelog_http_request_seconds_count{method="GET",route="/api/v1/products/{ref}",status="200"}'
+            in text
+        )
         assert "tradelog_append_batch_commands_count" in text
         assert "tradelog_events_total" in text
         through_proxy = httpx.get(f"{shop.origin}/metrics", headers={"X-Forwarded-For": "10.0.0.1"})
@@ -183,7 +197,9 @@ class TestReadingOnesWrites:
             odd = shop.guest.get(path, headers={"X-Min-Log-Position": "many"})
             assert_problem(odd, 400, "VALIDATION_ERROR", "X-Min-Log-Position")
 
-    def test_a_browser_sees_its_own_changes_by_its_cookie(self, shop: Shop, admin: Client, category: str) -> None:
+    def test_a_browser_sees_its_own_changes_by_its_cookie(
+        self, shop: Shop, admin: Client, category: str
+    ) -> None:
         made = admin.made("/products/add", a_product(category))
         for price in range(1, 20):
             changed = admin.patch(f"/products/{made['id']}", {"price": price})
@@ -241,10 +257,14 @@ class TestReadModels:
         assert_problem(admin.get("/admin/projections/nothing/dead-letters"), 404, "PROJECTION_NOT_FOUND")
         for action in ("retry", "skip"):
             for letter in ("999999", "first"):
-                assert_problem(admin.post(f"/admin/dead-letters/{letter}/{action}"), 404, "PROJECTION_NOT_FOUND")
+                assert_problem(
+                    admin.post(f"/admin/dead-letters/{letter}/{action}"), 404, "PROJECTION_NOT_FOUND"
+                )
 
 
-def test_a_bug_tells_the_client_nothing_and_the_log_everything(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_tells_the_client_nothing_and_the_log_everything(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
     from litestar import get
     from litestar.testing import TestClient
 
@@ -267,5 +287,6 @@ def test_browsers_of_our_storefront_may_ask(shop: Shop, product: dict[str, Any])
         ours = shop.guest.get(path, headers={"Origin": "http://localhost:5173"})
         assert ours.headers["access-control-allow-origin"] == "http://localhost:5173"
         assert (
-            "access-control-allow-origin" not in shop.guest.get(path, headers={"Origin": "http://evil.example"}).headers
+            "access-control-allow-origin"
+            not in shop.guest.get(path, headers={"Origin": "http://evil.example"}).headers
         )

@@ -62,15 +62,21 @@ def buyer(shop: Breakable, product: dict[str, Any]) -> Client:
     return shop.user()
 
 
-def test_without_search_postgres_searches_and_says_so(shop: Breakable, product: dict[str, Any], buyer: Client) -> None:
+def test_without_search_postgres_searches_and_says_so(
+    shop: Breakable, product: dict[str, Any], buyer: Client
+) -> None:
     assert shop.health() == (200, "degraded", {"search"})
-    found = shop.guest.get("/products/search", params={"q": "phone"}, headers={"X-Min-Log-Position": str(shop.head())})
+    found = shop.guest.get(
+        "/products/search", params={"q": "phone"}, headers={"X-Min-Log-Position": str(shop.head())}
+    )
     assert found.headers["x-search-engine"] == "postgres"
     assert [one["id"] for one in found.json()["products"]] == [product["id"]]
     assert buyer.post("/cart", {"productId": product["id"]}).status_code == 201
 
 
-def test_without_nats_commands_go_on_and_reads_follow(shop: Breakable, product: dict[str, Any], buyer: Client) -> None:
+def test_without_nats_commands_go_on_and_reads_follow(
+    shop: Breakable, product: dict[str, Any], buyer: Client
+) -> None:
     shop.nats.kill()
     soon(lambda: shop.health() == (200, "degraded", {"search", "nats"}), "noticing")
     added = buyer.post("/cart", {"productId": product["id"], "quantity": 3})

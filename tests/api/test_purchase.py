@@ -3,7 +3,9 @@ from typing import Any
 from tests.api.shop import ADDRESS, Client, Shop, a_registration, assert_problem, soon
 
 
-def test_a_purchase_from_registration_to_the_paid_order(shop: Shop, product: dict[str, Any], auditor: Client) -> None:
+def test_a_purchase_from_registration_to_the_paid_order(
+    shop: Shop, product: dict[str, Any], auditor: Client
+) -> None:
     registered = shop.guest.made("/auth/register", a_registration())
     buyer = shop.client(registered["token"])
 
@@ -23,7 +25,9 @@ def test_a_purchase_from_registration_to_the_paid_order(shop: Shop, product: dic
     assert order["clientSecret"].startswith(order["paymentIntentId"])
     assert order["paymentIntent"]["amount"] == 244942
 
-    paid = buyer.made(f"/payments/intents/{order['paymentIntentId']}/confirm", {"paymentMethodId": "pm_card_visa"})
+    paid = buyer.made(
+        f"/payments/intents/{order['paymentIntentId']}/confirm", {"paymentMethodId": "pm_card_visa"}
+    )
     assert (paid["status"], paid["amount"], paid["currency"]) == ("succeeded", 244942, "usd")
     assert buyer.get(f"/payments/intents/{paid['id']}/status").json() == {"status": "succeeded"}
 
@@ -46,7 +50,9 @@ def test_a_purchase_from_registration_to_the_paid_order(shop: Shop, product: dic
 
 
 def test_the_webhook_alone_pays_an_order(shop: Shop, product: dict[str, Any], buyer: Client) -> None:
-    order = buyer.made("/orders", {"items": [{"product_id": product["uuid"], "qty": 1}], "shipping_address": ADDRESS})
+    order = buyer.made(
+        "/orders", {"items": [{"product_id": product["uuid"], "qty": 1}], "shipping_address": ADDRESS}
+    )
     simulator = shop.client(shop.stripe.key, origin=shop.stripe.url)
     intent = order["paymentIntentId"]
     paid = simulator(
@@ -58,15 +64,23 @@ def test_the_webhook_alone_pays_an_order(shop: Shop, product: dict[str, Any], bu
     soon(lambda: buyer.get(f"/orders/{order['id']}").json()["paymentStatus"] == "paid", "payment")
 
 
-def test_a_declined_card_fails_and_another_one_may_be_tried(shop: Shop, product: dict[str, Any], buyer: Client) -> None:
-    order = buyer.made("/orders", {"products": [{"id": product["id"], "quantity": 1}], "shippingAddress": ADDRESS})
+def test_a_declined_card_fails_and_another_one_may_be_tried(
+    shop: Shop, product: dict[str, Any], buyer: Client
+) -> None:
+    order = buyer.made(
+        "/orders", {"products": [{"id": product["id"], "quantity": 1}], "shippingAddress": ADDRESS}
+    )
     confirm = f"/payments/intents/{order['paymentIntentId']}/confirm"
     assert_problem(buyer.post(confirm, {"paymentMethodId": "pm_card_chargeDeclined"}), 422, "PAYMENT_FAILED")
     assert buyer.made(confirm, {"payment_method_id": "pm_card_visa"})["status"] == "succeeded"
 
 
-def test_the_intent_of_an_order_is_one_however_often_it_is_asked_for(product: dict[str, Any], buyer: Client) -> None:
-    order = buyer.made("/orders", {"products": [{"id": product["id"], "quantity": 2}], "shippingAddress": ADDRESS})
+def test_the_intent_of_an_order_is_one_however_often_it_is_asked_for(
+    product: dict[str, Any], buyer: Client
+) -> None:
+    order = buyer.made(
+        "/orders", {"products": [{"id": product["id"], "quantity": 2}], "shippingAddress": ADDRESS}
+    )
     asked = {"amount": 244942, "currency": "usd", "metadata": {"orderId": order["id"]}}
     assert buyer.made("/payments/intents", asked)["id"] == order["paymentIntentId"]
     wrong = buyer.post("/payments/intents", asked | {"amount": 24942})

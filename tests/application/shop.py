@@ -82,7 +82,9 @@ class Provider:
             ),
         )
 
-    async def confirm_intent(self, intent_id: str, payment_method: str, *, idempotency_key: str) -> PaymentIntent:
+    async def confirm_intent(
+        self, intent_id: str, payment_method: str, *, idempotency_key: str
+    ) -> PaymentIntent:
         intent = await self.intent(intent_id)
         return msgspec.structs.replace(intent, status="succeeded", brand="visa", last4="4242")
 

@@ -27,7 +27,12 @@ class TestRegistering:
     async def test_claims_account_and_session_in_one_append(self, shop: Shop) -> None:
         changed = await shop.handle(EMILY)
         events = await shop.events_after(0)
-        assert [type(event) for event in events] == [ValueClaimed, ValueClaimed, AccountRegistered, SessionStarted]
+        assert [type(event) for event in events] == [
+            ValueClaimed,
+            ValueClaimed,
+            AccountRegistered,
+            SessionStarted,
+        ]
         assert changed.state.account.number == 1
         assert changed.state.account.username == "emily"
         assert changed.position == 4
@@ -36,7 +41,9 @@ class TestRegistering:
         await shop.handle(EMILY)
         head = await shop.log.head()
         with pytest.raises(EmailExistsError):
-            await shop.handle(RegisterAccount(email="EMILY@example.com", password="Secret123", username="other"))
+            await shop.handle(
+                RegisterAccount(email="EMILY@example.com", password="Secret123", username="other")
+            )
         assert await shop.log.head() == head
 
     async def test_a_username_is_taken(self, shop: Shop) -> None:
@@ -58,7 +65,9 @@ class TestRegistering:
     async def test_an_erased_person_reads_as_nobody(self, shop: Shop) -> None:
         changed = await shop.handle(EMILY)
         await shop.keys.destroy(changed.state.account.id)
-        registered = next(event for event in await shop.events_after(0) if isinstance(event, AccountRegistered))
+        registered = next(
+            event for event in await shop.events_after(0) if isinstance(event, AccountRegistered)
+        )
         assert (registered.email, registered.first_name, registered.number) == ("", "", 1)
 
 

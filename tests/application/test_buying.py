@@ -65,7 +65,11 @@ class TestPlacing:
         await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=2))
         head = await shop.log.head()
         order = await shop.order(buyer)
-        assert [type(event) for event in await shop.events_after(head)] == [OrderPlaced, StockReserved, CartCheckedOut]
+        assert [type(event) for event in await shop.events_after(head)] == [
+            OrderPlaced,
+            StockReserved,
+            CartCheckedOut,
+        ]
         assert order.number == "ORD-2026112101"
         assert (await shop.listing_now(listing)).available == 8
         assert await shop.cart_lines(buyer) == {}
@@ -83,7 +87,9 @@ class TestPlacing:
 
     async def test_many_at_once_never_sell_more_than_there_is(self, shop: Shop) -> None:
         listing, buyer = await shop.listing(stock=5), await shop.buyer()
-        tries = await asyncio.gather(*(shop.order(buyer, (listing, 1)) for _ in range(20)), return_exceptions=True)
+        tries = await asyncio.gather(
+            *(shop.order(buyer, (listing, 1)) for _ in range(20)), return_exceptions=True
+        )
         assert sum(isinstance(outcome, InsufficientStockError) for outcome in tries) == 15
         assert (await shop.listing_now(listing)).available == 0
 
@@ -115,7 +121,10 @@ class TestPaying:
         first = await shop.handle(RequestPayment(order_id=order.id, caller=buyer))
         second = await shop.handle(RequestPayment(order_id=order.id, caller=buyer))
         assert first.state == second.state
-        assert [type(event) for event in await shop.events_after(head)] == [PaymentIntentCreated, OrderPaymentLinked]
+        assert [type(event) for event in await shop.events_after(head)] == [
+            PaymentIntentCreated,
+            OrderPaymentLinked,
+        ]
 
     async def test_another_amount_or_a_stranger_is_refused(self, shop: Shop) -> None:
         listing, buyer, stranger = await shop.listing(), await shop.buyer(), await shop.buyer("mallory")
@@ -144,7 +153,10 @@ class TestPaying:
         listing, buyer = await shop.listing(), await shop.buyer()
         order = await shop.order(buyer, (listing, 1))
         intent = await shop.provider.create_intent(
-            amount=order.total.minor, currency="usd", metadata={"orderId": order.number}, idempotency_key="lost"
+            amount=order.total.minor,
+            currency="usd",
+            metadata={"orderId": order.number},
+            idempotency_key="lost",
         )
         await shop.handle(shop.paid(intent))
         assert (await shop.now(ORDERS, order.id)).payment_status is PaymentStatus.PAID
@@ -155,7 +167,9 @@ class TestPaying:
             order = await shop.order(buyer, (listing, 1))
             await shop.handle(RequestPayment(order_id=order.id))
             intent = shop.provider.intents[f"order-{order.id}"]
-            failed = RecordPaymentResult(result=PaymentResult.FAILED, intent=intent, failure_code="card_declined")
+            failed = RecordPaymentResult(
+                result=PaymentResult.FAILED, intent=intent, failure_code="card_declined"
+            )
             messages = [failed, shop.paid(intent)]
             for message in messages if turn else reversed(messages):
                 await shop.handle(message)
@@ -163,7 +177,9 @@ class TestPaying:
 
     async def test_an_intent_that_is_not_ours_changes_nothing(self, shop: Shop) -> None:
         await shop.listing()
-        intent = await shop.provider.create_intent(amount=1, currency="usd", metadata={}, idempotency_key="foreign")
+        intent = await shop.provider.create_intent(
+            amount=1, currency="usd", metadata={}, idempotency_key="foreign"
+        )
         head = await shop.log.head()
         assert (await shop.handle(shop.paid(intent))).state is None
         assert await shop.log.head() == head
@@ -178,9 +194,15 @@ class TestPaying:
             )
         confirm = ConfirmPayment(intent_id=payment.intent_id, payment_method="pm_card_visa", caller=buyer)
         changed = await shop.handle(confirm)
-        assert (changed.state.status, changed.state.brand, changed.state.last4) == ("succeeded", "visa", "4242")
+        assert (changed.state.status, changed.state.brand, changed.state.last4) == (
+            "succeeded",
+            "visa",
+            "4242",
+        )
         with pytest.raises(NotFoundError):
-            await shop.handle(ConfirmPayment(intent_id="pi_none", payment_method="pm_card_visa", caller=buyer))
+            await shop.handle(
+                ConfirmPayment(intent_id="pi_none", payment_method="pm_card_visa", caller=buyer)
+            )
 
 
 class TestCreatingListings:

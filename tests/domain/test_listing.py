@@ -99,7 +99,9 @@ class TestStock:
             a_listing(reserved(4)).adjust_stock(3)
         assert a_listing(reserved(4)).adjust_stock(4) == [StockAdjusted(listing_id=ID, stock=4)]
 
-    @given(st.lists(st.tuples(st.sampled_from(["reserve", "commit", "adjust"]), st.integers(0, 12)), max_size=30))
+    @given(
+        st.lists(st.tuples(st.sampled_from(["reserve", "commit", "adjust"]), st.integers(0, 12)), max_size=30)
+    )
     def test_it_never_goes_below_zero_whatever_happens(self, steps: list[tuple[str, int]]) -> None:
         listing = a_listing()
         open_orders: list[int] = []

@@ -33,13 +33,12 @@ def place(
 ) -> tuple[OrderPlaced, dict[ListingId, list[ListingEvent]]]:
     known = listings if listings is not None else [a_listing(number=1), a_listing(number=2)]
     return order_of(
-        ORDER_ID,
-        "ORD-2026112101",
-        BUYER.account_id,
-        BUYER.number,
         wanted,
         {listing.id: listing for listing in known},
         Tariff(tax_rate=Decimal("0.08")),
+        order_id=ORDER_ID,
+        number="ORD-2026112101",
+        buyer=BUYER,
         shipping_address=PostalAddress(city="Phoenix"),
         billing_address=None,
         payment_method="card",

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.money import Money, minor_units
+from domain.orders.events import OrderLine, PostalAddress
 from domain.orders.pricing import Tariff, line_totals, totals_of
 from domain.placing import WantedLine, order_of
-from domain.orders.events import OrderLine, PostalAddress
 from tests.domain.builders import BUYER, NOW, ORDER_ID, a_listing, listing_id
 
 TARIFF = Tariff()
@@ -23,20 +23,21 @@ quantities = st.integers(1, 999)
 
 def lines_of(*wanted: tuple[int, Decimal, int]) -> tuple[OrderLine, ...]:
     listings = {
-        listing_id(number): a_listing(number=number, price=Money(price), discount_percentage=discount, stock=999)
+        listing_id(number): a_listing(
+            number=number, price=Money(price), discount_percentage=discount, stock=999
+        )
         for number, (price, discount, _) in enumerate(wanted, 1)
     }
     placed, _ = order_of(
-        ORDER_ID,
-        "ORD-2026112101",
-        BUYER.account_id,
-        BUYER.number,
         [
             WantedLine(listing_id=listing_id(number), quantity=quantity)
             for number, (_, _, quantity) in enumerate(wanted, 1)
         ],
         listings,
         TARIFF,
+        order_id=ORDER_ID,
+        number="ORD-2026112101",
+        buyer=BUYER,
         shipping_address=PostalAddress(),
         billing_address=None,
         payment_method="card",
@@ -51,7 +52,9 @@ class TestALine:
         assert (total.units(), discounted.units()) == (2399.98, 2267.98)
 
     @given(prices, discounts, quantities)
-    def test_a_discount_never_costs_and_never_pays_out(self, price: int, discount: Decimal, quantity: int) -> None:
+    def test_a_discount_never_costs_and_never_pays_out(
+        self, price: int, discount: Decimal, quantity: int
+    ) -> None:
         total, discounted = line_totals(Money(price), discount, quantity)
         assert Money(0) <= discounted <= total
 
@@ -80,7 +83,9 @@ class TestAnOrder:
 
 
 class TestMoney:
-    @pytest.mark.parametrize(("amount", "cents"), [(9.99, 999), (0.1, 10), (19.9, 1990), (1, 100), ("1199.99", 119_999)])
+    @pytest.mark.parametrize(
+        ("amount", "cents"), [(9.99, 999), (0.1, 10), (19.9, 1990), (1, 100), ("1199.99", 119_999)]
+    )
     def test_what_clients_write_becomes_cents(self, amount: float | str, cents: int) -> None:
         assert minor_units(amount) == cents
 

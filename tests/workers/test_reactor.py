@@ -8,8 +8,8 @@ import pytest
 
 from application.errors import PaymentProviderError
 from application.payments.paying import RequestPayment
-from application.processes.request_payment import request_payment_for
 from application.ports import PaymentIntent
+from application.processes.request_payment import request_payment_for
 from domain.orders.events import OrderPlaced
 from domain.orders.order import ORDERS
 from tests.application.shop import Shop
@@ -45,7 +45,9 @@ def reactor(shop: Shop, places: MemoryPlaces) -> Reactor:
 
 
 class TestAnOrderWithoutAPayment:
-    async def test_gets_one_because_of_its_event(self, shop: Shop, reactor: Reactor, places: MemoryPlaces) -> None:
+    async def test_gets_one_because_of_its_event(
+        self, shop: Shop, reactor: Reactor, places: MemoryPlaces
+    ) -> None:
         order = await shop.order(await shop.buyer(), (await shop.listing(), 1))
         before = await shop.log.head()
         assert await reactor.catch_up(REACTION)

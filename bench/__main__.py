@@ -1,0 +1,28 @@
+"""All figures, one table after the other, with the machine they were made on: `make bench`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+
+from rich.console import Console
+
+from bench import appends, http, rebuild
+from bench.table import Row, show
+
+
+async def main() -> int:
+    Console().print(
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; fsync is on"
+    )
+    missed: list[Row] = []
+    for measure in (appends.rows, http.rows, rebuild.rows):
+        for title, rows in (await measure()).items():
+            show(title, rows)
+            missed += [row for row in rows if not row.reached]
+    return len(missed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(min(asyncio.run(main()), 1))
