@@ -26,7 +26,7 @@ from application.processes.request_payment import request_payment_for
 from application.settings import Settings
 from domain.kernel import DomainError, Event, Recorded, tag_of
 from domain.orders.events import OrderPlaced
-from workers.jetstream import DOORBELL, connect
+from workers.jetstream import DOORBELL, connect, obey_cancellation
 from workers.lease import while_leading
 from workers.signals import until_signalled
 
@@ -116,6 +116,7 @@ class Reactor:
         wait = 0.2
         while True:
             try:
+                obey_cancellation()
                 self._bell.clear()
                 if not await self.catch_up(reaction):
                     with suppress(TimeoutError):
