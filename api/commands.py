@@ -1,4 +1,4 @@
-"""Carrying out what a request asks for: once per ``Idempotency-Key``, under ``If-Match``, and answered with its outcome."""
+"""Carrying out what a request asks for: once per ``Idempotency-Key``, and under ``If-Match``."""
 
 from __future__ import annotations
 

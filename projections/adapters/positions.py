@@ -35,7 +35,9 @@ class Positions:
         self._looking: asyncio.Task[None] | None = None
 
     async def listen(self, client: Client) -> None:
+        """From now on we are told; what was said before is looked up once."""
         await client.subscribe(ADVANCED_SUBJECT, cb=self._hear)
+        await self._look()
 
     def known(self, projection: str) -> int:
         """What every reader sees by now, as far as we have heard."""
@@ -47,7 +49,7 @@ class Positions:
             return
         self._waiting += 1
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+            self._looking = asyncio.create_task(self._look_on())
         try:
             async with asyncio.timeout(timeout), self._moved:
                 await self._moved.wait_for(lambda: self.known(projection) >= min_position)
@@ -68,16 +70,19 @@ class Positions:
         told = msgspec.json.decode(message.data, type=_Told)
         await self._move({told.name: told.position})
 
-    async def _look(self) -> None:
+    async def _look_on(self) -> None:
         while self._waiting:
-            # While Postgres is away, or still without tables, nobody gets further; readers give up by their own clock.
-            with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable):
-                async with self._pool.connection(timeout=1.0) as connection:
-                    found = await connection.execute(
-                        "SELECT name, position FROM projection_generations WHERE state = 'active'"
-                    )
-                    await self._move(dict(await found.fetchall()))
+            await self._look()
             await asyncio.sleep(POLL)
+
+    async def _look(self) -> None:
+        # While Postgres is away, or still without tables, nobody gets further; readers give up by their own clock.
+        with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable):
+            async with self._pool.connection(timeout=1.0) as connection:
+                found = await connection.execute(
+                    "SELECT name, position FROM projection_generations WHERE state = 'active'"
+                )
+                await self._move(dict(await found.fetchall()))
 
     async def _move(self, positions: dict[str, int]) -> None:
         async with self._moved:

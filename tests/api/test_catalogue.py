@@ -117,7 +117,7 @@ class TestSelling:
         ],
     )
     def test_each_field_is_refused_by_name(
-        self, shop: Shop, admin: Client, category: str, field: str, value: Any, fault: str
+        self, shop: Shop, admin: Client, category: str, *, field: str, value: Any, fault: str
     ) -> None:
         head = shop.head()
         refused = admin.post("/products/add", a_product(category) | {field: value})

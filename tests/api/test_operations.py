@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -189,9 +190,11 @@ class TestSnakeCase:
 
 class TestReadingOnesWrites:
     def test_a_reader_waits_for_what_it_names_and_never_gets_less(self, shop: Shop, buyer: Client) -> None:
-        head = shop.head()
-        for path in ("/products", "/categories", "/products/1", "/products/search?q=a"):
-            beyond = shop.guest.get(path, headers={"X-Min-Log-Position": str(head + 1_000)})
+        paths = ("/products", "/categories", "/products/1", "/products/search?q=a")
+        ahead = {"X-Min-Log-Position": str(shop.head() + 1_000)}
+        with ThreadPoolExecutor() as threads:
+            answers = list(threads.map(lambda path: shop.guest.get(path, headers=ahead), paths))
+        for path, beyond in zip(paths, answers, strict=True):
             assert_problem(beyond, 503, "READ_MODEL_BEHIND")
             assert beyond.headers["retry-after"] == "1"
             odd = shop.guest.get(path, headers={"X-Min-Log-Position": "many"})
