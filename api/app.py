@@ -216,7 +216,12 @@ def _dependencies(
         dependencies["search"] = Dependency(probe=read.opensearch.ping, engine="opensearch")
     else:
         dependencies["search"] = Dependency(probe=write.log.head, engine="postgres")
-    for name, url in (("storage", settings.s3_endpoint), ("payments", settings.stripe_api_base)):
+    mail = f"{settings.smtp_host}:{settings.smtp_port}" if settings.smtp_host else ""
+    for name, url in (
+        ("storage", settings.s3_endpoint),
+        ("mail", mail),
+        ("payments", settings.stripe_api_base),
+    ):
         if url:
             dependencies[name] = Dependency(probe=partial(answers_on, url))
     return dependencies

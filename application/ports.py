@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.kernel import Decider, Event, Recorded
+from domain.kernel import Decider, Event
 
 S = TypeVar("S")
 E = TypeVar("E", bound=Event)
@@ -135,30 +135,6 @@ class EventStore(Protocol):
         ...
 
 
-class EventLog(Protocol):
-    """The log itself, read in its order: for relays, projections and auditors."""
-
-    async def head(self) -> int:
-        """The position of the newest event; 0 while the log is empty."""
-        ...
-
-    async def read(self, after: int, limit: int) -> list[StoredEvent]:
-        """At most ``limit`` events that follow position ``after``, in order and without a gap."""
-        ...
-
-    async def decode(self, stored: Sequence[StoredEvent]) -> list[Recorded[Event]]:
-        """Open the envelopes; personal fields of erased people read as erased."""
-        ...
-
-    async def read_stream(
-        self, stream: UUID, *, after: int = 0, up_to: int | None = None
-    ) -> list[Recorded[Event]]:
-        """One stream's events from version ``after`` + 1 on, in order."""
-        ...
-
-    async def at_positions(self, positions: Sequence[int]) -> list[Recorded[Event]]: ...
-
-
 class StoredEvent(msgspec.Struct, frozen=True, array_like=True):
     """An event as its bytes stand in the log and travel on the stream; personal fields are ciphertext."""
 
@@ -234,19 +210,3 @@ class Doorbell(Protocol):
     """Wakes the relay after an append. Best effort: the relay also looks by itself."""
 
     def ring(self, position: int) -> None: ...
-
-
-class HealthCheck(Protocol):
-    """Whether something outside answers."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def required(self) -> bool:
-        """Whether nothing at all can be done without it."""
-        ...
-
-    async def check(self) -> str | None:
-        """What is wrong, in a few words, or nothing."""
-        ...

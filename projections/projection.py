@@ -77,3 +77,8 @@ def read_model(name: str, *columns: SchemaItem) -> Table:
         Column("document", LargeBinary),
         *columns,
     )
+
+
+def by_stream(recorded: Recorded[Any]) -> Sequence[UUID]:
+    """The keys of a read model that has a document for each stream."""
+    return (recorded.stream,)

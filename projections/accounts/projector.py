@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, get_args
 from uuid import UUID
@@ -13,7 +12,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary
 from domain.accounts.account import Account
 from domain.accounts.events import AccountEvent
 from domain.kernel import Recorded
-from projections.projection import Projection, Rows, read_model
+from projections.projection import Projection, Rows, by_stream, read_model
 from projections.wire import encode, time
 
 accounts = read_model(
@@ -50,10 +49,6 @@ def account_body(account: Account) -> dict[str, Any]:
     }
 
 
-def _keys(recorded: Recorded[Any]) -> Sequence[UUID]:
-    return (recorded.stream,)
-
-
 def _fold(document: AccountDocument | None, recorded: Recorded[Any], _: UUID) -> AccountDocument:
     account = Account.evolve(document.account if document else None, recorded.event)
     return AccountDocument(
@@ -75,7 +70,7 @@ ACCOUNT_LIST = Projection(
     version=1,
     events=get_args(AccountEvent),
     document=AccountDocument,
-    keys=_keys,
+    keys=by_stream,
     fold=_fold,
     into=Rows(table=accounts, row=_row),
 )

@@ -26,6 +26,8 @@ class ReadPool:
             min_size=1,
             max_size=connections,
             timeout=patience,
+            # Without this the pauses between attempts grow, and an outage is noticed to be over long after it is.
+            reconnect_timeout=patience,
             open=False,
             kwargs={"autocommit": True, "connect_timeout": max(2, round(patience))},
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, get_args
 from uuid import UUID
 
@@ -13,13 +12,9 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from domain.carts.cart import Cart
 from domain.carts.events import CartEvent
 from domain.kernel import Recorded
-from projections.projection import Projection, Rows, read_model
+from projections.projection import Projection, Rows, by_stream, read_model
 
 carts = read_model("carts", Column("listing_ids", ARRAY(PG_UUID(as_uuid=True)), nullable=False))
-
-
-def _keys(recorded: Recorded[Any]) -> Sequence[UUID]:
-    return (recorded.stream,)
 
 
 def _fold(cart: Cart | None, recorded: Recorded[Any], _: UUID) -> Cart:
@@ -35,7 +30,7 @@ CART_CONTENTS = Projection(
     version=1,
     events=get_args(CartEvent),
     document=Cart,
-    keys=_keys,
+    keys=by_stream,
     fold=_fold,
     into=Rows(table=carts, row=_row),
 )

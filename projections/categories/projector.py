@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,17 +10,13 @@ from sqlalchemy import BigInteger, Column, Integer
 from domain.categories.category import Category
 from domain.categories.events import CategoryCreated
 from domain.kernel import Recorded
-from projections.projection import Projection, Rows, read_model
+from projections.projection import Projection, Rows, by_stream, read_model
 
 categories = read_model(
     "categories",
     Column("number", BigInteger, nullable=False),
     Column("sort", Integer, nullable=False),
 )
-
-
-def _keys(recorded: Recorded[Any]) -> Sequence[UUID]:
-    return (recorded.stream,)
 
 
 def _fold(category: Category | None, recorded: Recorded[Any], _: UUID) -> Category:
@@ -37,7 +32,7 @@ CATEGORY_TREE = Projection(
     version=1,
     events=(CategoryCreated,),
     document=Category,
-    keys=_keys,
+    keys=by_stream,
     fold=_fold,
     into=Rows(table=categories, row=_row),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, get_args
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from domain.kernel import Recorded
 from domain.orders.events import OrderEvent
 from domain.orders.order import Order
 from projections.orders.order import OrderDocument, order_body
-from projections.projection import Projection, Rows, read_model
+from projections.projection import Projection, Rows, by_stream, read_model
 from projections.wire import encode
 
 orders = read_model(
@@ -26,10 +25,6 @@ orders = read_model(
     Index("idx_orders_status", "status"),
     Index("idx_orders_created_at", "created_at"),
 )
-
-
-def _keys(recorded: Recorded[Any]) -> Sequence[UUID]:
-    return (recorded.stream,)
 
 
 def _fold(document: OrderDocument | None, recorded: Recorded[Any], _: UUID) -> OrderDocument:
@@ -53,7 +48,7 @@ ORDER_LIST = Projection(
     version=1,
     events=get_args(OrderEvent),
     document=OrderDocument,
-    keys=_keys,
+    keys=by_stream,
     fold=_fold,
     into=Rows(table=orders, row=_row),
 )
