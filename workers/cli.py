@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from projections.ports import UnknownProjectionError
-from workers.local.process import ServiceFailedError
-from workers.local.stack import LocalStack, Running, Search
+from workers.local.process import LOOPBACK, ServiceFailedError
+from workers.local.stack import API_PORT, LocalStack, Running, Search
 
 if TYPE_CHECKING:  # what only some commands need is imported by them
     from workers.operating import Operator
@@ -29,6 +29,9 @@ app = typer.Typer(
 
 SERVERS = frozenset({"postgres", "nats", "opensearch", "s3", "stripe"})
 COLOURS = {"stack": "bold", "api": "cyan", "relay": "green", "projector": "magenta", "reactor": "yellow"}
+
+PIPED_WIDTH = 200
+"""Where the output is no terminal, a table is as wide as it needs to be: its reader looks for whole names."""
 
 DEMO_ACCOUNTS = "emilys / emilyspass (admin), oliviaw / oliviawpass (auditor), averyp / averyppass (user)"
 
@@ -54,7 +57,7 @@ def up(
     ] = False,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = speaking(soft_wrap=True)
 
     def tell(who: str, what: str) -> None:
         if verbose or who not in SERVERS:
@@ -93,7 +96,7 @@ def seed(data: DataFolder = Path(".tradelog")) -> None:
     from workers.seeding import seed_shop
 
     join_stack(data)
-    asyncio.run(seed_shop(os.environ, Console(highlight=False)))
+    asyncio.run(seed_shop(os.environ, speaking()))
 
 
 @app.command()
@@ -107,12 +110,11 @@ def demo(data: DataFolder = Path(".tradelog")) -> None:
         now = Running.read(data)
         return now.pids.get("projector") if now is not None else None
 
-    console = Console(highlight=False)
-    api_url = f"http://{running.environment['HOST']}:{running.environment['PORT']}/api/v1"
+    host, port = running.environment.get("HOST", LOOPBACK), running.environment.get("PORT", API_PORT)
     try:
-        Demo(api_url, projector_pid, console).run()
+        Demo(f"http://{host}:{port}/api/v1", projector_pid, speaking()).run()
     except DemoFailedError as failure:
-        console.print(Text(f"tradelog demo: {failure}", style="bold red"))
+        report(failure)
         raise typer.Exit(1) from failure
 
 
@@ -154,16 +156,15 @@ def operate(data: Path, work: Callable[["Operator"], Awaitable[object]]) -> None
     from workers.operating import OperationFailedError, open_operator
 
     join_stack(data)
-    console = Console(highlight=False)
 
     async def main() -> None:
-        async with open_operator(os.environ, console) as operator:
+        async with open_operator(os.environ, speaking()) as operator:
             await work(operator)
 
     try:
         asyncio.run(main())
     except (OperationFailedError, UnknownProjectionError) as failure:
-        console.print(Text(f"tradelog: {failure}", style="bold red"))
+        report(failure)
         raise typer.Exit(1) from failure
 
 
@@ -207,11 +208,16 @@ def summary_of(stack: LocalStack, *, seeded: bool) -> Table:
     return table
 
 
-def report(failure: ServiceFailedError) -> None:
-    """One line that names what failed, then what its log said last."""
+def speaking(*, soft_wrap: bool = False) -> Console:
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(highlight=False, soft_wrap=soft_wrap, width=width)
+
+
+def report(failure: Exception) -> None:
+    """One line that names what failed, then what its log said last, if it is a service that has one."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(Text(f"tradelog: {failure}", style="bold red"))
-    if failure.log:
+    if isinstance(failure, ServiceFailedError) and failure.log:
         console.print(Text("\n".join(f"  {line}" for line in failure.log.splitlines()), style="dim"))
 
 

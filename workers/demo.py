@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 ADDRESS = {
     "firstName": "Emily",
@@ -22,6 +22,8 @@ ADDRESS = {
     "country": "United States",
     "phone": "+1 555 0100",
 }
+
+PATIENCE = 30
 
 AUDITOR = {"username": "oliviaw", "password": "oliviawpass"}
 """DummyJSON's first moderator; the seed makes its moderators auditors."""
@@ -40,9 +42,12 @@ class Demo:
         self._console = console
 
     def run(self) -> None:
-        with self._client:
-            order = self._buy()
-            self._show_history(order)
+        try:
+            with self._client:
+                order = self._buy()
+                self._show_history(order)
+        except httpx.TransportError as failure:
+            raise DemoFailedError(f"{self._client.base_url} does not answer: {failure}") from failure
 
     def _buy(self) -> dict[str, Any]:
         person = {"email": f"demo-{token_hex(4)}@example.com", "password": "Demo1234", "firstName": "Demo"}
@@ -69,6 +74,7 @@ class Demo:
         paid: dict[str, Any] = self._until(
             lambda: self._look(f"/orders/{order['id']}", token),
             lambda seen: seen.get("paymentStatus") == "paid",
+            "a paid order in its read model",
         )
         self._say(
             f"order {paid['id']} is {paid['status']} and {paid['paymentStatus']}, read back from its read model"
@@ -81,7 +87,9 @@ class Demo:
             raise DemoFailedError("the stack does not run here, so there is no projector to kill")
         os.kill(before, signal.SIGKILL)
         self._say(f"killed the projector (process {before}) with SIGKILL; the purchase goes on meanwhile")
-        after = self._until(self._projector_pid, lambda pid: pid not in (None, before))
+        after = self._until(
+            self._projector_pid, lambda pid: pid not in (None, before), "another projector of the stack"
+        )
         self._say(f"the stack has started another one (process {after})")
 
     def _show_history(self, order: dict[str, Any]) -> None:
@@ -110,13 +118,16 @@ class Demo:
         seen: dict[str, Any] = response.json() if response.status_code == 200 else {}
         return seen
 
-    def _until(self, look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+    def _until(self, look: Callable[[], Any], good: Callable[[Any], bool], what: str) -> Any:
         retrying = Retrying(
             retry=retry_if_result(lambda seen: not good(seen)),
             wait=wait_fixed(0.1),
-            stop=stop_after_delay(30),
+            stop=stop_after_delay(PATIENCE),
         )
-        found: Any = retrying(look)
+        try:
+            found: Any = retrying(look)
+        except RetryError as late:
+            raise DemoFailedError(f"waited {PATIENCE} s in vain for {what}") from late
         return found
 
     def _say(self, what: str) -> None:

@@ -34,8 +34,8 @@ class Operator:
 
     async def show(self) -> None:
         table = Table()
+        table.add_column("read model", no_wrap=True)
         for heading in (
-            "read model",
             "on",
             "version",
             "generation",
@@ -82,10 +82,18 @@ class Operator:
         self._console.print(f"{name} is served from generation {status.active.generation}")
 
     async def rollback(self, name: str) -> None:
+        """Ask for it, and wait until the generation before serves again: it has to catch up first."""
+        before = (await self.generations.projection(name)).active.generation
         request = await self.generations.rollback(name)
-        while (done := await self.generations.request(request)).done_at is None:
+        while True:
+            asked = await self.generations.request(request)
+            status = await self.generations.projection(name)
+            if asked.done_at is not None and status.building is None:
+                break
             await asyncio.sleep(LOOK_EVERY)
-        self._console.print(done.outcome or f"{name} is rolled back")
+        if status.active.generation == before:
+            raise OperationFailedError(f"{name} is still served from generation {before}: {asked.outcome}")
+        self._console.print(f"{name} is served from generation {status.active.generation}")
 
 
 @asynccontextmanager

@@ -7,11 +7,12 @@ from application.adapters.appending import CommandLog
 from application.adapters.event_store import EventStore
 from application.adapters.keys import PersonKeys
 from application.adapters.numbers import Numbers
+from projections.ports import Log
 from tests.application.log.conftest import World
 
 
 def test_the_adapters_have_the_shape_of_their_ports(world: World) -> None:
-    log: ports.EventLog = world.log
+    log: Log[ports.StoredEvent] = world.log
     command_log: CommandLog = world.log
     store: ports.EventStore = world.store
     keys: ports.Keys = world.keys
