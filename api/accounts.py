@@ -12,7 +12,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
 
-from api.authentication import BEARER, admin, authenticate, bearer_token, caller_of, signed_in
+from api.authentication import BEARER, admin, authenticate, bearer_token, caller_of, signed_in, was_signed_in
 from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.input import Body, Check, Faults, decode
@@ -153,12 +153,12 @@ class AuthController(Controller):
     @post(
         "/logout",
         status_code=200,
-        guards=[signed_in],
+        guards=[was_signed_in],
         security=BEARER,
         responses=answers(LoggedOut, 200, 401),
     )
     async def log_out(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """End this session: its access and refresh tokens are good for nothing any more."""
+        """End this session: its tokens are good for nothing any more. To ask for this twice changes nothing."""
         session_id = request.scope["state"]["access"].session_id
         response = await backend.commands.answer(
             request, LogOut(session_id=session_id), lambda _: {"message": "Logged out successfully"}

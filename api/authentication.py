@@ -56,6 +56,13 @@ class Authenticator:
 
     async def read(self, token: str) -> AccessToken:
         """``AuthenticationError`` unless the token is ours and good, and its session has not ended."""
+        access = self.verified(token)
+        if self._live.get(access.session_id, 0.0) < monotonic():
+            await self._look(access.session_id)
+        return access
+
+    def verified(self, token: str) -> AccessToken:
+        """What a token of ours says that has not expired, though its session may have ended."""
         access = self._verified.get(token)
         if access is None:
             access = self._tokens.read_access(token)
@@ -65,8 +72,6 @@ class Authenticator:
         elif access.expires_at <= self._clock.now():
             del self._verified[token]
             raise TokenExpiredError("Invalid or expired token")
-        if self._live.get(access.session_id, 0.0) < monotonic():
-            await self._look(access.session_id)
         return access
 
     def forget(self, session_id: UUID) -> None:
@@ -94,15 +99,28 @@ async def authenticate(connection: Connection) -> AccessToken | None:
     if "access" not in state:
         token = bearer_token(connection)
         access = await connection.app.state.authenticator.read(token) if token else None
-        state["access"] = access
-        if access is not None:
-            state["actor"] = f"user:{access.caller.account_id}"
+        _remember(connection, access)
     found: AccessToken | None = state["access"]
     return found
 
 
+def _remember(connection: Connection, access: AccessToken | None) -> None:
+    state = connection.scope["state"]
+    state["access"] = access
+    if access is not None:
+        state["actor"] = f"user:{access.caller.account_id}"
+
+
 async def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
     await _require(connection)
+
+
+async def was_signed_in(connection: Connection, _: BaseRouteHandler) -> None:
+    """For signing out, which may be asked for twice: the token is good, and its session may have ended already."""
+    token = bearer_token(connection)
+    if token is None:
+        raise AuthenticationError("Authentication required")
+    _remember(connection, connection.app.state.authenticator.verified(token))
 
 
 async def seller(connection: Connection, _: BaseRouteHandler) -> None:

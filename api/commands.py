@@ -143,22 +143,24 @@ class Commands:
     async def _metadata(
         self, request: HttpRequest, recorded: Callable[[Any], Answer], conditional: bool
     ) -> Metadata:
-        actor = actor_of(request)
-        key = request.headers.get("idempotency-key")
-        once = None
-        if key is not None:
-            if not _KEY.fullmatch(key):
-                raise InvalidInputError({"Idempotency-Key": ["Must be 1 to 255 printable characters"]})
-            hashed = self._keys.request_hash(
-                b"%b %b\n%b" % (request.method.encode(), request.scope["path"].encode(), await request.body())
-            )
-            once = Once(scope=actor, key=key, request_hash=hashed, answer=recorded)
         return Metadata(
-            actor=actor,
+            actor=actor_of(request),
             request_id=request.scope["state"]["request_id"],
             expected_version=_expected_version(request) if conditional else None,
-            once=once,
+            once=await self.key_of(request, recorded),
         )
+
+    async def key_of(self, request: HttpRequest, recorded: Callable[[Any], Answer]) -> Once | None:
+        """By what the request is known when it is repeated; nothing where its sender gave no ``Idempotency-Key``."""
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not _KEY.fullmatch(key):
+            raise InvalidInputError({"Idempotency-Key": ["Must be 1 to 255 printable characters"]})
+        hashed = self._keys.request_hash(
+            b"%b %b\n%b" % (request.method.encode(), request.scope["path"].encode(), await request.body())
+        )
+        return Once(scope=actor_of(request), key=key, request_hash=hashed, answer=recorded)
 
     def _note(self, request: HttpRequest, position: int) -> None:
         if position:

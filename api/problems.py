@@ -27,7 +27,12 @@ from domain.kernel import (
     NotFoundError,
     RuleViolatedError,
 )
-from projections.ports import ReadModelsUnavailableError, StaleReadError, UnknownProjectionError
+from projections.ports import (
+    KeyReusedError,
+    ReadModelsUnavailableError,
+    StaleReadError,
+    UnknownProjectionError,
+)
 
 log = structlog.get_logger()
 
@@ -41,6 +46,7 @@ STATUSES: Final[Mapping[type[DomainError], int]] = {
     AlreadyExistsError: 409,
     ConcurrentChangeError: 409,
     IdempotencyKeyReusedError: 422,
+    KeyReusedError: 422,
     RuleViolatedError: 422,
     UnavailableError: 503,
     StaleReadError: 503,

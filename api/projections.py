@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Controller, Request, get, post
@@ -11,15 +13,17 @@ from litestar.response.base import ASGIResponse
 from msgspec import Meta
 
 from api.authentication import BEARER, admin
-from api.backend import Backend
+from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.input import Body, decode_query
 from api.models import DeadLetters, ProjectionList, ProjectionRequest, ProjectionView, ReplayStarted
 from api.wire import answer, camel_cased, encode
+from application.ports import Answer
 from projections.generations import Generation, ProjectionStatus
-from projections.ports import UnknownProjectionError
+from projections.ports import AlreadyAskedError, Once, UnknownProjectionError
 
 HttpRequest = Request[Any, Any, Any]
+T = TypeVar("T")
 
 
 class LettersQuery(Body, frozen=True, kw_only=True):
@@ -53,38 +57,42 @@ class ProjectionController(Controller):
         status_code=202,
         responses=answers(ProjectionRequest, 202, 401, 403, 404),
     )
-    async def rebuild(self, name: FromPath[str], backend: Backend) -> ASGIResponse:
+    async def rebuild(self, request: HttpRequest, name: FromPath[str], backend: Backend) -> ASGIResponse:
         """Build it anew from the log beside the one that is served, compare, and switch."""
-        return _accepted("rebuild", name, await backend.read.generations.request_rebuild(name))
+        ask = partial(backend.read.generations.request_rebuild, name)
+        return await _asked_for(request, backend, ask, partial(_request_body, "rebuild", name))
 
     @post(
         "/projections/{name:str}/rollback",
         status_code=202,
         responses=answers(ProjectionRequest, 202, 401, 403, 404),
     )
-    async def rollback(self, name: FromPath[str], backend: Backend) -> ASGIResponse:
+    async def rollback(self, request: HttpRequest, name: FromPath[str], backend: Backend) -> ASGIResponse:
         """Serve the previous generation again, as soon as it has caught up."""
-        return _accepted("rollback", name, await backend.read.generations.rollback(name))
+        ask = partial(backend.read.generations.rollback, name)
+        return await _asked_for(request, backend, ask, partial(_request_body, "rollback", name))
 
     @post(
         "/projections/{name:str}/pause",
         status_code=200,
         responses=answers(ProjectionView, 200, 401, 403, 404),
     )
-    async def pause(self, name: FromPath[str], backend: Backend) -> ASGIResponse:
+    async def pause(self, request: HttpRequest, name: FromPath[str], backend: Backend) -> ASGIResponse:
         """Halt what is being built, or else what is served."""
-        await backend.read.generations.pause(name)
-        return await self._one(name, backend)
+        head = await backend.write.log.head()
+        ask = partial(backend.read.generations.pause, name)
+        return await _asked_for(request, backend, ask, partial(_status_body, head=head), status=200)
 
     @post(
         "/projections/{name:str}/resume",
         status_code=200,
         responses=answers(ProjectionView, 200, 401, 403, 404),
     )
-    async def resume(self, name: FromPath[str], backend: Backend) -> ASGIResponse:
+    async def resume(self, request: HttpRequest, name: FromPath[str], backend: Backend) -> ASGIResponse:
         """Go on with what was halted."""
-        await backend.read.generations.resume(name)
-        return await self._one(name, backend)
+        head = await backend.write.log.head()
+        ask = partial(backend.read.generations.resume, name)
+        return await _asked_for(request, backend, ask, partial(_status_body, head=head), status=200)
 
     @get(
         "/projections/{name:str}/dead-letters",
@@ -106,18 +114,20 @@ class ProjectionController(Controller):
         status_code=202,
         responses=answers(ProjectionRequest, 202, 401, 403, 404),
     )
-    async def retry(self, letter: FromPath[str], backend: Backend) -> ASGIResponse:
+    async def retry(self, request: HttpRequest, letter: FromPath[str], backend: Backend) -> ASGIResponse:
         """Fold again what is parked with this dead letter, in order."""
-        return _accepted("retry", letter, await backend.read.generations.retry(_number(letter)))
+        ask = partial(backend.read.generations.retry, _number(letter))
+        return await _asked_for(request, backend, ask, partial(_request_body, "retry", letter))
 
     @post(
         "/dead-letters/{letter:str}/skip",
         status_code=202,
         responses=answers(ProjectionRequest, 202, 401, 403, 404),
     )
-    async def skip(self, letter: FromPath[str], backend: Backend) -> ASGIResponse:
+    async def skip(self, request: HttpRequest, letter: FromPath[str], backend: Backend) -> ASGIResponse:
         """Do without the first event that is parked with this dead letter, and fold the rest again."""
-        return _accepted("skip", letter, await backend.read.generations.skip(_number(letter)))
+        ask = partial(backend.read.generations.skip, _number(letter))
+        return await _asked_for(request, backend, ask, partial(_request_body, "skip", letter))
 
     @get(
         "/projection-requests/{request_number:str}", responses=answers(ProjectionRequest, 200, 401, 403, 404)
@@ -127,10 +137,6 @@ class ProjectionController(Controller):
         asked = await backend.read.generations.request(_number(request_number))
         return answer(encode(camel_cased(msgspec.to_builtins(asked))))
 
-    async def _one(self, name: str, backend: Backend) -> ASGIResponse:
-        head = await backend.write.log.head()
-        return answer(encode(_status_body(await backend.read.generations.projection(name), head)))
-
 
 class SearchIndexController(Controller):
     tags = ("Operations",)
@@ -138,21 +144,50 @@ class SearchIndexController(Controller):
     security = BEARER
 
     @post("/search/index/replay", status_code=202, responses=answers(ReplayStarted, 202, 401, 403))
-    async def replay(self, backend: Backend) -> ASGIResponse:
+    async def replay(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Build what is searched anew from the log: the search index, and the catalogue that search falls back to."""
         generations = backend.read.generations
         served = {status.name for status in await generations.list_projections()}
-        asked = {
-            name: await generations.request_rebuild(name)
-            for name in ("product_search", "products")
-            if name in served
-        }
-        requests = [{"id": number, "name": name, "action": "rebuild"} for name, number in asked.items()]
-        return answer(encode({"message": "Search index replay started", "requests": requests}), status=202)
+        names = [name for name in ("product_search", "products") if name in served]
+
+        def started(numbers: list[int]) -> dict[str, Any]:
+            asked = zip(names, numbers, strict=True)
+            requests = [_request_body("rebuild", name, number) for name, number in asked]
+            return {"message": "Search index replay started", "requests": requests}
+
+        return await _asked_for(request, backend, partial(generations.request_rebuilds, names), started)
 
 
-def _accepted(action: str, name: str, request: int) -> ASGIResponse:
-    return answer(encode({"id": request, "name": name, "action": action}), status=202)
+async def _asked_for(
+    request: HttpRequest,
+    backend: BackendParts,
+    ask: Callable[[Once | None], Awaitable[T]],
+    view: Callable[[T], dict[str, Any]],
+    *,
+    status: int = 202,
+) -> ASGIResponse:
+    """Ask the projector for it and answer with ``view``; who repeats the request is given that answer again.
+
+    None of this is an event, so it has answers of its own. A key that a command has is not free for it all the same.
+    """
+
+    def body(done: T) -> bytes:
+        return encode(view(done))
+
+    once = None
+    known = await backend.commands.key_of(request, lambda done: Answer(status=status, body=body(done)))
+    if known is not None:
+        await backend.write.store.raise_if_answered(known)
+        once = Once(scope=known.scope, key=known.key, request_hash=known.request_hash, answer=body)
+    try:
+        done = await ask(once)
+    except AlreadyAskedError as before:
+        return answer(before.answer, status=status, headers=((b"idempotency-replayed", b"true"),))
+    return answer(body(done), status=status)
+
+
+def _request_body(action: str, name: str, request: int) -> dict[str, Any]:
+    return {"id": request, "name": name, "action": action}
 
 
 def _number(reference: str) -> int:

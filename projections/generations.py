@@ -6,6 +6,7 @@ line to it and nothing that was asked for is lost when it dies.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,10 +15,10 @@ from uuid import UUID
 
 import msgspec
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.rows import AsyncRowFactory, class_row, scalar_row
+from psycopg.rows import AsyncRowFactory, class_row, scalar_row, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from projections.ports import UnknownProjectionError
+from projections.ports import AlreadyAskedError, KeyReusedError, Once, UnknownProjectionError
 
 T = TypeVar("T")
 
@@ -72,6 +73,14 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     at timestamptz NOT NULL DEFAULT now(),
     skipped_at timestamptz,
     UNIQUE (name, generation, key, position, whole)
+);
+CREATE TABLE IF NOT EXISTS projection_answers (
+    scope text NOT NULL,
+    key text NOT NULL,
+    request_hash bytea NOT NULL,
+    answer bytea NOT NULL DEFAULT '',
+    answered_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (scope, key)
 );
 """
 
@@ -166,26 +175,20 @@ class Generations:
 
     async def rows(self, name: str | None = None) -> list[Generation]:
         """Every generation ever, the newest first."""
-        async with self._cursor(class_row(Generation)) as cursor:
-            await cursor.execute(
-                """
-                SELECT g.name, g.generation, g.version, engine, purpose, state, g.position, target, paused, throttle,
-                       rate, g.error, comparison, started_at, updated_at, coalesce(parked, 0) AS parked
-                FROM projection_generations g
-                LEFT JOIN (
-                    SELECT name, generation, count(*) AS parked
-                    FROM dead_letters WHERE skipped_at IS NULL GROUP BY name, generation
-                ) d ON d.name = g.name AND d.generation = g.generation
-                WHERE %(name)s::text IS NULL OR g.name = %(name)s
-                ORDER BY g.name, g.generation DESC
-                """,
-                {"name": name},
-            )
-            return list(await cursor.fetchall())
+        async with self._pool.connection() as connection:
+            return await _rows(connection, name)
 
-    async def request_rebuild(self, name: str) -> int:
+    async def request_rebuild(self, name: str, once: Once | None = None) -> int:
         """Build a new generation beside the served one, compare, switch."""
-        return await self._request(name, "rebuild")
+        return await self._request(name, "rebuild", once)
+
+    async def request_rebuilds(self, names: Sequence[str], once: Once | None = None) -> list[int]:
+        """The same of several, all of them or none."""
+
+        async def ask(connection: AsyncConnection[Any]) -> list[int]:
+            return [await _requested(connection, name, "rebuild") for name in names]
+
+        return await self._once(once, ask)
 
     async def request_check(self, name: str) -> int:
         """Compare every row against the log: build a generation, compare, and drop it again."""
@@ -195,24 +198,24 @@ class Generations:
         """Give up the generation that is being built."""
         return await self._request(name, "cancel")
 
-    async def rollback(self, name: str) -> int:
+    async def rollback(self, name: str, once: Once | None = None) -> int:
         """Serve the previous generation again, once it has caught up: readers never go back in time."""
-        return await self._request(name, "rollback")
+        return await self._request(name, "rollback", once)
 
-    async def retry(self, letter: int) -> int:
+    async def retry(self, letter: int, once: Once | None = None) -> int:
         """Fold again what is parked with this dead letter, in order."""
-        return await self._request(await self._name_of(letter), "retry", letter)
+        return await self._settle(letter, "retry", once)
 
-    async def skip(self, letter: int) -> int:
+    async def skip(self, letter: int, once: Once | None = None) -> int:
         """Do without the first event that is parked with this dead letter, and fold the rest again."""
-        return await self._request(await self._name_of(letter), "skip", letter)
+        return await self._settle(letter, "skip", once)
 
-    async def pause(self, name: str) -> None:
+    async def pause(self, name: str, once: Once | None = None) -> ProjectionStatus:
         """Halt the generation that is being built; else the one that is served."""
-        await self._set(name, "paused = true")
+        return await self._set(name, "paused = true", once=once)
 
-    async def resume(self, name: str) -> None:
-        await self._set(name, "paused = false")
+    async def resume(self, name: str, once: Once | None = None) -> ProjectionStatus:
+        return await self._set(name, "paused = false", once=once)
 
     async def throttle(self, name: str, events_per_second: int | None) -> None:
         await self._set(name, "throttle = %(value)s", events_per_second)
@@ -247,45 +250,40 @@ class Generations:
             )
             return list(await cursor.fetchall())
 
-    async def _request(self, name: str, action: str, letter: int | None = None) -> int:
-        async with self._cursor(scalar_row) as cursor:
-            await cursor.execute(
-                """
-                INSERT INTO projection_requests (name, action, letter)
-                SELECT %(name)s, %(action)s, %(letter)s
-                WHERE EXISTS (SELECT FROM projection_generations WHERE name = %(name)s)
-                RETURNING id
-                """,
-                {"name": name, "action": action, "letter": letter},
-            )
-            made: int | None = await cursor.fetchone()
-        if made is None:
-            raise UnknownProjectionError(f"there is no projection {name!r}")
-        await self._rung()
-        return made
+    async def _request(self, name: str, action: str, once: Once | None = None) -> int:
+        return await self._once(once, lambda connection: _requested(connection, name, action))
+
+    async def _settle(self, letter: int, action: str, once: Once | None) -> int:
+        async def ask(connection: AsyncConnection[Any]) -> int:
+            return await _requested(connection, await _name_of(connection, letter), action, letter)
+
+        return await self._once(once, ask)
+
+    async def _once(self, once: Once | None, work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """``work`` and the answer to it in one transaction; ``AlreadyAskedError`` when it was done before."""
+        async with self._pool.connection() as connection, connection.transaction():
+            if once is not None:
+                await _claim(connection, once)
+            done = await work(connection)
+            if once is not None:
+                await connection.execute(
+                    "UPDATE projection_answers SET answer = %s WHERE scope = %s AND key = %s",
+                    (once.answer(done), once.scope, once.key),
+                )
+        if self._ring is not None:
+            await self._ring()
+        return done
 
     @asynccontextmanager
     async def _cursor(self, rows: AsyncRowFactory[T]) -> AsyncIterator[AsyncCursor[T]]:
         async with self._pool.connection() as connection, connection.cursor(row_factory=rows) as cursor:
             yield cursor
 
-    async def _rung(self) -> None:
-        if self._ring is not None:
-            await self._ring()
-
-    async def _name_of(self, letter: int) -> str:
-        async with self._cursor(scalar_row) as cursor:
-            await cursor.execute(
-                "SELECT name FROM dead_letters WHERE id = %s AND skipped_at IS NULL", (letter,)
-            )
-            name: str | None = await cursor.fetchone()
-        if name is None:
-            raise UnknownProjectionError(f"there is no dead letter {letter}")
-        return name
-
-    async def _set(self, name: str, assignment: str, value: int | None = None) -> None:
-        async with self._pool.connection() as connection:
-            done = await connection.execute(
+    async def _set(
+        self, name: str, assignment: str, value: int | None = None, *, once: Once | None = None
+    ) -> ProjectionStatus:
+        async def change(connection: AsyncConnection[Any]) -> ProjectionStatus:
+            await connection.execute(
                 f"""
                 UPDATE projection_generations SET {assignment} WHERE name = %(name)s AND generation = (
                     SELECT generation FROM projection_generations
@@ -295,9 +293,82 @@ class Generations:
                 """.encode(),
                 {"name": name, "value": value},
             )
-        if not done.rowcount:
-            raise UnknownProjectionError(f"there is no projection {name!r}")
-        await self._rung()
+            rows = await _rows(connection, name)
+            if not rows:
+                raise UnknownProjectionError(f"there is no projection {name!r}")
+            return _status(name, rows)
+
+        return await self._once(once, change)
+
+
+async def _rows(connection: AsyncConnection[Any], name: str | None) -> list[Generation]:
+    async with connection.cursor(row_factory=class_row(Generation)) as cursor:
+        await cursor.execute(
+            """
+            SELECT g.name, g.generation, g.version, engine, purpose, state, g.position, target, paused, throttle,
+                   rate, g.error, comparison, started_at, updated_at, coalesce(parked, 0) AS parked
+            FROM projection_generations g
+            LEFT JOIN (
+                SELECT name, generation, count(*) AS parked
+                FROM dead_letters WHERE skipped_at IS NULL GROUP BY name, generation
+            ) d ON d.name = g.name AND d.generation = g.generation
+            WHERE %(name)s::text IS NULL OR g.name = %(name)s
+            ORDER BY g.name, g.generation DESC
+            """,
+            {"name": name},
+        )
+        return list(await cursor.fetchall())
+
+
+async def _claim(connection: AsyncConnection[Any], once: Once) -> None:
+    """Take the key, or wait for who has it and tell what it was answered. A refusal gives it back."""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(
+            """
+            INSERT INTO projection_answers (scope, key, request_hash) VALUES (%s, %s, %s)
+            ON CONFLICT DO NOTHING RETURNING key
+            """,
+            (once.scope, once.key, once.request_hash),
+        )
+        if await cursor.fetchone() is not None:
+            return
+        await cursor.execute(
+            "SELECT request_hash, answer FROM projection_answers WHERE scope = %s AND key = %s",
+            (once.scope, once.key),
+        )
+        before = await cursor.fetchone()
+    assert before is not None, "rows of this table are never deleted"
+    if not hmac.compare_digest(before[0], once.request_hash):
+        raise KeyReusedError("This Idempotency-Key was used for another request")
+    raise AlreadyAskedError(before[1])
+
+
+async def _requested(
+    connection: AsyncConnection[Any], name: str, action: str, letter: int | None = None
+) -> int:
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            """
+            INSERT INTO projection_requests (name, action, letter)
+            SELECT %(name)s, %(action)s, %(letter)s
+            WHERE EXISTS (SELECT FROM projection_generations WHERE name = %(name)s)
+            RETURNING id
+            """,
+            {"name": name, "action": action, "letter": letter},
+        )
+        made: int | None = await cursor.fetchone()
+    if made is None:
+        raise UnknownProjectionError(f"there is no projection {name!r}")
+    return made
+
+
+async def _name_of(connection: AsyncConnection[Any], letter: int) -> str:
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute("SELECT name FROM dead_letters WHERE id = %s AND skipped_at IS NULL", (letter,))
+        name: str | None = await cursor.fetchone()
+    if name is None:
+        raise UnknownProjectionError(f"there is no dead letter {letter}")
+    return name
 
 
 def _served(rows: Sequence[Generation]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -168,6 +168,33 @@ class UnknownProjectionError(DomainError):
     """There is no read model of that name, or nothing of the kind asked for."""
 
     code = "PROJECTION_NOT_FOUND"
+
+
+class Once(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that its sender may ask for again: it is done once and answered alike each time.
+
+    ``scope`` is whose key it is, ``request_hash`` tells whether the same is asked for, and ``answer`` makes the
+    answer from what was done, before it is recorded.
+    """
+
+    scope: str
+    key: str
+    request_hash: bytes
+    answer: Callable[[Any], bytes]
+
+
+class AlreadyAskedError(Exception):
+    """Not a fault: this was asked for before, and ``answer`` is what it was answered then."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__("this was asked for before")
+        self.answer = answer
+
+
+class KeyReusedError(DomainError):
+    """The key was used before, to ask for something else."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
 
 
 class Reads(Protocol):

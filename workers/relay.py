@@ -37,6 +37,7 @@ from workers.signals import until_signalled
 
 BATCH: Final = 1_000
 POLL: Final = 0.5
+GATHER: Final = 0.003
 ACK_WITHIN: Final = 5.0
 WRONG_LAST_SEQUENCE: Final = 10071
 REACH_BACK: Final = 10_000

@@ -11,6 +11,9 @@ from nats.errors import Error as NatsError
 
 SUBJECT = "log.appended"
 
+GATHER = 0.003
+"""Seconds in which it rings once, however often the log grows."""
+
 
 class NatsDoorbell:
     """Rings for many appends at once, never holds one up, and is silent while NATS is away: the relay also looks."""
@@ -44,7 +47,7 @@ class NatsDoorbell:
             if self._nats.is_connected:
                 with suppress(NatsError, OSError):
                     await self._nats.publish(SUBJECT, str(self._position).encode())
-                    await self._nats.flush(timeout=1)
+                    await asyncio.sleep(GATHER)
 
 
 class NoDoorbell:

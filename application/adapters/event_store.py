@@ -287,9 +287,9 @@ class EventStore:
             if history.events:
                 events = [next(recorded).event for _ in history.events]
                 now = _Known(decider.fold(now.state, events), history.events[-1].version, now.snapshot)
-            if now.version:
-                self._remember(stream, now)
-                self._save_if_long(decider, stream)
+            # Also that there is nothing yet: the append checks that like any other version.
+            self._remember(stream, now)
+            self._save_if_long(decider, stream)
             known[stream] = now
         return [known[ref.id] for ref in refs]
 

@@ -25,7 +25,7 @@ from domain.listings.listing import LISTINGS
 from domain.money import Money
 from domain.orders.order import ORDERS, Order, OrderNotFoundError
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
-from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError
+from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, PaymentState
 
 
 class RequestPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,13 +97,18 @@ async def confirm_payment(
     command: ConfirmPayment, metadata: Metadata, *, store: EventStore, payments: PaymentProvider, clock: Clock
 ) -> Changed[Payment]:
     """Confirm at the provider, and take its word at once; the webhook that says the same later changes nothing."""
-    payment = (await store.load(PAYMENTS, stream_id("payment", command.intent_id))).state
+    if metadata.once is not None:
+        await store.raise_if_answered(metadata.once)
+    loaded = await store.load(PAYMENTS, stream_id("payment", command.intent_id))
+    payment = loaded.state
     if payment is None:
         raise PaymentNotFoundError("Payment not found")
     if not command.caller.is_admin and payment.account_id != command.caller.account_id:
         raise ForbiddenError("You don't have permission to confirm this payment")
+    if payment.status is PaymentState.SUCCEEDED:  # the provider would refuse to confirm it again
+        return Changed(state=payment, version=loaded.version)
     intent = await payments.confirm_intent(
-        command.intent_id, command.payment_method, idempotency_key=f"confirm-{metadata.request_id}"
+        command.intent_id, command.payment_method, idempotency_key=f"confirm-{_attempt(metadata)}"
     )
     if intent.status != "succeeded":
         return Changed(state=payment, version=0)
@@ -175,6 +180,14 @@ def linked_payment(
         created_at=intent.created_at,
     )
     return [created], linked
+
+
+def _attempt(metadata: Metadata) -> str:
+    """The same for every try of one request, so that the provider too gives a repeated one its first answer."""
+    if metadata.once is None:
+        return metadata.request_id
+    once = metadata.once
+    return str(stream_id("confirmation", f"{once.scope} {once.key} {once.request_hash.hex()}"))
 
 
 def _order_in(intent: PaymentIntent) -> OrderId | None:

@@ -6,8 +6,8 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from application.ports import Metadata
 from application.settings import Settings
 from domain.accounts.events import Role
 from workers.local.nats import Nats
-from workers.local.process import LOOPBACK, Process, free_port
+from workers.local.process import LOOPBACK, Process, answers_http, free_port
 from workers.local.stripe_simulator import StripeSimulator
 from workers.migrating import migrate
 
@@ -108,16 +108,31 @@ class Shop:
         await self._stack.enter_async_context(self.nats)
         await self._stack.enter_async_context(self.stripe)
         for name, module in (("projector", "workers.projector"), ("relay", "workers.relay"), ("api", "api")):
-            process = Process(
-                name,
-                [sys.executable, "-m", module],
-                log_path=self.folder / f"{name}.log",
-                environment={**os.environ, **self.environment()},
-            )
-            process.start()
-            self.processes[name] = process
-            self._stack.push_async_callback(process.stop)
+            self.processes[name] = self._process(name, module)
+            self.processes[name].start()
+            self._stack.push_async_callback(self.processes[name].stop)
         await self.processes["api"].until_ready(self._is_whole, within=30)
+
+    def _process(self, name: str, module: str, **changed: str) -> Process:
+        return Process(
+            name,
+            [sys.executable, "-m", module],
+            log_path=self.folder / f"{name}.log",
+            environment={**os.environ, **self.environment(), **changed},
+        )
+
+    @contextmanager
+    def another_api(self) -> Iterator[str]:
+        """A second API process on the same servers; its origin."""
+        port = free_port()
+        origin = f"http://{LOOPBACK}:{port}"
+        process = self._process(f"api-{port}", "api", PORT=str(port))
+        process.start()
+        try:
+            self.run(process.until_ready(lambda: answers_http(f"{origin}/health"), within=30))
+            yield origin
+        finally:
+            self.run(process.stop())
 
     async def _is_whole(self) -> bool:
         """All answer, and the read models are there to be read."""
@@ -165,6 +180,27 @@ class Shop:
     def user(self, path: str = "/auth/register") -> Client:
         """Somebody new, signed in."""
         return self.client(self.guest.made(path, a_registration())["token"])
+
+    def tokens(self, count: int) -> list[str]:
+        """New people, made without HTTP, and the access token of each."""
+
+        async def register() -> list[str]:
+            async with write_side(self.settings) as write:
+                signed_in = await asyncio.gather(
+                    *(
+                        write.bus.handle(
+                            RegisterAccount(
+                                email=f"{uuid.uuid4().hex}@example.com", password=PASSWORD, first_name="Jane"
+                            ),
+                            Metadata(actor="tests"),
+                        )
+                        for _ in range(count)
+                    )
+                )
+                return [write.tokens.access(each.state, write.clock.now()) for each in signed_in]
+
+        found: list[str] = self.run(register())
+        return found
 
     def staff(self, role: Role) -> Client:
         """Somebody with a role that nobody can give themselves."""

@@ -1,4 +1,5 @@
 import base64
+import uuid
 from typing import Any
 
 import httpx
@@ -121,6 +122,37 @@ class TestStayingSignedIn:
         assert_problem(
             shop.guest.post("/auth/refresh", {"refreshToken": signed_in["refreshToken"]}), 401, "UNAUTHORIZED"
         )
+
+    @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "good night"}])
+    def test_logging_out_twice_changes_nothing(self, shop: Shop, headers: dict[str, str]) -> None:
+        me = shop.user()
+        first = me.post("/auth/logout", headers=headers)
+        head = shop.head()
+        again = me.post("/auth/logout", headers=headers)
+        assert (first.status_code, again.status_code) == (200, 200)
+        assert first.json() == again.json() == {"message": "Logged out successfully"}
+        assert again.headers.get("idempotency-replayed") == ("true" if headers else None)
+        assert shop.head() == head
+        for path in ("/me", "/cart", "/orders"):
+            assert_problem(me.get(path), 401, "UNAUTHORIZED")
+        assert_problem(me.post("/cart", {"productId": 1}), 401, "UNAUTHORIZED")
+        assert me.post("/auth/validate").status_code == 401
+
+    def test_only_a_token_of_ours_can_log_out(self, shop: Shop) -> None:
+        token = shop.guest.made("/auth/register", a_registration())["token"]
+        claims = jwt.decode(token, options={"verify_signature": False})
+        secret, another = shop.settings.jwt_secret, "another secret that is long enough too"
+        head = shop.head()
+        for claimed, signed_with, code in (
+            (claims, another, "UNAUTHORIZED"),
+            (claims | {"exp": 1}, secret, "TOKEN_EXPIRED"),
+            (claims | {"sid": str(uuid.uuid4())}, secret, "UNAUTHORIZED"),
+        ):
+            forged = shop.client(jwt.encode(claimed, signed_with, algorithm="HS256"))
+            assert_problem(forged.post("/auth/logout"), 401, code)
+        assert_problem(shop.guest.post("/auth/logout"), 401, "UNAUTHORIZED")
+        assert shop.head() == head
+        assert shop.client(token).get("/me").status_code == 200
 
     def test_a_token_tells_whose_it_is(self, shop: Shop) -> None:
         signed_in = shop.guest.made("/auth/register", a_registration())

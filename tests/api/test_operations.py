@@ -1,13 +1,16 @@
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from api.app import create_app
+from domain.accounts.events import Role
 from tests.api.shop import ADDRESS, Client, Shop, a_product, a_registration, assert_problem, soon
 
 
@@ -105,6 +108,31 @@ class TestPaths:
     def test_the_description_needs_no_server(self) -> None:
         printed = subprocess.run([sys.executable, "-m", "api", "openapi"], capture_output=True, check=True)
         assert json.loads(printed.stdout)["info"]["title"] == "Tradelog"
+
+
+class TestDocumentation:
+    def test_is_read_without_anybody_elses_server(self, shop: Shop) -> None:
+        for prefix in ("", "/api/v1", "/v1"):
+            page = httpx.get(f"{shop.origin}{prefix}/docs")
+            assert page.status_code == 200
+            assert page.headers["content-type"].startswith("text/html")
+            asked = re.findall(r"""<(?:link|script|img)[^>]*\s(?:href|src)=["']([^"']+)""", page.text)
+            assert len(asked) == 4
+            assert all(url.startswith("/docs/assets/") for url in asked)
+            assert "cdn" not in page.text.partition("<body>")[0]
+            for url in asked:
+                asset = httpx.get(f"{shop.origin}{prefix}{url}")
+                assert asset.status_code == 200, url
+                assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
+                assert asset.headers["content-disposition"].startswith("inline")
+                kind = {"js": "text/javascript", "css": "text/css", "png": "image/png"}
+                assert (
+                    asset.headers["content-type"].partition(";")[0] == kind[asset.url.path.rpartition(".")[2]]
+                )
+
+    def test_has_no_other_files(self, shop: Shop) -> None:
+        for name in ("nothing.js", "swagger-editor-bundle.js", "..%2f__init__.py", "LICENSE"):
+            assert_problem(httpx.get(f"{shop.origin}/docs/assets/{name}"), 404, "NOT_FOUND")
 
 
 class TestRequestIds:
@@ -263,6 +291,82 @@ class TestReadModels:
                 assert_problem(
                     admin.post(f"/admin/dead-letters/{letter}/{action}"), 404, "PROJECTION_NOT_FOUND"
                 )
+
+
+class TestAskingTheProjectorTwice:
+    """An ``Idempotency-Key`` is honoured here too, although nothing of this is an event."""
+
+    def requests(self, shop: Shop) -> list[tuple[str, str]]:
+        with psycopg.connect(shop.database_url) as connection:
+            return connection.execute("SELECT name, action FROM projection_requests ORDER BY id").fetchall()
+
+    @pytest.mark.parametrize(
+        ("path", "asked"),
+        [
+            ("/admin/projections/categories/rebuild", [("categories", "rebuild")]),
+            ("/admin/projections/categories/rollback", [("categories", "rollback")]),
+            ("/search/index/replay", [("products", "rebuild")]),
+        ],
+    )
+    def test_is_asking_once(self, shop: Shop, admin: Client, path: str, asked: list[tuple[str, str]]) -> None:
+        before = self.requests(shop)
+        key = {"Idempotency-Key": f"once {path}"}
+        with ThreadPoolExecutor() as threads:
+            answers = list(threads.map(lambda _: admin.post(path, headers=key), range(4)))
+        answers.append(admin.post(path, headers=key))
+        assert {answer.status_code for answer in answers} == {202}
+        assert len({answer.content for answer in answers}) == 1
+        replayed = [answer.headers.get("idempotency-replayed") for answer in answers]
+        assert sorted(map(str, replayed)) == ["None", "true", "true", "true", "true"]
+        assert self.requests(shop) == before + asked
+        another = admin.post(path, headers={"Idempotency-Key": f"again {path}"})
+        assert another.json() != answers[0].json()
+
+    def test_for_something_else_needs_another_key(self, shop: Shop, admin: Client) -> None:
+        key = {"Idempotency-Key": "one key for all"}
+        assert admin.post("/admin/projections/accounts/pause", headers=key).status_code == 200
+        assert admin.made("/admin/projections/accounts/resume")["active"]["paused"] is False
+        before = self.requests(shop)
+        for path in (
+            "/admin/projections/accounts/resume",
+            "/admin/projections/carts/pause",
+            "/admin/projections/accounts/rebuild",
+            "/admin/dead-letters/1/retry",
+            "/search/index/replay",
+        ):
+            assert_problem(admin.post(path, headers=key), 422, "IDEMPOTENCY_KEY_REUSED")
+        taken = {"Idempotency-Key": "a command's"}
+        assert admin.post("/admin/categories", {"name": "Keyrings"}, headers=taken).status_code == 201
+        refused = admin.post("/admin/projections/accounts/rebuild", headers=taken)
+        assert_problem(refused, 422, "IDEMPOTENCY_KEY_REUSED")
+        assert self.requests(shop) == before
+
+    def test_to_pause_does_not_pause_what_goes_on_since(self, admin: Client) -> None:
+        key = {"Idempotency-Key": "pause for a moment"}
+        paused = admin.post("/admin/projections/accounts/pause", headers=key)
+        assert paused.json()["active"]["paused"] is True
+        assert admin.made("/admin/projections/accounts/resume")["active"]["paused"] is False
+        again = admin.post("/admin/projections/accounts/pause", headers=key)
+        assert (again.content, again.headers["idempotency-replayed"]) == (paused.content, "true")
+        assert admin.get("/admin/projections/accounts").json()["active"]["paused"] is False
+
+    def test_is_a_key_of_ones_own(self, shop: Shop, admin: Client) -> None:
+        key = {"Idempotency-Key": "everybody's"}
+        first = admin.post("/admin/projections/categories/rebuild", headers=key)
+        another = shop.staff(Role.ADMIN).post("/admin/projections/categories/rebuild", headers=key)
+        assert another.json()["id"] > first.json()["id"]
+        assert "idempotency-replayed" not in another.headers
+
+    def test_a_refusal_leaves_the_key_free(self, shop: Shop, admin: Client) -> None:
+        key = {"Idempotency-Key": "not yet"}
+        before = self.requests(shop)
+        for path in ("/admin/projections/nothing/rebuild", "/admin/dead-letters/999999/skip"):
+            assert_problem(admin.post(path, headers=key), 404, "PROJECTION_NOT_FOUND")
+        odd = admin.post("/admin/projections/carts/rebuild", headers={"Idempotency-Key": "x" * 256})
+        assert_problem(odd, 400, "VALIDATION_ERROR", "Idempotency-Key")
+        assert self.requests(shop) == before
+        assert admin.post("/admin/projections/carts/pause", headers=key).status_code == 200
+        admin.made("/admin/projections/carts/resume")
 
 
 def test_a_bug_tells_the_client_nothing_and_the_log_everything(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
+from msgspec.structs import replace
+
 from projections.generations import ParkedEvent
+from projections.ports import AlreadyAskedError, KeyReusedError, Once, UnknownProjectionError
 from tests.projections.engine.shelf import Shelf, Stand
 
 POISON = 666
@@ -78,6 +82,24 @@ class TestFoldingFails:
             assert await stand.asked(rebuilt) == "generation 2"
             await stand.served(2)
             assert (await stand.seen())[listing].events == 3, "what was skipped stays skipped in this version"
+
+    async def test_skipping_it_twice_with_one_key_skips_no_second_event(self, stand: Stand) -> None:
+        stand.faults.folding.add(POISON)
+        once = Once(scope="user:1", key=stand.name, request_hash=b"1", answer=lambda number: b"%d" % number)
+        async with stand.running():
+            await poisoned(stand)
+            letter = (await parked(stand))[0].id
+            request = await stand.generations.skip(letter, once)
+            assert await stand.asked(request) == "settled"
+            with pytest.raises(AlreadyAskedError) as before:
+                await stand.generations.skip(letter, once)
+            assert before.value.answer == b"%d" % request
+            with pytest.raises(KeyReusedError):
+                await stand.generations.retry(letter, replace(once, request_hash=b"2"))
+            with pytest.raises(UnknownProjectionError):
+                await stand.generations.skip(letter, replace(once, key=f"{stand.name} again"))
+            with pytest.raises(UnknownProjectionError):
+                await stand.generations.request(request + 1)
 
     async def test_it_is_still_parked_after_a_restart(self, stand: Stand) -> None:
         stand.faults.folding.add(POISON)
