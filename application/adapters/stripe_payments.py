@@ -53,18 +53,27 @@ class StripePayments:
     async def confirm_intent(
         self, intent_id: str, payment_method: str, *, idempotency_key: str
     ) -> PaymentIntent:
-        return await _asked(
-            self._client.v1.payment_intents.confirm_async(
-                intent_id,
-                {"payment_method": payment_method, "expand": ["latest_charge"]},
-                {"idempotency_key": idempotency_key},
-            )
-        )
+        """Confirm it; one that is confirmed already is answered as what it has come to since."""
+
+        async def confirmed() -> Any:
+            try:
+                return await self._client.v1.payment_intents.confirm_async(
+                    intent_id,
+                    {"payment_method": payment_method, "expand": ["latest_charge"]},
+                    {"idempotency_key": idempotency_key},
+                )
+            except stripe.InvalidRequestError as refused:
+                if refused.code != "payment_intent_unexpected_state":
+                    raise
+                return await self._retrieved(intent_id)
+
+        return await _asked(confirmed())
 
     async def intent(self, intent_id: str) -> PaymentIntent:
-        return await _asked(
-            self._client.v1.payment_intents.retrieve_async(intent_id, {"expand": ["latest_charge"]})
-        )
+        return await _asked(self._retrieved(intent_id))
+
+    async def _retrieved(self, intent_id: str) -> Any:
+        return await self._client.v1.payment_intents.retrieve_async(intent_id, {"expand": ["latest_charge"]})
 
     def read_webhook(self, body: bytes, signature: str) -> tuple[str, RecordPaymentResult | None]:
         """The event's id, and what it says of a payment, if that is what it is about.

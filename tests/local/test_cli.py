@@ -225,7 +225,7 @@ def test_the_api_document_needs_no_stack(tmp_path: Path) -> None:
     assert {"/api/v1/orders", "/api/v1/products", "/api/v1/admin/projections"} <= set(document["paths"])
 
 
-@pytest.mark.parametrize("command", [("demo",), ("seed",), ("projections", "list")])
+@pytest.mark.parametrize("command", [("demo",), ("projections", "list")])
 def test_without_a_stack_the_way_to_one_is_told(tmp_path: Path, command: tuple[str, ...]) -> None:
     ended = tradelog(*command, "--data", str(tmp_path), data=tmp_path / "elsewhere")
     assert_refused(ended, f"local stack does not run on {tmp_path}: start it with `tradelog up`")
