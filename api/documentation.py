@@ -15,8 +15,9 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.params import FromPath
-from litestar.response import File
+from litestar.response import File, Response
 from litestar.routes import HTTPRoute
+from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from api.models import Problem
 
@@ -89,12 +90,21 @@ class SelfHostedSwagger(SwaggerRenderPlugin):
         return f"/docs/assets/{name}?v={self._version}"
 
 
+def _no_page_of_its_own(response: Response[Any]) -> Response[Any]:
+    """What is not there is answered like everywhere else, rather than with the framework's own page."""
+    if response.status_code == HTTP_404_NOT_FOUND:
+        raise NotFoundException
+    return response
+
+
 def openapi_config(version: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Tradelog",
         version=version,
         description=_DESCRIPTION.strip(),
-        path="/docs",
+        openapi_router=Router(
+            path="/docs", route_handlers=[], include_in_schema=False, after_request=_no_page_of_its_own
+        ),
         use_handler_docstrings=True,
         render_plugins=[SelfHostedSwagger(), JsonRenderPlugin(path="/json")],
         components=Components(

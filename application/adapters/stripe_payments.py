@@ -83,7 +83,8 @@ class StripePayments:
         try:
             event = stripe.Webhook.construct_event(body, signature, self._webhook_secret)
         except (ValueError, stripe.SignatureVerificationError) as forged:
-            raise InvalidSignatureError({"Stripe-Signature": [str(forged)]}, "Invalid signature") from forged
+            faults = {"Stripe-Signature": ["Is missing, too old, or not of this body"]}
+            raise InvalidSignatureError(faults, "Invalid signature") from forged
         result = _RESULTS.get(event.type)
         if result is None:
             return event.id, None

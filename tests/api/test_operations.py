@@ -134,6 +134,10 @@ class TestDocumentation:
         for name in ("nothing.js", "swagger-editor-bundle.js", "..%2f__init__.py", "LICENSE"):
             assert_problem(httpx.get(f"{shop.origin}/docs/assets/{name}"), 404, "NOT_FOUND")
 
+    def test_what_is_not_there_is_told_as_everywhere_else(self, shop: Shop) -> None:
+        for path in ("/docs/nothing", "/api/v1/docs/nothing", "/docs/nothing.json"):
+            assert_problem(httpx.get(f"{shop.origin}{path}"), 404, "NOT_FOUND")
+
 
 class TestRequestIds:
     def test_are_echoed_when_they_are_sane_and_made_otherwise(self, shop: Shop) -> None:
