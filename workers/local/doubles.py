@@ -5,11 +5,12 @@ import secrets
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
-
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from typing import TYPE_CHECKING, Final
 
 from workers.local.process import LOOPBACK, Process, Server, Service, ServiceFailedError, answers_http
+
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import SMTP, Envelope, Session
 
 S3_ACCESS_KEY: Final = "tradelog"
 S3_SECRET_KEY: Final = "tradelog-local"
@@ -52,6 +53,9 @@ class MailServer(Service):
     async def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
+        # Where only operators' commands run, as in production's image, the doubles' packages are not installed.
+        from aiosmtpd.smtp import SMTP  # noqa: PLC0415
+
         keeper = MailKeeper(self.folder)
         try:
             self._server = await loop.create_server(lambda: SMTP(keeper, loop=loop), LOOPBACK, self.port)
@@ -74,7 +78,7 @@ class MailKeeper:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: "SMTP", session: "Session", envelope: "Envelope") -> str:  # noqa: N802 - aiosmtpd's name
         content = envelope.original_content or b""
         # Names sort by arrival; the random part keeps two of the same microsecond apart.
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(4)}.eml"
