@@ -53,6 +53,7 @@ class Authenticator:
         self._clock = clock
         self._verified: OrderedDict[str, AccessToken] = OrderedDict()
         self._live: OrderedDict[UUID, float] = OrderedDict()
+        self._forgotten = 0
 
     async def read(self, token: str) -> AccessToken:
         """``AuthenticationError`` unless the token is ours and good, and its session has not ended."""
@@ -77,12 +78,16 @@ class Authenticator:
     def forget(self, session_id: UUID) -> None:
         """The session may have ended: look before it is believed in again."""
         self._live.pop(session_id, None)
+        self._forgotten += 1
 
     async def _look(self, session_id: UUID) -> None:
+        forgotten = self._forgotten
         session = (await self._store.load(SESSIONS, session_id)).state
         if session is None or not session.is_live(self._clock.now()):
             self.forget(session_id)
             raise AuthenticationError("Invalid or expired token")
+        if self._forgotten != forgotten:
+            return  # perhaps it was this one that ended while we looked: good for now, and looked at again next time
         self._live[session_id] = monotonic() + LOOK_AGAIN
         if len(self._live) > MOST_REMEMBERED:
             self._live.popitem(last=False)

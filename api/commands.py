@@ -157,10 +157,18 @@ class Commands:
             return None
         if not _KEY.fullmatch(key):
             raise InvalidInputError({"Idempotency-Key": ["Must be 1 to 255 printable characters"]})
-        hashed = self._keys.request_hash(
-            b"%b %b\n%b" % (request.method.encode(), request.scope["path"].encode(), await request.body())
+        content = b"%b %b\n%b" % (
+            request.method.encode(),
+            request.scope["path"].encode(),
+            await request.body(),
         )
-        return Once(scope=actor_of(request), key=key, request_hash=hashed, answer=recorded)
+        scope = actor_of(request)
+        if scope == "anonymous":
+            # Strangers share this scope, and what one is answered may be tokens: what the request proves who
+            # sent it by, be it in a header, is part of what must be the same.
+            content += b"\n" + request.headers.get("authorization", "").encode()
+        hashed = self._keys.request_hash(content)
+        return Once(scope=scope, key=key, request_hash=hashed, answer=recorded)
 
     def _note(self, request: HttpRequest, position: int) -> None:
         if position:

@@ -31,7 +31,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     stripe_secret_key: str = ""
     stripe_webhook_secret: str = ""
     stripe_api_base: str = ""
-    app_env: str = "development"
     host: str = "127.0.0.1"
     port: int = 3000
     database_pool_size: Annotated[int, Meta(ge=1)] = 20

@@ -94,6 +94,13 @@ def merged(wanted: Sequence[WantedLine]) -> list[WantedLine]:
     by_listing: dict[ListingId, WantedLine] = {}
     for line in wanted:
         before = by_listing.get(line.listing_id)
-        quantity = line.quantity + (before.quantity if before else 0)
-        by_listing[line.listing_id] = msgspec.structs.replace(line, quantity=quantity)
+        if before is None:
+            by_listing[line.listing_id] = line
+            continue
+        prices = {one.price for one in (before, line) if one.price is not None}
+        if len(prices) > 1:
+            raise InvalidInputError({"price": ["Must be the same for the same product"]})
+        by_listing[line.listing_id] = msgspec.structs.replace(
+            before, quantity=before.quantity + line.quantity, price=next(iter(prices), None)
+        )
     return list(by_listing.values())

@@ -91,12 +91,20 @@ def migrate() -> None:
 
 
 @app.command()
-def seed(data: DataFolder = Path(".tradelog")) -> None:
+def seed(
+    data: DataFolder = Path(".tradelog"),
+    demo_roles: Annotated[
+        bool,
+        typer.Option(
+            "--demo-roles", help="Make admins and auditors of people whose passwords everybody knows."
+        ),
+    ] = False,
+) -> None:
     """Fill the shop with the demo catalogue and people; what is there already is left alone."""
     from workers.seeding import seed_shop
 
     join_stack(data)
-    asyncio.run(seed_shop(os.environ, speaking()))
+    asyncio.run(seed_shop(os.environ, speaking(), demo_roles=demo_roles))
 
 
 @app.command()
@@ -183,7 +191,7 @@ async def run_seed(stack: LocalStack) -> None:
     """Fill the shop as an operator would, in a process with the stack's environment."""
     environment = {**os.environ, **stack.environment()}
     seeding = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "workers.cli", "seed", env=environment
+        sys.executable, "-m", "workers.cli", "seed", "--demo-roles", env=environment
     )
     if await seeding.wait() != 0:
         raise ServiceFailedError("seed", "did not finish; what it said stands above")

@@ -20,7 +20,7 @@ from application.adapters.logs import configure_from as configure_logs
 from application.adapters.reactions import PostgresReactions
 from application.bootstrap import write_side
 from application.bus import CommandBus
-from application.errors import UnavailableError
+from application.errors import ConcurrentChangeError, UnavailableError
 from application.ports import AlreadyAnsweredError, Answer, Changed, Clock, Metadata, Once, StoredEvent
 from application.processes.request_payment import request_payment_for
 from application.settings import Settings
@@ -123,7 +123,7 @@ class Reactor:
                         async with asyncio.timeout(POLL):
                             await self._bell.wait()
                 wait = 0.2
-            except UnavailableError as outage:
+            except (UnavailableError, ConcurrentChangeError) as outage:
                 log.warning("reaction waits", reaction=reaction.name, error=str(outage))
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
@@ -152,7 +152,7 @@ class Reactor:
             await self._bus.handle(command, metadata)
         except AlreadyAnsweredError:
             log.info("carried out before", reaction=reaction.name, position=recorded.position)
-        except UnavailableError:
+        except (UnavailableError, ConcurrentChangeError):
             raise
         except DomainError as refusal:
             # The business has spoken, and would say it again.

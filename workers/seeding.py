@@ -82,7 +82,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.users) + len(self.categories) + len(self.products) + reviews
 
 
-async def seed_shop(environment: Mapping[str, str], console: Console) -> None:
+async def seed_shop(environment: Mapping[str, str], console: Console, *, demo_roles: bool) -> None:
     """Seed, with a progress bar, and wait until what was seeded can be read. Done before, it is done at once."""
     settings = Settings.read(environment)
     catalogue = Catalogue.read()
@@ -96,7 +96,6 @@ async def seed_shop(environment: Mapping[str, str], console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         progress = stack.enter_context(Progress(*columns, console=console))
         task = progress.add_task("filling the shop", total=len(catalogue))
-        demo_roles = settings.app_env == "development"
         seeder = Seeder(write, catalogue, demo_roles=demo_roles, advance=lambda _: progress.advance(task))
         position = await seeder.run()
         await read.positions.wait("products", position, timeout=60)

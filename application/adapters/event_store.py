@@ -57,9 +57,11 @@ MOST_TRIES: Final = 50
 class _Known(msgspec.Struct, frozen=True):
     """An aggregate as this process last saw it, and when, by the process's own clock.
 
-    ``snapshot`` is the version at which it was last saved.
+    ``kind`` is the name of the decider that folded it, if there was anything to fold; ``snapshot`` is the
+    version at which it was last saved.
     """
 
+    kind: str = ""
     state: Any = None
     version: int = 0
     snapshot: int = 0
@@ -146,7 +148,7 @@ class EventStore:
         For planning and for showing, not for deciding: what is decided on is checked by the append.
         """
         oldest = monotonic() - within
-        remembered = [self._memory.get(ref.id, _NOTHING) for ref in refs]
+        remembered = [self._at_hand(ref) for ref in refs]
         if all(known.seen_at >= oldest for known in remembered):
             return [Loaded(state=known.state, version=known.version) for known in remembered]
         return await self.load_many(refs)
@@ -194,7 +196,7 @@ class EventStore:
         refs = command.refs
         conflicts = 0
         current = not all(ref.id in self._memory for ref in refs)
-        seen = await self._read_on(refs) if current else [self._memory[ref.id] for ref in refs]
+        seen = await self._read_on(refs) if current else [self._at_hand(ref) for ref in refs]
         while True:
             before = seen
             decided = await self._decided(command, seen)
@@ -239,12 +241,15 @@ class EventStore:
             if not proposed:
                 continue
             known = after[ref.id][1] if ref.id in after else before.get(ref.id, _NOTHING)
+            if known.kind not in ("", ref.decider.name):
+                raise TypeError(f"{ref.id} is one of the {known.kind}, not of the {ref.decider.name}")
             for version, event in enumerate(proposed, known.version + 1):
                 tag, state = await self._codec.encode(event, ref.id, now, metadata)
                 events.append(NewEvent(ref.id, version, tag, state))
             # Folded before it is recorded: what cannot be folded must not get into the log.
             folded = ref.decider.fold(known.state, proposed)
-            after[ref.id] = (ref.decider, _Known(folded, known.version + len(proposed), known.snapshot))
+            version = known.version + len(proposed)
+            after[ref.id] = (ref.decider, _Known(ref.decider.name, folded, version, known.snapshot))
         first = refs[0].id if refs else events[0].stream
         outcome = after[first][1] if first in after else before[first]
         changed = Changed(state=command.state_of(proposal.outcome, outcome), version=outcome.version)
@@ -265,12 +270,17 @@ class EventStore:
 
     def _recall(self, refs: Sequence[StreamRef[Any, Any]], seen: Sequence[_Known]) -> list[_Known]:
         """What is remembered now, at least what was ``seen`` before."""
-        newest = [self._memory.get(ref.id, known) for ref, known in zip(refs, seen, strict=True)]
+        newest = [self._at_hand(ref) for ref in refs]
         return [max(pair, key=_version) for pair in zip(newest, seen, strict=True)]
+
+    def _at_hand(self, ref: StreamRef[Any, Any]) -> _Known:
+        """What is remembered. Of something of another kind, whose id was taken for one of this: no state."""
+        known = self._memory.get(ref.id, _NOTHING)
+        return known if known.kind in ("", ref.decider.name) else replace(known, state=None)
 
     async def _read_on(self, refs: Sequence[StreamRef[Any, Any]]) -> list[_Known]:
         """Bring what is remembered up to date, with one query for all."""
-        known = {ref.id: self._memory.get(ref.id, _NOTHING) for ref in refs}
+        known = {ref.id: self._at_hand(ref) for ref in refs}
         deciders: dict[UUID, Decider[Any, Any]] = {ref.id: ref.decider for ref in refs}
         wanted = [
             Wanted(stream, of.version, "" if of.version else self._topic(deciders[stream]))
@@ -283,13 +293,17 @@ class EventStore:
             decider, now = deciders[stream], known[stream]
             if history.snapshot is not None:
                 state = msgspec.json.decode(history.snapshot.state, type=decider.snapshot)
-                now = _Known(state, history.snapshot.version, history.snapshot.version)
+                now = _Known(decider.name, state, history.snapshot.version, history.snapshot.version)
             if history.events:
-                events = [next(recorded).event for _ in history.events]
-                now = _Known(decider.fold(now.state, events), history.events[-1].version, now.snapshot)
-            # Also that there is nothing yet: the append checks that like any other version.
-            self._remember(stream, now)
-            self._save_if_long(decider, stream)
+                new = [next(recorded) for _ in history.events]
+                kind, version = new[0].aggregate, new[-1].version
+                of_this = kind == decider.name
+                state = decider.fold(now.state, [each.event for each in new]) if of_this else None
+                now = _Known(kind, state, version, now.snapshot)
+            if now.kind in ("", decider.name):
+                # Also that there is nothing yet: the append checks that like any other version.
+                self._remember(stream, now)
+                self._save_if_long(decider, stream)
             known[stream] = now
         return [known[ref.id] for ref in refs]
 

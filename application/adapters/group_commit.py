@@ -141,18 +141,32 @@ class GroupCommit:
                     await self._arrived.wait()
                 batch = self._next_batch()
                 if batch:
-                    await self._write(batch)
-        except BaseException as error:
-            # A bug, or the loop is being torn down: nobody may be left waiting for ever.
+                    await self._write_or_fail(batch)
+        except BaseException:
+            # The loop is being torn down: nobody may be left waiting for ever.
             for waiting in (*batch, *self._waiting):
                 waiting.fail(LogUnavailableError("The event log has stopped"))
             self._waiting.clear()
-            if not isinstance(error, asyncio.CancelledError):
-                log.exception("the log's writer has stopped")
             raise
 
+    async def _write_or_fail(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            await self._write(batch)
+        except Exception as error:
+            # A bug. Whoever is in the batch hears of it, on a connection that nobody uses again; the next are served.
+            log.exception("a batch was not written")
+            for waiting in batch:
+                waiting.fail(error)
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await connection.close()
+
     def _next_batch(self) -> list[_Waiting]:
-        """As many as fit, in the order of arrival, and never two that add to one stream or bear one key."""
+        """As many as fit, in the order of arrival, and never two that add to one stream or bear one key.
+
+        Nor one that has read what another one before it adds to: the whole batch is checked against what is
+        there before it, so that each could have been decided on what the other one changes.
+        """
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
         taken: set[UUID | tuple[str, str]] = set()
@@ -168,7 +182,7 @@ class GroupCommit:
             wants: set[UUID | tuple[str, str]] = {event.stream for event in append.events}
             if append.result is not None:
                 wants.add((append.result.scope, append.result.key))
-            if taken.isdisjoint(wants):
+            if taken.isdisjoint(wants) and taken.isdisjoint(append.read):
                 batch.append(waiting)
                 size += waiting.size
             else:

@@ -80,9 +80,13 @@ class StripePayments:
 
         ``InvalidSignatureError`` for a body that Stripe did not sign, or signed more than five minutes ago.
         """
+        if not self._webhook_secret:
+            # Anybody can sign with an empty secret, and say that anything is paid.
+            raise PaymentProviderError("No webhook secret is configured")
         try:
             event = stripe.Webhook.construct_event(body, signature, self._webhook_secret)
-        except (ValueError, stripe.SignatureVerificationError) as forged:
+        except (TypeError, ValueError, stripe.SignatureVerificationError) as forged:
+            # The former is a signature that is not even ASCII.
             faults = {"Stripe-Signature": ["Is missing, too old, or not of this body"]}
             raise InvalidSignatureError(faults, "Invalid signature") from forged
         result = _RESULTS.get(event.type)

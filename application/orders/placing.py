@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -55,21 +56,14 @@ async def place_order(
 ) -> Changed[Order]:
     caller = command.caller
     cart_ref = StreamRef(CARTS, cart_of(caller.account_id))
-    listing_ids = [line.listing_id for line in merged(command.lines)]
-    if not listing_ids:
-        cart: Cart | None = (await store.glance([cart_ref]))[0].state
-        listing_ids = list(cart.lines) if cart else []
-    refs: list[StreamRef[Any, Any]] = [
-        cart_ref,
-        *(StreamRef(LISTINGS, listing_id) for listing_id in listing_ids),
-    ]
+    named = [line.listing_id for line in merged(command.lines)]
     intent = await payments.intent(command.intent_id) if command.intent_id else None
     now = clock.now()
     day = f"{now:%Y%m%d}"
     number = f"ORD-{day}{await numbers.next(f'orders:{day}'):02d}"
     order_id = OrderId(stream_id("order", number))
 
-    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Order]:
+    def decide(listing_ids: Sequence[ListingId], loaded: Sequence[Loaded[Any]]) -> Proposal[Order]:
         cart: Cart | None = loaded[0].state
         listings: dict[ListingId, Listing] = {
             listing.state.id: listing.state for listing in loaded[1:] if listing.state is not None
@@ -103,7 +97,25 @@ async def place_order(
         assert after is not None
         return Proposal(outcome=after, events=events)
 
-    return await store.change_together(refs, decide, metadata)
+    async def place(listing_ids: Sequence[ListingId]) -> Changed[Order]:
+        listing_refs = [StreamRef(LISTINGS, listing_id) for listing_id in listing_ids]
+        return await store.change_together([cart_ref, *listing_refs], partial(decide, listing_ids), metadata)
+
+    if named:
+        return await place(named)
+    (glanced,) = await store.glance([cart_ref])
+    try:
+        return await place(_listings_in(glanced.state))
+    except ConcurrentChangeError:
+        # Most likely it was filled through another process a moment ago, and the glance was older than that.
+        loaded = await store.load(CARTS, cart_ref.id)
+        if loaded.version == glanced.version:
+            raise
+        return await place(_listings_in(loaded.state))
+
+
+def _listings_in(cart: Cart | None) -> list[ListingId]:
+    return list(cart.lines) if cart else []
 
 
 def _lines_of(cart: Cart | None, planned: Sequence[ListingId]) -> list[WantedLine]:

@@ -62,7 +62,7 @@ class RecordPaymentResult(msgspec.Struct, frozen=True, kw_only=True):
 async def request_payment(
     command: RequestPayment, metadata: Metadata, *, store: EventStore, payments: PaymentProvider
 ) -> Changed[Payment]:
-    order: Order | None = (await store.glance([StreamRef(ORDERS, command.order_id)]))[0].state
+    order: Order | None = await _glanced(StreamRef(ORDERS, command.order_id), store)
     if order is None:
         raise OrderNotFoundError("Order not found")
     if command.caller is not None:
@@ -108,7 +108,9 @@ async def confirm_payment(
     if payment.status is PaymentState.SUCCEEDED:  # the provider would refuse to confirm it again
         return Changed(state=payment, version=loaded.version)
     intent = await payments.confirm_intent(
-        command.intent_id, command.payment_method, idempotency_key=f"confirm-{_attempt(metadata)}"
+        command.intent_id,
+        command.payment_method,
+        idempotency_key=f"confirm-{command.intent_id}-{_attempt(metadata)}",
     )
     if intent.status != "succeeded":
         return Changed(state=payment, version=0)
@@ -124,9 +126,9 @@ async def record_payment_result(
     """Payment, order and stock move together. An intent that belongs to no order of ours is left alone."""
     intent = command.intent
     payment_ref = StreamRef(PAYMENTS, stream_id("payment", intent.id))
-    known: Payment | None = (await store.glance([payment_ref]))[0].state
+    known: Payment | None = await _glanced(payment_ref, store)
     order_id = known.order_id if known else _order_in(intent)
-    order: Order | None = (await store.glance([StreamRef(ORDERS, order_id)]))[0].state if order_id else None
+    order: Order | None = await _glanced(StreamRef(ORDERS, order_id), store) if order_id else None
     if order is None:
         return Changed(state=None, version=0)
     order_ref = StreamRef(ORDERS, order.id)
@@ -180,6 +182,12 @@ def linked_payment(
         created_at=intent.created_at,
     )
     return [created], linked
+
+
+async def _glanced(ref: StreamRef[Any, Any], store: EventStore) -> Any:
+    """A glance is enough for what never changes of it; not to say that it is not there, which is final."""
+    (glanced,) = await store.glance([ref])
+    return glanced.state if glanced.state is not None else (await store.load(ref.decider, ref.id)).state
 
 
 def _attempt(metadata: Metadata) -> str:

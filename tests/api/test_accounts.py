@@ -113,6 +113,16 @@ class TestStayingSignedIn:
             shop.guest.post("/auth/refresh", {"refreshToken": third["refreshToken"]}), 401, "UNAUTHORIZED"
         )
 
+    def test_a_strangers_key_gives_nobody_somebody_elses_tokens(self, shop: Shop) -> None:
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        one, other = (shop.guest.made("/auth/register", a_registration()) for _ in range(2))
+        refreshed = shop.client(one["refreshToken"]).post("/auth/refresh", headers=key)
+        assert refreshed.status_code == 200
+        again = shop.client(one["refreshToken"]).post("/auth/refresh", headers=key)
+        assert again.content == refreshed.content
+        refused = shop.client(other["refreshToken"]).post("/auth/refresh", headers=key)
+        assert_problem(refused, 422, "IDEMPOTENCY_KEY_REUSED")
+
     def test_logging_out_ends_the_session_at_once(self, shop: Shop) -> None:
         signed_in = shop.guest.made("/auth/register", a_registration())
         me = shop.client(signed_in["token"])

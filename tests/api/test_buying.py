@@ -38,6 +38,24 @@ class TestTheCart:
         assert_problem(refused, 400, "VALIDATION_ERROR", "quantity")
         assert shop.head() == head
 
+    def test_an_id_of_something_else_is_no_product(
+        self, shop: Shop, admin: Client, buyer: Client, product: dict[str, Any]
+    ) -> None:
+        line = {"productId": product["id"], "quantity": 1}
+        order = buyer.made("/orders", {"shippingAddress": ADDRESS, "products": [line]})
+        head = shop.head()
+        wrong = {"productId": order["uuid"], "quantity": 1}
+        assert_problem(buyer.post("/cart", wrong), 404, "PRODUCT_NOT_FOUND")
+        body = {"shippingAddress": ADDRESS, "products": [wrong]}
+        assert_problem(buyer.post("/orders", body), 404, "PRODUCT_NOT_FOUND")
+        intent = {"amount": 1, "metadata": {"orderId": product["uuid"]}}
+        assert_problem(buyer.post("/payments/intents", intent), 404, "ORDER_NOT_FOUND")
+        role = admin.patch(f"/admin/users/{product['uuid']}/role", {"role": "seller"})
+        assert_problem(role, 404, "USER_NOT_FOUND")
+        listing = a_product(product["uuid"])
+        assert_problem(admin.post("/products/add", listing), 400, "VALIDATION_ERROR", "category")
+        assert shop.head() == head
+
     def test_refuses_what_is_not_there(self, shop: Shop, buyer: Client, product: dict[str, Any]) -> None:
         head = shop.head()
         assert_problem(buyer.post("/cart", {"productId": 999_999}), 404, "PRODUCT_NOT_FOUND")

@@ -116,6 +116,10 @@ class Shop:
             )
         )
 
+    def another_store(self) -> EventStore:
+        """What another process has of the same log."""
+        return EventStore(self.log, EventCodec(EVENTS, AGGREGATES, self.keys), self.keys, self.clock)
+
     async def handle(self, command: object, metadata: Metadata = METADATA) -> Changed[Any]:
         return await self.bus.handle(command, metadata)
 

@@ -6,11 +6,17 @@ import asyncio
 
 import pytest
 
-from application.carts.filling import AddToCart, ChangeCartItem
+from application.carts.filling import AddToCart, ChangeCartItem, add_to_cart
 from application.categories.creating import CreateCategory
 from application.listings.creating import CreateListing
 from application.orders.placing import PlaceOrder
-from application.payments.paying import ConfirmPayment, PaymentResult, RecordPaymentResult, RequestPayment
+from application.payments.paying import (
+    ConfirmPayment,
+    PaymentResult,
+    RecordPaymentResult,
+    RequestPayment,
+    record_payment_result,
+)
 from application.ports import AlreadyAnsweredError, Answer, Metadata, Once
 from domain.carts.cart import CartEmptyError
 from domain.carts.events import CartCheckedOut
@@ -22,7 +28,7 @@ from domain.orders.events import OrderConfirmed, OrderPaymentLinked, OrderPlaced
 from domain.orders.order import ORDERS, PaymentAmountMismatchError
 from domain.payments.events import PaymentIntentCreated, PaymentSucceeded
 from domain.sellers.events import HOUSE_SELLER
-from tests.application.shop import ADDRESS, Shop
+from tests.application.shop import ADDRESS, METADATA, Shop
 from tests.domain.builders import listing_id
 
 
@@ -84,6 +90,21 @@ class TestPlacing:
             await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
         await shop.order(buyer, (one, 1))
         assert await shop.cart_lines(buyer) == {two.id: 1}
+
+    @pytest.mark.parametrize("filled_before", [True, False])
+    async def test_the_cart_is_bought_as_another_process_has_filled_it_just_now(
+        self, shop: Shop, *, filled_before: bool
+    ) -> None:
+        one, two, buyer = await shop.listing(), await shop.listing(), await shop.buyer()
+        if filled_before:
+            await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=one.id, quantity=1))
+        else:
+            with pytest.raises(CartEmptyError):
+                await shop.order(buyer)
+        added = AddToCart(account_id=buyer.account_id, listing_id=two.id, quantity=2)
+        await add_to_cart(added, METADATA, store=shop.another_store())
+        order = await shop.order(buyer)
+        assert {line.listing_id for line in order.lines} == ({one.id, two.id} if filled_before else {two.id})
 
     async def test_many_at_once_never_sell_more_than_there_is(self, shop: Shop) -> None:
         listing, buyer = await shop.listing(stock=5), await shop.buyer()
@@ -159,6 +180,23 @@ class TestPaying:
             idempotency_key="lost",
         )
         await shop.handle(shop.paid(intent))
+        assert (await shop.now(ORDERS, order.id)).payment_status is PaymentStatus.PAID
+
+    async def test_a_webhook_is_not_ignored_for_having_looked_before_the_order_was_there(
+        self, shop: Shop
+    ) -> None:
+        listing, buyer = await shop.listing(), await shop.buyer()
+        here, shop.store = shop.store, shop.another_store()
+        intent = await shop.provider.create_intent(
+            amount=1580, currency="usd", metadata={"orderId": "ORD-2026112101"}, idempotency_key="early"
+        )
+        early = await record_payment_result(shop.paid(intent), METADATA, store=shop.store, clock=shop.clock)
+        assert early.state is None
+        order = await shop.order(buyer, (listing, 1))
+        assert (order.number, order.total) == ("ORD-2026112101", Money(1580))
+        paid = await record_payment_result(shop.paid(intent), METADATA, store=shop.store, clock=shop.clock)
+        assert paid.state is not None
+        shop.store = here
         assert (await shop.now(ORDERS, order.id)).payment_status is PaymentStatus.PAID
 
     async def test_failure_and_success_in_any_order_end_in_success(self, shop: Shop) -> None:

@@ -79,6 +79,15 @@ class TestPlacing:
         assert refused.value.details == {"productId": 1, "price": 10.0}
         place(want(1, price=1000))
 
+    def test_a_price_that_is_shown_once_counts_for_both(self) -> None:
+        for lines in ([want(1, 1, 999), want(1, 1)], [want(1, 1), want(1, 1, 999)]):
+            with pytest.raises(PriceChangedError):
+                place(*merged(lines))
+
+    def test_two_prices_for_one_listing(self) -> None:
+        with pytest.raises(InvalidInputError):
+            merged([want(1, 1, 999), want(1, 1, 1000)])
+
     def test_a_listing_asked_for_twice_is_one_line(self) -> None:
         assert merged([want(1, 2), want(2), want(1, 3)]) == [want(1, 5), want(2)]
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from application.errors import PaymentProviderError
+from application.errors import ConcurrentChangeError, PaymentProviderError
 from application.payments.paying import RequestPayment
-from application.ports import PaymentIntent
+from application.ports import Changed, PaymentIntent
 from application.processes.request_payment import request_payment_for
 from domain.orders.events import OrderPlaced
 from domain.orders.order import ORDERS
@@ -85,6 +85,21 @@ class TestAnOrderWithoutAPayment:
             patched.setattr(shop.provider, "create_intent", down)
             with pytest.raises(PaymentProviderError):
                 await reactor.catch_up(REACTION)
+        await reactor.catch_up(REACTION)
+        assert (await shop.now(ORDERS, order.id)).intent_id == "pi_1"
+
+    async def test_is_not_given_up_for_a_conflict(
+        self, shop: Shop, reactor: Reactor, places: MemoryPlaces, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def busy(*_: object) -> Changed[object]:
+            raise ConcurrentChangeError("Somebody else changed this at the same time")
+
+        order = await shop.order(await shop.buyer(), (await shop.listing(), 1))
+        with monkeypatch.context() as patched:
+            patched.setattr(shop.bus, "handle", busy)
+            with pytest.raises(ConcurrentChangeError):
+                await reactor.catch_up(REACTION)
+        assert places.positions == {}
         await reactor.catch_up(REACTION)
         assert (await shop.now(ORDERS, order.id)).intent_id == "pi_1"
 

@@ -29,7 +29,7 @@ def shop(fresh_database: FreshDatabase, servers_folder: Path) -> Iterator[Shop]:
     folder = servers_folder / "seeded-shop"
     with fresh_database() as url, Shop(url, folder) as shop:
         said = io.StringIO()
-        shop.run(seed_shop(shop.environment(), Console(file=said)))
+        shop.run(seed_shop(shop.environment(), Console(file=said), demo_roles=True))
         assert "1008/1008" in said.getvalue(), "the bar comes to its end"
         yield shop
     shutil.rmtree(folder, ignore_errors=True)
@@ -80,7 +80,7 @@ class TestTheSeededShop:
 
     def test_seeding_again_changes_nothing(self, shop: Shop) -> None:
         head = shop.head()
-        shop.run(seed_shop(shop.environment(), Console(file=io.StringIO())))
+        shop.run(seed_shop(shop.environment(), Console(file=io.StringIO()), demo_roles=True))
         assert shop.head() == head
 
     def test_after_a_rebuild_from_the_log_it_is_all_the_same(self, shop: Shop) -> None:

@@ -548,6 +548,28 @@ class TestSnapshots:
             await world.store.load(labelled, A)
 
 
+class TestAnotherKind:
+    """An id is whatever a client sends: it may be that of something else."""
+
+    BOXES: Decider[Jar, JarEvent] = Decider("boxes", Jar.evolve, snapshot=Jar)
+
+    @pytest.mark.parametrize("known_here", [True, False])
+    async def test_is_taken_for_nothing_and_stays_what_it_is(self, world: World, *, known_here: bool) -> None:
+        await world.elsewhere.change(JARS, A, with_coins(3), SOMEBODY)
+        if known_here:
+            await world.store.load(JARS, A)
+        for _ in range(2):
+            assert (await world.store.load(self.BOXES, A)).state is None
+            assert (await world.store.glance([StreamRef(self.BOXES, A)]))[0].state is None
+        assert there(await world.store.load(JARS, A)).coins == 3
+
+    async def test_gets_no_events(self, world: World) -> None:
+        await world.store.change(JARS, A, opened, SOMEBODY)
+        with pytest.raises(TypeError, match="jars"):
+            await world.store.change(self.BOXES, A, lambda _: [CoinsAdded(coins=1)], SOMEBODY)
+        assert len(await world.log.read_stream(A)) == 1
+
+
 class TestFailures:
     async def test_when_the_log_is_down_nothing_is_remembered_that_is_not_there(
         self, in_memory: World

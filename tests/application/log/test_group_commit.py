@@ -94,6 +94,14 @@ async def test_nor_do_two_with_one_key(commits: Commits) -> None:
     assert commits.sizes == [2, 1]
 
 
+async def test_nor_two_that_have_each_read_what_the_other_one_adds_to(commits: Commits) -> None:
+    appends = [Append(events=[event(A)], read={B: 0}), Append(events=[event(B)], read={A: 0})]
+    first, second = await asyncio.gather(*map(commits.writer.append, appends), return_exceptions=True)
+    assert first == 2
+    assert isinstance(second, StreamConflictError)
+    assert commits.sizes == [1, 1]
+
+
 async def test_one_that_came_later_does_not_overtake_one_that_has_to_wait(commits: Commits) -> None:
     appends = [
         Append(events=[event(A, 1)]),
@@ -362,3 +370,14 @@ class Wire:
         for end in both:
             end.close()
             self._open.discard(end)
+
+
+async def test_a_bug_fails_its_batch_and_not_the_ones_after_it(
+    commits: Commits, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr("application.adapters.group_commit._arguments", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await commits.writer.append(Append(events=[event(A)]))
+    assert "a batch was not written" in caplog.text
+    assert await commits.writer.append(Append(events=[event(A)])) == 2
