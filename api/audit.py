@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -32,6 +32,7 @@ SECRETS: Final = frozenset({"password_hash", "client_secret"})
 """What proves who somebody is, or lets somebody act as them, is nobody's to read: not an auditor's either."""
 
 _MAC_LENGTH: Final = 12
+_REST_OF_IT: Final = timedelta(microseconds=999)
 
 
 class AuditQuery(Body, frozen=True, kw_only=True):
@@ -106,11 +107,13 @@ def _moment(as_of: int | str | None) -> tuple[int | None, datetime | None]:
             return int(as_of), None
         # In a query a plus sign is a blank.
         try:
-            return None, msgspec.convert(as_of.replace(" ", "+"), Annotated[datetime, Meta(tz=True)])
+            until = msgspec.convert(as_of.replace(" ", "+"), Annotated[datetime, Meta(tz=True)])
         except msgspec.ValidationError as wrong:
             raise InvalidInputError(
                 {"asOf": ["Must be a version, or an ISO 8601 time with an offset"]}
             ) from wrong
+        # We show times to the millisecond, and one of these means all of it: what we show with it is in it.
+        return None, until if until.microsecond % 1000 else until + _REST_OF_IT
     return as_of, None
 
 

@@ -307,6 +307,8 @@ async def _search(
     search = backend.read.search
     try:
         position = await backend.reading.fresh(connection, search.read_model)
+        # What is found there is shown as the catalogue has it, or is looked for in the catalogue after all.
+        position = min(position, await backend.reading.fresh(connection, "products"))
     except StaleReadError:
         # The index is behind, perhaps because its engine is down: the catalogue can be searched as well.
         position = await backend.reading.fresh(connection, "products")

@@ -382,15 +382,17 @@ class Engine(Generic[S]):
                     (text, row.name, row.generation),
                 )
 
-    async def _set_state(self, row: Generation, state: str) -> None:
+    async def _set_state(self, row: Generation, state: str) -> bool:
+        """Whether it was being built until now."""
         async with self._pool.connection() as connection:
-            await connection.execute(
+            changed = await connection.execute(
                 """
                 UPDATE projection_generations SET state = %s, updated_at = now()
                 WHERE name = %s AND generation = %s AND state = 'building'
                 """,
                 (state, row.name, row.generation),
             )
+        return bool(changed.rowcount == 1)
 
     # From here on: what operators ask for.
 
@@ -401,21 +403,28 @@ class Engine(Generic[S]):
                 (list(self._projections),),
             )
             for (request,) in await pending.fetchall():
-                async with connection.transaction():
-                    locked = await connection.execute(
-                        """
-                        SELECT name, action, letter FROM projection_requests
-                        WHERE id = %s AND done_at IS NULL FOR UPDATE SKIP LOCKED
-                        """,
-                        (request,),
-                    )
-                    asked = await locked.fetchone()
-                    outcome = None if asked is None else await self._carry_out(*asked)
-                    if outcome is not None:
-                        await connection.execute(
-                            "UPDATE projection_requests SET done_at = now(), outcome = %s WHERE id = %s",
-                            (outcome, request),
-                        )
+                try:
+                    await self._take_up(connection, request)
+                except self._outages as outage:
+                    # Tried again. The other read models may be on an engine that is not down, and go on meanwhile.
+                    log.warning("request waits", request=request, error=str(outage))
+
+    async def _take_up(self, connection: AsyncConnection[Any], request: int) -> None:
+        async with connection.transaction():
+            locked = await connection.execute(
+                """
+                SELECT name, action, letter FROM projection_requests
+                WHERE id = %s AND done_at IS NULL FOR UPDATE SKIP LOCKED
+                """,
+                (request,),
+            )
+            asked = await locked.fetchone()
+            outcome = None if asked is None else await self._carry_out(*asked)
+            if outcome is not None:
+                await connection.execute(
+                    "UPDATE projection_requests SET done_at = now(), outcome = %s WHERE id = %s",
+                    (outcome, request),
+                )
 
     async def _carry_out(self, name: str, action: str, letter: int | None) -> str | None:
         """What it came to; ``None`` when it is for another process to do."""
@@ -464,8 +473,8 @@ class Engine(Generic[S]):
 
     async def _cancel(self, name: str) -> str:
         for row in await self._generations.rows(name):
-            if row.state == "building":
-                await self._set_state(row, "cancelled")
+            # It may have been switched to since we looked, and what is served is not to be dropped.
+            if row.state == "building" and await self._set_state(row, "cancelled"):
                 run = self._runs.get((name, row.generation))
                 if run is not None:
                     await run.stop()

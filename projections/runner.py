@@ -356,9 +356,11 @@ class _Folding(Generic[Doc]):
     @property
     def settled(self) -> list[int]:
         """The dead letters that were folded again and are parked no more."""
-        parked = {(each.key, each.position) for each in self.letters}
+        parked = {(each.key, each.position, each.whole) for each in self.letters}
         return [
-            each.id for each in self._again if each.id is not None and (each.key, each.position) not in parked
+            each.id
+            for each in self._again
+            if each.id is not None and (each.key, each.position, each.whole) not in parked
         ]
 
     def take(self, recorded: Recorded[Any], key: UUID | None = None) -> None:
@@ -373,6 +375,8 @@ class _Folding(Generic[Doc]):
             try:
                 keys = self._runner.projection.keys(recorded)
             except Exception:  # noqa: BLE001  # any bug in the projection's code parks the event's stream
+                if self._runner.was_skipped(recorded.position, recorded.stream):
+                    return
                 self._parked_streams.add(recorded.stream)
                 self._park(recorded.stream, recorded, whole=True, error=traceback.format_exc())
                 return

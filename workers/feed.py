@@ -144,10 +144,12 @@ class StreamFeed:
         self._ring.extend(stored)
         self._last = stored[-1].position
         if len(self._ring) > 2 * RING:
-            for each in self._ring[:RING]:
-                self._decoded.pop(each.position, None)
             del self._ring[:RING]
             self._base += RING
+            # By position: who was slow may have had some decoded that were out of the window by then.
+            self._decoded = {
+                position: recorded for position, recorded in self._decoded.items() if position > self._base
+            }
         self._grown.set()
         self._grown = asyncio.Event()
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-import nats
-import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -38,21 +36,23 @@ _CONFIG: Final = StreamConfig(
 log = structlog.get_logger()
 
 
-async def connect(url: str, name: str) -> Client:
-    """A connection that never gives up, neither now nor later."""
+async def connect(url: str, name: str, client: Client | None = None) -> Client:
+    """A connection that never gives up, neither now nor later; that of ``client`` where there is one already."""
 
     async def failed(error: Exception) -> None:
         log.warning("nats", error=str(error) or repr(error))
 
-    return await nats.connect(
+    client = client or Client()
+    await client.connect(
         url,
         name=name,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=0.25,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # only ever slept
         connect_timeout=2,
         ping_interval=5,
         error_cb=failed,
     )
+    return client
 
 
 def obey_cancellation() -> None:

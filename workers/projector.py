@@ -41,6 +41,7 @@ from workers.jetstream import connect, obey_cancellation
 from workers.lease import lone_connection
 from workers.signals import until_signalled
 
+CONNECTED_POLL: Final = 0.1
 OUTAGES: Final = (psycopg.OperationalError, OSError, UnavailableError, TransportError)
 
 
@@ -87,11 +88,17 @@ class Projector:
         )
 
     async def run(self) -> None:
-        await self._client.subscribe(CONTROL_SUBJECT, cb=self._rung)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.feed.run())
             group.create_task(self.engine.run())
             group.create_task(self._tell())
+            group.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        # NATS may come later than we do; the log is polled until then, and requests are looked for.
+        while not self._client.is_connected:
+            await asyncio.sleep(CONNECTED_POLL)
+        await self._client.subscribe(CONTROL_SUBJECT, cb=self._rung)
 
     async def _rung(self, message: Msg) -> None:
         self.engine.ring()
@@ -165,7 +172,7 @@ async def main() -> None:
         events = PostgresEventLog(
             LogDatastore(url), database=database, codec=EventCodec(EVENTS, AGGREGATES, keys)
         )
-        client = await connect(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"), "projector")
+        client = Client()
         search = opensearch_client(search_url) if search_url else None
         projector = Projector(
             projections_of(search=search is not None),
@@ -176,8 +183,15 @@ async def main() -> None:
             search=search,
             measure=measured(),
         )
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as group:
+                nats_url = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
+                group.create_task(connect(nats_url, "projector", client))
+                await projector.run()
+
         try:
-            await until_signalled(projector.run())
+            await until_signalled(work())
         finally:
             await client.close()
             if search is not None:

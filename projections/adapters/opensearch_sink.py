@@ -44,6 +44,7 @@ class OpenSearchSink:
         self._pool = pool
         self._client = client
         self._building = True
+        self._served = False
         self.index = f"{projection.name}_g{generation}"
         # Writes name an alias that only we make, so that a lost index is missed rather than made by guesswork.
         self._write_alias = f"{self.index}_write"
@@ -55,6 +56,7 @@ class OpenSearchSink:
         if not await self._client.indices.exists(index=self.index):
             await self._fill()
         self._building = not checkpoint.served
+        self._served = checkpoint.served
         if checkpoint.served:
             await self._point_readers_here()
         return checkpoint
@@ -93,7 +95,11 @@ class OpenSearchSink:
         and is switched to again.
         """
         await self._state.serve(connection)
+        # It may have been opened anew since it was finished.
+        await self._client.indices.refresh(index=self.index)
+        self._building = False
         await self._point_readers_here()
+        self._served = True
 
     async def _point_readers_here(self) -> None:
         held = await self._client.indices.get_alias(index=f"{self._name}_g*")
@@ -146,6 +152,8 @@ class OpenSearchSink:
             if status == _MISSING and result.get("error", {}).get("type") == "index_not_found_exception":
                 await self._fill()
                 await self._index(changes)
+                if self._served:
+                    await self._point_readers_here()  # their alias was lost with the index
                 return
             if status == _OVERLOADED or status >= 500:
                 raise TransportError(status, str(result.get("error")), result)

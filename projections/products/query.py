@@ -92,7 +92,7 @@ async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
         f"SELECT (SELECT count(*) FROM products WHERE {where}), "
         f"ARRAY(SELECT body FROM products WHERE {where} ORDER BY {order} OFFSET %s LIMIT %s)"
     )
-    ranking = [_prefixes(asked.words)] if ranked else []
+    ranking = [_prefixes(asked.words), asked.words] if ranked else []
     row = await reads.one(statement, *parameters, *parameters, *ranking, asked.skip, asked.limit)
     assert row is not None
     return ProductPage(total=row[0], bodies=row[1])
@@ -117,7 +117,8 @@ class PostgresProductSearch:
         return await products_page(self._reads, asked)
 
 
-_TSQUERY = "to_tsquery('english', %s)"
+_TSQUERY = "(to_tsquery('english', %s) || plainto_tsquery('english', %s))"
+"""Prefixes, or the words as Postgres itself parts them: to it, ``node.js`` is one and ``-15`` is a number."""
 
 _SORT_COLUMNS = {
     SortBy.PRICE: "price_minor",
@@ -135,14 +136,16 @@ def _where(asked: ProductFilter) -> tuple[str, list[Any]]:
         ("brand = ANY(%s)", list(asked.brand)),
         ("price_minor >= %s", asked.min_price),
         ("price_minor <= %s", asked.max_price),
-        (f"words @@ {_TSQUERY}", _prefixes(asked.words)),
     ):
         if value or value == 0:
             conditions.append(condition)
             parameters.append(value)
     if asked.in_stock:
         conditions.append("stock > 0")
-    if asked.words and not _prefixes(asked.words):
+    if prefixes := _prefixes(asked.words):
+        conditions.append(f"words @@ {_TSQUERY}")
+        parameters += (prefixes, asked.words)
+    elif asked.words:
         conditions.append("false")
     return " AND ".join(conditions), parameters
 

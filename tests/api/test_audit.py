@@ -45,6 +45,15 @@ class TestStreams:
         assert auditor.get(path, params={"as_of": whole["asOf"][:-1] + "999Z"}).json() == whole
         assert_problem(auditor.get(path, params={"asOf": "2000-01-01T00:00:00Z"}), 404, "NOT_FOUND")
 
+    def test_a_time_as_it_is_shown_includes_what_is_shown_with_it(
+        self, auditor: Client, listing: dict[str, Any]
+    ) -> None:
+        path = f"/audit/streams/{listing['uuid']}"
+        for event in auditor.get(path).json()["events"]:
+            then = auditor.get(path, params={"asOf": event["at"]}).json()
+            assert event in then["events"]
+            assert {each["at"] <= event["at"] for each in then["events"]} == {True}
+
     @pytest.mark.parametrize("as_of", ["yesterday", "0", "-1", "2026-01-01T00:00:00"])
     def test_refuse_times_that_are_none(self, auditor: Client, listing: dict[str, Any], as_of: str) -> None:
         refused = auditor.get(f"/audit/streams/{listing['uuid']}", params={"asOf": as_of})

@@ -1,7 +1,10 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from api.products import _search
+from projections.products.query import ProductFilter, ProductPage
 from tests.api.shop import Client, Shop, a_product, assert_problem
 
 
@@ -42,6 +45,40 @@ class TestCategories:
 
     def test_are_for_admins_to_make(self, seller: Client) -> None:
         assert_problem(seller.post("/admin/categories", {"name": "Mine"}), 403, "FORBIDDEN")
+
+
+class TestSearchingAnIndex:
+    async def test_what_it_finds_is_shown_as_fresh_as_was_asked_for(self) -> None:
+        """The index is ahead of the catalogue, which its hits are fetched from."""
+        positions = {"product_search": 9, "products": 7}
+        asked: list[str] = []
+
+        class Reading:
+            async def fresh(self, connection: Any, projection: str) -> int:
+                asked.append(projection)
+                return positions[projection]
+
+        class Search:
+            read_model = "product_search"
+
+            async def search(self, wanted: ProductFilter) -> ProductPage:
+                return ProductPage(total=0, bodies=(), engine="opensearch")
+
+        backend: Any = SimpleNamespace(read=SimpleNamespace(search=Search()), reading=Reading())
+        connection: Any = None
+        position, _ = await _search(connection, ProductFilter(words="phone"), backend)
+        assert (position, asked) == (7, ["product_search", "products"])
+
+
+class TestSearchingByTitle:
+    @pytest.mark.parametrize("title", ["Node.js in Practice", "Rocket X-15", "Either/Or: a Life"])
+    def test_what_is_found_by_its_parts_is_found_by_its_whole_title(
+        self, shop: Shop, admin: Client, category: str, *, title: str
+    ) -> None:
+        made = admin.made("/products/add", a_product(category, title=title))
+        position = {"X-Min-Log-Position": str(shop.head())}
+        found = shop.guest.get("/products/search", params={"q": title}, headers=position).json()
+        assert [one["id"] for one in found["products"]] == [made["id"]]
 
 
 class TestSelling:

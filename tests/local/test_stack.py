@@ -190,6 +190,31 @@ async def test_what_crashes_is_started_again(tmp_path: Path, heard: Heard) -> No
         assert heard.has("stack", "api ended with signal SIGKILL: starting it again")
 
 
+async def test_what_cannot_be_started_again_at_once_is_tried_again(
+    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make(tmp_path, heard):
+        first = Running.read(tmp_path)
+        assert first is not None
+        start = Process.start
+        failures = iter(["could not be started: Cannot allocate memory"])
+
+        def fail_once(self: Process) -> None:
+            if (reason := next(failures, None)) is not None:
+                raise ServiceFailedError(self.name, reason)
+            start(self)
+
+        monkeypatch.setattr(Process, "start", fail_once)
+        os.kill(first.pids["api"], signal.SIGKILL)
+
+        async def answers_again() -> bool:
+            running = Running.read(tmp_path)
+            return running is not None and running.pids["api"] != first.pids["api"]
+
+        await eventually(answers_again, within=10)
+        assert heard.has("stack", "Cannot allocate memory")
+
+
 async def test_other_commands_find_the_stack_that_runs(tmp_path: Path, heard: Heard) -> None:
     assert Running.read(tmp_path) is None
     async with make(tmp_path, heard) as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import subprocess
@@ -19,9 +20,11 @@ from domain.registry import AGGREGATES
 from projections.adapters.positions import Positions
 from tests.conftest import FreshDatabase
 from tests.projections.engine.shelf import Shop, Stand, background, open_pool, open_shop, until
+from workers.feed import StreamFeed
 from workers.jetstream import DOORBELL, STREAM, connect, stored_of
 from workers.lease import lone_connection
 from workers.local.nats import Nats
+from workers.local.process import free_port
 from workers.projector import Projector
 from workers.relay import Relay
 
@@ -276,6 +279,20 @@ class TestFeed:
             await until(lambda: positions.known(pipe.stand.name) == 1)
         await positions.close()
 
+    async def test_what_has_left_the_window_is_not_kept(
+        self, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("workers.feed.RING", 10)
+        await pipe.shop.fill(45)
+        stored = await pipe.shop.log.read(0, 45)
+        feed = StreamFeed(pipe.shop.log, pipe.client, outages=())
+        feed._last = 0
+        feed._append(stored[:21])
+        decoded = await feed.decode(stored[:10])  # by one who was slow: they have left the window
+        assert [each.position for each in decoded] == list(range(1, 11))
+        feed._append(stored[21:])
+        assert list(feed._decoded) == []
+
     async def test_operators_are_heard_at_once(self, pipe: Pipe) -> None:
         await pipe.stand.caught_up()
         rang = asyncio.Event()
@@ -288,6 +305,32 @@ class TestFeed:
         pipe.projector.engine.ring = heard  # type: ignore[method-assign]
         await pipe.client.publish("projections.control", b"")
         await asyncio.wait_for(rang.wait(), 5)
+
+
+class TestProjectorProcess:
+    async def test_it_starts_and_projects_while_nats_is_away(self, database_url: str) -> None:
+        environment = {
+            "DATABASE_URL": database_url,
+            "NATS_URL": f"nats://127.0.0.1:{free_port()}",
+            "TRADELOG_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
+        }
+        async with open_shop(database_url) as shop, open_pool(database_url) as pool:
+            await shop.fill(3)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "workers.projector"],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=subprocess.DEVNULL,
+            )
+            try:
+                stand = Stand(shop, pool, None, "postgres")
+                stand.name = "products"
+                await stand.caught_up()
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(process.wait, 10) == 0
+            finally:
+                process.kill()
+                process.wait()
 
 
 async def carried_by_the_stream(pipe: Pipe) -> None:

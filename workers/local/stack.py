@@ -442,7 +442,11 @@ class LocalStack:
             self._say(f"{child.name} ended with {ended}: starting it again in {delay:.1f} s")
             await asyncio.sleep(delay)
             child.kill()  # whatever of its process group outlived it
-            child.start()
+            try:
+                child.start()
+            except ServiceFailedError as failure:  # no memory, say: tried again
+                self._say(str(failure))
+                continue
             self._save_running()
 
     # The data folder

@@ -8,7 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from projections.engine import prepare
+from application.ports import StoredEvent
+from projections.engine import Engine, prepare
 from projections.ports import Batch, Change, MovedByAnotherError
 from tests.projections.engine.shelf import Shelf, Stand, background, until
 
@@ -91,6 +92,31 @@ class TestSecondDelivery:
         assert await stand.seen() == stand.shop.shelves
 
 
+class TestSwitch:
+    async def test_what_is_indexed_after_it_is_found_at_once(self, stand: Stand) -> None:
+        """Also when the generation was opened again, for what was parked in it, after it was finished."""
+        await prepared(stand)
+        sink = stand.sink_for(stand.projection(), 1)
+        async with stand.pool.connection() as connection:
+            await connection.execute(
+                "UPDATE projection_generations SET state = 'building' WHERE name = %s", (stand.name,)
+            )
+        await sink.open()
+        await sink.finish()
+        await sink.open()
+        first, second = UUID(int=1), UUID(int=2)
+        shelf = Shelf(number=1, title="one", price=1, stock=1, events=1)
+        await sink.save(Batch(after=0, to=1, changes=[change(stand, first, shelf, 1)]))
+        async with stand.pool.connection() as connection, connection.transaction():
+            await connection.execute(
+                "UPDATE projection_generations SET state = 'active' WHERE name = %s", (stand.name,)
+            )
+            await sink.serve(connection)
+        assert await stand.seen() == {first: shelf}
+        await sink.save(Batch(after=1, to=2, changes=[change(stand, second, shelf, 2)]))
+        assert await stand.seen() == {first: shelf, second: shelf}
+
+
 class TestOutage:
     async def test_a_lost_index_is_filled_again(self, stand: Stand) -> None:
         if stand.search is None:
@@ -109,6 +135,39 @@ class TestOutage:
 
             await until(served)
             assert await stand.seen() == stand.shop.shelves
+
+    async def test_a_lost_index_is_found_by_readers_again(self, stand: Stand) -> None:
+        if stand.search is None:
+            return  # as above
+        await stand.shop.fill(20, events_each=2)
+        async with stand.running():
+            await stand.caught_up()
+            await stand.search.indices.delete(index=f"{stand.name}_g1")
+            await stand.shop.price(next(iter(stand.shop.shelves)), 1)
+            await stand.caught_up()
+            assert await stand.seen() == stand.shop.shelves
+
+    async def test_an_engine_that_is_down_holds_up_no_other_read_model(
+        self, stand: Stand, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await stand.shop.fill(5)
+
+        async def down(self: Engine[StoredEvent], name: str, purpose: str) -> str:
+            raise ConnectionError("the engine does not answer")
+
+        async with stand.running() as engine:
+            await stand.caught_up()
+            with monkeypatch.context() as patch:
+                patch.setattr(Engine, "_begin", down)
+                asked = await stand.generations.request_rebuild(stand.name)
+                engine.ring()
+                await asyncio.sleep(0.2)
+                carried = engine.carried(stand.name, 1)
+                await stand.shop.fill(5, first=6)
+                await stand.caught_up()
+                assert engine.carried(stand.name, 1) is carried
+                assert (await stand.generations.request(asked)).done_at is None
+            assert await stand.asked(asked) == "generation 2"
 
     async def test_connections_that_die_are_replaced(self, stand: Stand) -> None:
         await stand.shop.fill(5)

@@ -127,6 +127,34 @@ class TestNamingFails:
             assert await stand.asked(await stand.generations.retry(letters[1].id)) == "settled"
             assert await stand.seen() == stand.shop.shelves
 
+    async def test_what_is_skipped_stays_skipped_in_a_rebuild(self, stand: Stand) -> None:
+        stand.faults.naming.add(POISON)
+        async with stand.running():
+            listing = await poisoned(stand)
+            assert await stand.asked(await stand.generations.skip((await parked(stand))[0].id)) == "settled"
+            skipped = await stand.seen()
+            assert skipped[listing].events == 3
+            assert await stand.asked(await stand.generations.request_rebuild(stand.name)) == "generation 2"
+            await stand.served(2)
+            assert await stand.seen() == skipped
+            assert await parked(stand) == []
+
+    async def test_named_but_not_folded_it_is_parked_once_and_taken_in_once(self, stand: Stand) -> None:
+        stand.faults.naming.add(POISON)
+        stand.faults.folding.add(POISON)
+        async with stand.running():
+            await poisoned(stand)
+            stand.faults.naming.clear()
+            assert (
+                await stand.asked(await stand.generations.retry((await parked(stand))[0].id))
+                == "3 still parked"
+            )
+            assert [each.whole for each in await parked(stand)] == [False, False, False]
+            stand.faults.folding.clear()
+            while letters := await parked(stand):
+                assert await stand.asked(await stand.generations.retry(letters[-1].id)) == "settled"
+            assert await stand.seen() == stand.shop.shelves
+
 
 class TestTheEngineRefuses:
     async def test_the_document_is_parked_and_the_batch_saved(self, stand: Stand) -> None:

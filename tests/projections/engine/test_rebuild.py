@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from projections.adapters.positions import Positions
 from projections.adapters.read_pool import ReadPool
+from projections.generations import Generation
 from tests.projections.engine.shelf import Shelf, Stand, background, until
 
 ROOT = Path(__file__).parents[3]
@@ -185,6 +187,29 @@ class TestOperating:
                 tables = await connection.execute("SELECT to_regclass(%s)", (f"{stand.name}_g2",))
                 assert await tables.fetchone() == (None,)
             assert (await stand.generations.projection(stand.name)).active.generation == 1
+
+    async def test_what_is_served_by_now_is_cancelled_no_more(
+        self, stand: Stand, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The switch comes between the look at what is being built and the cancelling of it."""
+        await stand.shop.fill(10)
+
+        async with stand.running() as engine:
+            await stand.caught_up()
+            await stand.asked(await stand.generations.request_rebuild(stand.name))
+            await stand.served(2)
+            rows = await stand.generations.rows(stand.name)
+            before = [msgspec.structs.replace(row, state="building") for row in rows if row.generation == 2]
+
+            async def looked(name: str | None = None) -> list[Generation]:
+                return before
+
+            with monkeypatch.context() as patch:
+                patch.setattr(engine._generations, "rows", looked)
+                assert await engine._cancel(stand.name) == "nothing is being built"
+            await stand.shop.price(next(iter(stand.shop.shelves)), 7)
+            await stand.caught_up()
+            assert await stand.seen() == stand.shop.shelves
 
 
 class TestKilled:
