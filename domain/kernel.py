@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Generic, NewType, TypeVar, get_args, get_origin, get_type_hints
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -21,6 +22,7 @@ PaymentId = NewType("PaymentId", UUID)
 _STREAMS = uuid5(NAMESPACE_OID, "tradelog.stream")
 
 
+@lru_cache(maxsize=16_384)
 def stream_id(kind: str, reference: int | str) -> UUID:
     """The stream of the thing that people know as ``reference``.
 

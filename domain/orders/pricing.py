@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 
 import msgspec
@@ -28,6 +28,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     total: Money
 
 
+@lru_cache(maxsize=16_384)
 def line_totals(price: Money, discount_percentage: Decimal, quantity: int) -> tuple[Money, Money]:
     """A line at list price and as charged (S2 §6.2.1: 2 at 1199.99 less 5.5 % are 2399.98 and 2267.98)."""
     total = price * quantity
