@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 
@@ -26,7 +26,6 @@ from domain.accounts.account import ACCOUNTS, Account, EmailExistsError, Usernam
 from domain.accounts.events import AccountRegistered, Role, RoleGranted, SessionStarted
 from domain.accounts.session import SESSIONS, Session
 from domain.claims.claim import CLAIMS, Claim
-from domain.claims.events import ClaimEvent
 from domain.kernel import AccountId, Event, stream_id
 
 EMAIL = "email"
@@ -89,8 +88,8 @@ async def register_account(
     refs = [StreamRef(CLAIMS, email_claim), StreamRef(CLAIMS, keys.claim_id(USERNAME, username))]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[SignedIn]:
-        email_taken = claim(loaded[0].state, EMAIL, account_id)
-        username_taken = claim(loaded[1].state, USERNAME, account_id)
+        email_taken = Claim.take(loaded[0].state, EMAIL, account_id)
+        username_taken = Claim.take(loaded[1].state, USERNAME, account_id)
         if email_taken is None:
             raise EmailExistsError("Email already registered", details={"email": ["Is already registered"]})
         if username_taken is None:
@@ -123,10 +122,6 @@ def session_started(
         device=device,
         address=address,
     )
-
-
-def claim(held: Claim | None, kind: str, owner: UUID) -> list[ClaimEvent] | None:
-    return Claim.take(held, kind, owner)
 
 
 def _taken(claim: Loaded[Claim]) -> bool:

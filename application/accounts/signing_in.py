@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from application.accounts.registering import EMAIL, USERNAME, SignedIn, session_started
+from application.claims import owner_of
 from application.errors import AuthenticationError
 from application.ports import (
     Changed,
@@ -24,7 +25,6 @@ from application.ports import (
 )
 from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.session import SESSIONS, Session
-from domain.claims.claim import CLAIMS
 from domain.kernel import DomainError
 
 
@@ -121,7 +121,5 @@ def _revoked(session: Session | None) -> list[Any]:
 
 async def _account_called(login: str, store: EventStore, keys: Keys) -> Account | None:
     kind = EMAIL if "@" in login else USERNAME
-    claim = (await store.load(CLAIMS, keys.claim_id(kind, login))).state
-    if claim is None or claim.owner is None:
-        return None
-    return (await store.load(ACCOUNTS, claim.owner)).state
+    owner = await owner_of(kind, login, store, keys)
+    return None if owner is None else (await store.load(ACCOUNTS, owner)).state

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from application.claims import owner_of
 from application.ports import Changed, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.slugs import reference_kind, slug_of
 from domain.categories.category import CATEGORIES, Category, CategoryNotFoundError, SlugExistsError
@@ -64,10 +65,10 @@ async def category_called(reference: str, store: EventStore, keys: Keys) -> Cate
         case int() as number:
             stream = stream_id("category", number)
         case str() as slug:
-            claim = (await store.load(CLAIMS, keys.claim_id(CATEGORY_SLUG, slug))).state
-            if claim is None or claim.owner is None:
+            owner = await owner_of(CATEGORY_SLUG, slug, store, keys)
+            if owner is None:
                 raise CategoryNotFoundError("Category not found", details={"category": ["Does not exist"]})
-            stream = claim.owner
+            stream = owner
         case stream:
             pass
     category = (await store.load(CATEGORIES, stream)).state

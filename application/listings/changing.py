@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import msgspec
 
+from application.claims import owner_of
 from application.listings.creating import LISTING_SLUG
 from application.ports import Changed, EventStore, Keys, Metadata
 from application.slugs import reference_kind
 from domain.accounts.events import Caller
-from domain.claims.claim import CLAIMS
 from domain.kernel import ListingId, stream_id
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
@@ -89,10 +89,10 @@ async def listing_called(reference: str, store: EventStore, keys: Keys) -> Listi
         case int() as number:
             return ListingId(stream_id("listing", number))
         case str() as slug:
-            claim = (await store.load(CLAIMS, keys.claim_id(LISTING_SLUG, slug))).state
-            if claim is None or claim.owner is None:
+            owner = await owner_of(LISTING_SLUG, slug, store, keys)
+            if owner is None:
                 raise ProductNotFoundError("Product not found")
-            return ListingId(claim.owner)
+            return ListingId(owner)
         case stream:
             return ListingId(stream)
 
