@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -14,24 +14,35 @@ from uuid import UUID
 import psycopg
 import structlog
 from litestar import Litestar, Router
-from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from api.accounts import AuthController, UserController
+from api.addresses import AddressController
+from api.admin_users import AdminUserController
 from api.audit import AuditController
 from api.authentication import Authenticator
+from api.avatars import MediaController, avatar_routes
 from api.backend import BackendParts
 from api.carts import CartController
 from api.categories import CategoryController
+from api.client_address import ClientAddresses
 from api.commands import Acknowledged, Commands
-from api.documentation import complete, document, openapi_config
+from api.cookies import Cookies
+from api.cors import Cors
+from api.documentation import START_HASH, complete, document, openapi_config
 from api.edge import MOST_BYTES, Edge
+from api.exporting import ExportController
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
+from api.jwks import JwksController
+from api.limits import Limits, within_limits
+from api.mails import MailController
 from api.metrics import Metrics
+from api.oauth import OAuthController
 from api.operations import OperationsController
 from api.orders import OrderController
 from api.payments import PaymentController, StripeWebhookController
@@ -40,30 +51,37 @@ from api.products import ProductController
 from api.projections import ProjectionController, SearchIndexController
 from api.reading import PATIENCE, Reading
 from api.ready import ReadyProducts
+from api.security_headers import for_documentation
+from api.sellers import FollowController, SellerController, ShippingProfileController
+from api.sessions import SessionController
+from api.sign_in import SignInController
+from api.users import UserController
 from application.adapters.logs import configure
+from application.adapters.mail.queue import PostgresMails
+from application.adapters.rate_limits import PostgresRateLimits
 from application.bootstrap import WriteSide, write_side
 from application.settings import Settings
-from domain.kernel import DomainError
+from domain.accounts.events import AccountErased
+from domain.kernel import DomainError, tag_of
 from projections.bootstrap import ReadSide, read_side
 
 log = structlog.get_logger()
 
 REVOCATIONS: Final = "events.*.sessions.session_revoked"
-
-_EXPOSED: Final = [
-    "X-Request-ID",
-    "X-Log-Position",
-    "ETag",
-    "Retry-After",
-    "Idempotency-Replayed",
-    "X-Search-Engine",
-]
+ACCOUNTS: Final = "events.*.accounts.>"
+"""Roles, suspensions, passwords: on what an account is, it depends what its sessions may."""
 
 
 def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
     """``patience`` is how many seconds a reader waits to see what it has been told already."""
     metrics = Metrics()
     products = ReadyProducts()
+    limits = Limits.of(settings)
+    cookies = Cookies(
+        [settings.jwt_secret, *settings.previous_secrets],
+        secure=settings.app_env != "development",
+        session_lifetime=settings.session_lifetime,
+    )
 
     @asynccontextmanager
     async def backend(app: Litestar) -> AsyncIterator[None]:
@@ -78,16 +96,23 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                 write=write,
                 read=read,
                 authenticator=Authenticator(write.tokens, write.store, write.clock),
+                cookies=cookies,
                 acknowledged=acknowledged,
                 commands=Commands(write.bus, write.keys, acknowledged),
                 reading=Reading(read.positions, acknowledged, patience=patience),
                 ready_products=products,
+                mails=PostgresMails(write.database),
             )
             app.state.backend = parts
             app.state.authenticator = parts.authenticator
             app.state.metrics = metrics
             app.state.health = Health(_version(), _dependencies(settings, write, read, nats))
-            async with _listening(settings.nats_url, nats, parts):
+            app.state.clock = write.clock
+            counters = PostgresRateLimits(write.database, write.keys.request_hash)
+            async with (
+                limits.shared_through(counters) if limits is not None else nullcontext(),
+                _listening(settings.nats_url, nats, parts),
+            ):
                 yield
 
     def provide_backend() -> BackendParts:
@@ -97,19 +122,32 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
     app = Litestar(
         route_handlers=[
             OperationsController,
+            JwksController,
             Router(
                 "/api/v1",
                 route_handlers=[
-                    AuthController,
+                    SignInController,
+                    SessionController,
                     UserController,
+                    AddressController,
+                    ExportController,
+                    AdminUserController,
+                    avatar_routes(settings.upload_max_size),
+                    MediaController,
+                    OAuthController,
+                    JwksController,
                     CategoryController,
                     ProductController,
                     CartController,
                     OrderController,
                     PaymentController,
                     StripeWebhookController,
+                    SellerController,
+                    FollowController,
+                    ShippingProfileController,
                     AuditController,
                     ProjectionController,
+                    MailController,
                     SearchIndexController,
                 ],
             ),
@@ -128,17 +166,27 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
         lifespan=[backend],
         openapi_config=openapi_config(_version()),
         request_max_body_size=MOST_BYTES,
-        cors_config=CORSConfig(
-            allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
-            allow_credentials=True,
-            expose_headers=_EXPOSED,
+        guards=[within_limits],
+        state=State(
+            {
+                "limits": limits,
+                "cookies": cookies,
+                "login_failure_status": settings.login_failure_status,
+            }
         ),
         logging_config=None,
         debug=False,
     )
     complete(app)
     app.asgi_handler = Edge(
-        app.asgi_handler, metrics=metrics, products=products, snake_case=settings.wire_case == "snake"
+        app.asgi_handler,
+        metrics=metrics,
+        products=products,
+        cors=Cors(settings.origins),
+        addresses=ClientAddresses(settings.proxies),
+        limits=limits,
+        documentation=for_documentation(START_HASH),
+        snake_case=settings.wire_case == "snake",
     )
     return app
 
@@ -162,21 +210,18 @@ async def _listening(url: str, nats: Client | None, parts: BackendParts) -> Asyn
     if nats is None:
         yield
         return
-    positions, products = parts.read.positions, parts.ready_products
+    positions, products, authenticator = parts.read.positions, parts.ready_products, parts.authenticator
 
     async def lost() -> None:
         products.follow(None)
+        authenticator.listen(False)
 
     async def found() -> None:
         products.follow(positions)
+        authenticator.listen(True)
 
     async def wrong(error: Exception) -> None:
         log.warning("nats", error=str(error) or type(error).__name__)
-
-    async def revoked(message: Msg) -> None:
-        if message.headers:
-            session_id = UUID(message.headers["Tradelog-Stream"])
-            parts.authenticator.forget(session_id)
 
     async def listen() -> None:
         # Tries for ever: NATS may come later than we do.
@@ -192,18 +237,39 @@ async def _listening(url: str, nats: Client | None, parts: BackendParts) -> Asyn
             reconnected_cb=found,
         )
         await positions.listen(nats)
-        await nats.subscribe(REVOCATIONS, cb=revoked)
-        await found()
+        await _hear_of_sessions(nats, parts)
+        with suppress(nats_errors.Error):  # lost again meanwhile: then `reconnected_cb` finds it
+            await nats.flush()  # the server has our subscriptions: from here on what happens is told to us
+            await found()
 
     connecting = asyncio.create_task(listen(), name="nats")
     try:
         yield
     finally:
-        products.follow(None)
+        await lost()
         connecting.cancel()
         with suppress(asyncio.CancelledError):
             await connecting
         await nats.close()
+
+
+async def _hear_of_sessions(nats: Client, parts: BackendParts) -> None:
+    authenticator = parts.authenticator
+
+    async def revoked(message: Msg) -> None:
+        if message.headers:
+            authenticator.forget(UUID(message.headers["Tradelog-Stream"]))
+
+    async def changed(message: Msg) -> None:
+        if message.headers:
+            account_id = UUID(message.headers["Tradelog-Stream"])
+            authenticator.forget_account(account_id)
+            if message.headers["Tradelog-Tag"] == tag_of(AccountErased):
+                parts.write.keys.forget(account_id)
+                parts.write.store.forget(account_id)
+
+    await nats.subscribe(REVOCATIONS, cb=revoked)
+    await nats.subscribe(ACCOUNTS, cb=changed)
 
 
 def _dependencies(

@@ -77,7 +77,7 @@ class AuditController(Controller):
         positions = await audited_positions(backend.read.reads, wanted)
         events = await backend.write.log.at_positions(positions) if positions else []
         cursor = _sealed(positions[-1], backend.write.keys) if len(positions) == limit else None
-        body = {"events": [_event_body(event) for event in events], "nextCursor": cursor, "limit": limit}
+        body = {"events": [event_body(event) for event in events], "nextCursor": cursor, "limit": limit}
         return answer(encode(body), position=position)
 
     @get("/streams/{stream:uuid}", query=AsOfQuery, responses=answers(StreamHistory, 200, 401, 403, 404))
@@ -96,7 +96,7 @@ class AuditController(Controller):
             "version": events[-1].version,
             "asOf": time(events[-1].timestamp),
             "state": _shown(state),
-            "events": [_event_body(event) for event in events],
+            "events": [event_body(event) for event in events],
         }
         return answer(encode(body), version=events[-1].version)
 
@@ -117,7 +117,7 @@ def _moment(as_of: int | str | None) -> tuple[int | None, datetime | None]:
     return as_of, None
 
 
-def _event_body(recorded: Recorded[Event]) -> dict[str, Any]:
+def event_body(recorded: Recorded[Event]) -> dict[str, Any]:
     return {
         "position": recorded.position,
         "id": recorded.id,

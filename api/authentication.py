@@ -1,30 +1,37 @@
-"""Who is asking: Bearer tokens, the sessions behind them, and what a role may do (C16, C17)."""
+"""Who is asking: Bearer tokens and cookies, the sessions behind them, and what a role may do (C16, C17)."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from application.errors import AuthenticationError, TokenExpiredError
-from application.ports import Clock, EventStore
+from api.cookies import ACCESS, SAFE_METHODS, cookie
+from api.limits import charge_account
+from application.errors import AuthenticationError, ReauthenticationError, TokenExpiredError
+from application.ports import Clock, EventStore, StreamRef
+from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import Caller, Role
-from domain.accounts.session import SESSIONS
-from domain.kernel import ForbiddenError
+from domain.accounts.session import SESSIONS, Session
+from domain.kernel import AccountId, ForbiddenError
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
-BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
+BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"cookie": []}]
 """What OpenAPI calls for where a guard below stands."""
 
 MOST_REMEMBERED: Final = 20_000
-LOOK_AGAIN: Final = 10.0
+LOOK_AGAIN: Final = 5.0
 """Seconds after which a session is looked at again, should the message that it was revoked have been lost."""
+
+RECENTLY: Final = timedelta(minutes=15)
+"""How long after signing in somebody may still do what takes a fresh look at who they are."""
 
 
 class AccessToken(Protocol):
@@ -40,27 +47,81 @@ class AccessToken(Protocol):
     def expires_at(self) -> datetime: ...
 
 
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is asking, as the log has them now: a role that was taken is gone, whatever the token says."""
+
+    caller: Caller
+    session_id: UUID
+    expires_at: datetime
+    started_at: datetime
+
+
 class Tokens(Protocol):
     def read_access(self, token: str) -> AccessToken: ...
 
 
+class _Live(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that was seen to live, with the roles that its account had then."""
+
+    account_id: AccountId
+    roles: frozenset[Role]
+    started_at: datetime
+    until: float
+
+
+class _Look:
+    """A look at the log that is going on; what is forgotten meanwhile is not to be remembered from it."""
+
+    __slots__ = ("account_id", "outdated", "session_id")
+
+    def __init__(self, session_id: UUID, account_id: UUID) -> None:
+        self.session_id = session_id
+        self.account_id = account_id
+        self.outdated = False
+
+
 class Authenticator:
-    """Remembers tokens that were verified and sessions that were seen to live, so that neither costs a round trip."""
+    """Remembers tokens that were verified and sessions that were seen to live, so that neither costs a round trip.
+
+    It may remember sessions only while it hears of their end (``listen``). Until then, and whenever that message
+    cannot reach us, each request looks at the log: a revocation holds at once, on every process, whatever is down.
+    """
 
     def __init__(self, tokens: Tokens, store: EventStore, clock: Clock) -> None:
         self._tokens = tokens
         self._store = store
         self._clock = clock
         self._verified: OrderedDict[str, AccessToken] = OrderedDict()
-        self._live: OrderedDict[UUID, float] = OrderedDict()
-        self._forgotten = 0
+        self._live: OrderedDict[UUID, _Live] = OrderedDict()
+        self._sessions: dict[UUID, set[UUID]] = {}
+        self._looks: set[_Look] = set()
+        self._listening = False
 
-    async def read(self, token: str) -> AccessToken:
+    def listen(self, listening: bool) -> None:
+        """Whether we hear of sessions and accounts from now on; what was not heard before is not believed."""
+        self._listening = listening
+        self._live.clear()
+        self._sessions.clear()
+        for look in self._looks:
+            look.outdated = True
+
+    async def read(self, token: str) -> Access:
         """``AuthenticationError`` unless the token is ours and good, and its session has not ended."""
-        access = self.verified(token)
-        if self._live.get(access.session_id, 0.0) < monotonic():
-            await self._look(access.session_id)
-        return access
+        said = self.verified(token)
+        live = self._live.get(said.session_id)
+        if live is None or live.until < monotonic():
+            live = await self._look(said)
+        elif live.account_id != said.caller.account_id:
+            raise AuthenticationError("Invalid or expired token")
+        caller = said.caller
+        if caller.roles != live.roles:
+            caller = msgspec.structs.replace(caller, roles=live.roles)
+        return Access(
+            caller=caller,
+            session_id=said.session_id,
+            expires_at=said.expires_at,
+            started_at=live.started_at,
+        )
 
     def verified(self, token: str) -> AccessToken:
         """What a token of ours says that has not expired, though its session may have ended."""
@@ -77,20 +138,65 @@ class Authenticator:
 
     def forget(self, session_id: UUID) -> None:
         """The session may have ended: look before it is believed in again."""
-        self._live.pop(session_id, None)
-        self._forgotten += 1
+        self._drop(session_id)
+        for look in self._looks:
+            if look.session_id == session_id:
+                look.outdated = True
 
-    async def _look(self, session_id: UUID) -> None:
-        forgotten = self._forgotten
-        session = (await self._store.load(SESSIONS, session_id)).state
-        if session is None or not session.is_live(self._clock.now()):
-            self.forget(session_id)
+    def forget_account(self, account_id: UUID) -> None:
+        """The account may have changed, or all its sessions ended: look before any of them is believed in again."""
+        for session_id in self._sessions.pop(account_id, ()):
+            self._live.pop(session_id, None)
+        for look in self._looks:
+            if look.account_id == account_id:
+                look.outdated = True
+
+    async def _look(self, said: AccessToken) -> _Live:
+        account_id = said.caller.account_id
+        look = _Look(said.session_id, account_id)
+        self._looks.add(look)
+        try:
+            loaded = await self._store.load_many(
+                [StreamRef(SESSIONS, said.session_id), StreamRef(ACCOUNTS, account_id)]
+            )
+        finally:
+            self._looks.discard(look)
+        session: Session | None = loaded[0].state
+        account: Account | None = loaded[1].state
+        if (
+            session is None
+            or account is None
+            or session.account_id != account_id
+            or not session.is_live(self._clock.now())
+            or not account.admits(session)
+            or not account.may_sign_in
+        ):
+            self._drop(said.session_id)
             raise AuthenticationError("Invalid or expired token")
-        if self._forgotten != forgotten:
-            return  # perhaps it was this one that ended while we looked: good for now, and looked at again next time
-        self._live[session_id] = monotonic() + LOOK_AGAIN
+        live = _Live(
+            account_id=account_id,
+            roles=account.roles,
+            started_at=session.started_at,
+            until=monotonic() + LOOK_AGAIN,
+        )
+        # What changed while we looked may be missing in what we saw: good for now, and looked at again next time.
+        if self._listening and not look.outdated:
+            self._remember(said.session_id, live)
+        return live
+
+    def _remember(self, session_id: UUID, live: _Live) -> None:
+        self._live[session_id] = live
+        self._sessions.setdefault(live.account_id, set()).add(session_id)
         if len(self._live) > MOST_REMEMBERED:
-            self._live.popitem(last=False)
+            self._drop(next(iter(self._live)))
+
+    def _drop(self, session_id: UUID) -> None:
+        live = self._live.pop(session_id, None)
+        if live is not None:
+            sessions = self._sessions.get(live.account_id, set())
+            sessions.discard(session_id)
+            if not sessions:
+                self._sessions.pop(live.account_id, None)
 
 
 def bearer_token(connection: Connection) -> str | None:
@@ -98,18 +204,41 @@ def bearer_token(connection: Connection) -> str | None:
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
-async def authenticate(connection: Connection) -> AccessToken | None:
-    """Who sent this request, if it says so; kept beside the request for whoever wants to know later."""
+async def authenticate(connection: Connection) -> Access | None:
+    """Who sent this request, if it says so; kept beside the request for whoever wants to know later.
+
+    ``CsrfError`` where a browser's cookies say so and nothing shows that a page of ours sent them.
+    """
     state = connection.scope["state"]
     if "access" not in state:
         token = bearer_token(connection)
-        access = await connection.app.state.authenticator.read(token) if token else None
+        by_cookie = "" if token else cookie(connection, ACCESS)
+        access = await _read(connection, token, by_cookie)
         _remember(connection, access)
-    found: AccessToken | None = state["access"]
+        if access is not None:
+            charge_account(connection, access.caller.account_id)
+    found: Access | None = state["access"]
     return found
 
 
-def _remember(connection: Connection, access: AccessToken | None) -> None:
+async def _read(connection: Connection, bearer: str | None, by_cookie: str) -> Access | None:
+    authenticator: Authenticator = connection.app.state.authenticator
+    if bearer:
+        return await authenticator.read(bearer)
+    if not by_cookie:
+        return None
+    access = await authenticator.read(by_cookie)
+    _require_csrf(connection, access.session_id)
+    return access
+
+
+def _require_csrf(connection: Connection, session_id: UUID) -> None:
+    scope: Any = connection.scope
+    if scope.get("method", "GET") not in SAFE_METHODS:
+        connection.app.state.cookies.require_csrf(connection, session_id)
+
+
+def _remember(connection: Connection, access: Access | AccessToken | None) -> None:
     state = connection.scope["state"]
     state["access"] = access
     if access is not None:
@@ -120,12 +249,28 @@ async def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
     await _require(connection)
 
 
+async def recently_signed_in(connection: Connection, _: BaseRouteHandler) -> None:
+    """For what nobody may do who merely found a device unlocked."""
+    await _require(connection)
+    require_recent_sign_in(connection)
+
+
+def require_recent_sign_in(connection: Connection) -> None:
+    """The same behind another guard, for what only some requests ask for."""
+    access: Access = connection.scope["state"]["access"]
+    if connection.app.state.clock.now() - access.started_at >= RECENTLY:
+        raise ReauthenticationError("Sign in again to do this")
+
+
 async def was_signed_in(connection: Connection, _: BaseRouteHandler) -> None:
     """For signing out, which may be asked for twice: the token is good, and its session may have ended already."""
-    token = bearer_token(connection)
-    if token is None:
+    token, by_cookie = bearer_token(connection), cookie(connection, ACCESS)
+    if not token and not by_cookie:
         raise AuthenticationError("Authentication required")
-    _remember(connection, connection.app.state.authenticator.verified(token))
+    access = connection.app.state.authenticator.verified(token or by_cookie)
+    if not token:
+        _require_csrf(connection, access.session_id)
+    _remember(connection, access)
 
 
 async def seller(connection: Connection, _: BaseRouteHandler) -> None:
@@ -140,17 +285,18 @@ async def admin(connection: Connection, _: BaseRouteHandler) -> None:
     await _require(connection, Role.ADMIN)
 
 
-async def _require(connection: Connection, role: Role | None = None) -> None:
+async def _require(connection: Connection, role: Role | None = None) -> Access:
     access = await authenticate(connection)
     if access is None:
         raise AuthenticationError("Authentication required")
     if role is not None and role not in access.caller.roles and not access.caller.is_admin:
         raise ForbiddenError(f"This needs the role {role.value}")
+    return access
 
 
 def caller_of(connection: Connection) -> Caller:
     """Who asks, behind one of the guards above."""
-    access: AccessToken = connection.scope["state"]["access"]
+    access: Access = connection.scope["state"]["access"]
     return access.caller
 
 

@@ -9,9 +9,11 @@ from litestar.di import NamedDependency
 
 from api.authentication import Authenticator
 from api.commands import Acknowledged, Commands
+from api.cookies import Cookies
 from api.reading import Reading
 from api.ready import ReadyProducts
 from application.bootstrap import WriteSide
+from application.mail.ports import MailQueue
 from application.payments.paying import RecordPaymentResult
 from application.settings import Settings
 from projections.bootstrap import ReadSide
@@ -29,10 +31,12 @@ class BackendParts:
     write: WriteSide
     read: ReadSide
     authenticator: Authenticator
+    cookies: Cookies
     acknowledged: Acknowledged
     commands: Commands
     reading: Reading
     ready_products: ReadyProducts
+    mails: MailQueue
 
     @property
     def payments(self) -> Payments | None:

@@ -51,7 +51,10 @@ class CartController(Controller):
     @get("/cart", responses=answers(Cart, 200, 401))
     async def cart(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """One's own cart, at the prices of now."""
-        position = await backend.reading.fresh(request, "carts")
+        # Its prices and pictures are the products'.
+        position = min(
+            await backend.reading.fresh(request, "carts"), await backend.reading.fresh(request, "products")
+        )
         caller = caller_of(request)
         body = await cart_of_account(backend.read.reads, caller.account_id, caller.number)
         return answer(body, position=position)

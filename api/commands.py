@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from litestar.connection import Request
 from litestar.response.base import ASGIResponse
 
 from api.authentication import actor_of
+from api.client_address import address_of, neighbourhood
+from api.cookies import REFRESH, cookie
 from api.wire import answer, encode
 from application.bus import CommandBus
 from application.ports import AlreadyAnsweredError, Answer, Changed, Keys, Metadata, Once
@@ -19,6 +22,7 @@ from domain.kernel import InvalidInputError
 
 HttpRequest = Request[Any, Any, Any]
 View = Callable[[Any], Any]
+"""Makes an answer's body of the new state."""
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
@@ -34,8 +38,8 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     changed: Changed[Any] | None = None
 
-    def response(self) -> ASGIResponse:
-        headers: list[tuple[bytes, bytes]] = []
+    def response(self, cookies: Sequence[tuple[bytes, bytes]] = ()) -> ASGIResponse:
+        headers = [*cookies]
         if self.position:
             headers.append((b"set-cookie", _COOKIE % self.position))
         if self.changed is None:
@@ -77,29 +81,40 @@ class Commands:
         self,
         request: HttpRequest,
         command: object,
-        view: View,
+        view: View | None,
         *,
         status: int = 200,
         conditional: bool = False,
+        person: Callable[[Any], UUID] | None = None,
     ) -> ASGIResponse:
-        """Carry out and answer with ``view`` of the new state; ``conditional`` ones heed ``If-Match``."""
-        carried = await self.carry_out(request, command, view, status=status, conditional=conditional)
+        """Carry out and answer with ``view`` of the new state; ``conditional`` ones heed ``If-Match``.
+
+        ``person`` says of the new state whom the answer tells about, where that is not who asked.
+        """
+        carried = await self.carry_out(
+            request, command, view, status=status, conditional=conditional, person=person
+        )
         return carried.response()
 
     async def carry_out(
         self,
         request: HttpRequest,
         command: object,
-        view: View,
+        view: View | None,
         *,
         status: int = 200,
         conditional: bool = False,
+        person: Callable[[Any], UUID] | None = None,
     ) -> Carried:
         bodies: list[bytes] = []
 
+        def body_of(state: Any) -> bytes:
+            return b"" if view is None else encode(view(state))
+
         def recorded(changed: Changed[Any]) -> Answer:
-            bodies.append(encode(view(changed.state)))
-            return Answer(status=status, body=bodies[-1])
+            bodies.append(body_of(changed.state))
+            whose = person(changed.state) if person is not None else None
+            return Answer(status=status, body=bodies[-1], person=whose)
 
         metadata = await self._metadata(request, recorded, conditional)
         try:
@@ -108,8 +123,11 @@ class Commands:
             self._note(request, before.position)
             return Carried(status=before.answer.status, body=before.answer.body, position=before.position)
         self._note(request, changed.position)
+        if person is not None:
+            # Nobody was signed in to ask, and whoever it was about will look next.
+            self._acknowledged.note(f"user:{person(changed.state)}", changed.position)
         # Made while the command was recorded, if it was: the same decision has the same answer.
-        body = bodies[-1] if bodies else encode(view(changed.state))
+        body = bodies[-1] if bodies else body_of(changed.state)
         return Carried(
             status=status, body=body, position=changed.position, version=changed.version, changed=changed
         )
@@ -164,9 +182,13 @@ class Commands:
         )
         scope = actor_of(request)
         if scope == "anonymous":
-            # Strangers share this scope, and what one is answered may be tokens: what the request proves who
-            # sent it by, be it in a header, is part of what must be the same.
+            # Strangers at one address share a scope, and what one is answered may be tokens: what the request
+            # proves who sent it by, be it in a header, is part of what must be the same.
             content += b"\n" + request.headers.get("authorization", "").encode()
+            content += b"\n" + cookie(request, REFRESH).encode()
+            # From elsewhere nobody can take a key that somebody here will want to use.
+            where = self._keys.request_hash(b"address\n" + neighbourhood(address_of(request)).encode())
+            scope = f"anonymous:{where[:8].hex()}"
         hashed = self._keys.request_hash(content)
         return Once(scope=scope, key=key, request_hash=hashed, answer=recorded)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Router, get
+from litestar import Litestar, Request, Router, get
 from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
@@ -19,7 +21,9 @@ from litestar.response import File, Response
 from litestar.routes import HTTPRoute
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
+from api.cookies import ACCESS
 from api.models import Problem
+from api.problems import validation_status
 
 _MEANINGS: Final = {
     400: "The input is refused; `details` names the fields",
@@ -27,7 +31,11 @@ _MEANINGS: Final = {
     403: "Not allowed",
     404: "There is no such thing",
     409: "It exists already, or somebody else changed it first",
+    413: "The body is too large",
+    415: "The body is of a kind that is not understood here",
     422: "A rule of the business stands in the way",
+    423: "Locked for now; try again after `Retry-After` seconds",
+    429: "Asked for too often; try again after `Retry-After` seconds",
     503: "Something that is needed does not answer; try again after `Retry-After` seconds",
 }
 
@@ -43,6 +51,20 @@ _HEADERS: Final = {
     "Idempotency-Key": "Carries out a request once, however often it is sent with this key; up to 255 characters",
     "X-Min-Log-Position": "Wait until this position of the log can be seen",
 }
+
+_START: Final = """
+SwaggerUIBundle({
+  url: "/docs/json",
+  dom_id: "#swagger-container",
+  deepLinking: true,
+  showExtensions: true,
+  showCommonExtensions: true,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
+})
+"""
+
+START_HASH: Final = "sha256-" + b64encode(sha256(_START.encode()).digest()).decode()
+"""By which the page's Content-Security-Policy knows its one script."""
 
 _ASSETS: Final = {
     "swagger-ui-bundle.js": "text/javascript",
@@ -86,6 +108,20 @@ class SelfHostedSwagger(SwaggerRenderPlugin):
         super().receive_router(router)
         router.register(asset)
 
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The framework's page has the whole description in its script, which no hash could know beforehand."""
+        return (
+            "<!DOCTYPE html><html><head>"
+            f"<title>{openapi_schema['info']['title']}</title>{self.favicon}"
+            '<meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<link href="{self.css_url}" rel="stylesheet">'
+            f'<script src="{self.js_url}"></script>'
+            f'<script src="{self.standalone_preset_js_url}"></script>'
+            "</head><body>"
+            f'<div id="swagger-container"></div><script>{_START}</script>'
+            "</body></html>"
+        ).encode()
+
     def _url(self, name: str) -> str:
         return f"/docs/assets/{name}?v={self._version}"
 
@@ -108,14 +144,25 @@ def openapi_config(version: str) -> OpenAPIConfig:
         use_handler_docstrings=True,
         render_plugins=[SelfHostedSwagger(), JsonRenderPlugin(path="/json")],
         components=Components(
-            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                "cookie": SecurityScheme(
+                    type="apiKey",
+                    name=ACCESS,
+                    security_scheme_in="cookie",
+                    description="Set by signing in. What changes something needs `X-CSRF-Token`, too: "
+                    "what the cookie `csrfToken` and `GET /auth/csrf` say.",
+                ),
+            }
         ),
         tags=[
             Tag(name=name)
             for name in (
                 "Accounts",
+                "Media",
                 "Categories",
                 "Products",
+                "Sellers",
                 "Cart",
                 "Orders",
                 "Payments",
@@ -130,7 +177,7 @@ def answers(model: Any, status: int, *errors: int) -> dict[int, ResponseSpec]:
     """What a handler answers with, and how it refuses besides bad input."""
     specs = {
         code: ResponseSpec(Problem, generate_examples=False, description=_MEANINGS[code])
-        for code in sorted({400, 503, *errors})
+        for code in sorted({400, 429, 503, *errors})
     }
     specs[status] = ResponseSpec(model, generate_examples=False, description="Success")
     return specs
@@ -155,6 +202,18 @@ def complete(app: Litestar) -> None:
                 if method in operations:
                     described = operations[method].setdefault("parameters", [])
                     described.extend(_parameters(handler, method, components))
+                    if "204" in operations[method]["responses"]:
+                        # A handler that answers by itself may not declare this to the framework.
+                        operations[method]["responses"].pop("200", None)
+                    if validation_status(route.path_format) == 422:
+                        _refuse_with_422(operations[method]["responses"])
+
+
+def _refuse_with_422(responses: dict[str, Any]) -> None:
+    """What S0 alone names refuses its input with 422, and keeps 400 for what cannot be read (C4)."""
+    refusal = responses["400"]
+    responses["422"] = {**refusal, "description": _MEANINGS[400]}
+    responses["400"] = {**refusal, "description": "The body is not JSON"}
 
 
 def _parameters(handler: HTTPRouteHandler, method: str, components: dict[str, Any]) -> list[dict[str, Any]]:

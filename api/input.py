@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -27,6 +27,11 @@ from domain.money import Money, minor_units
 
 Faults = dict[str, list[str]]
 
+
+class MalformedJsonError(InvalidInputError):
+    """It cannot even be read: 400 everywhere, also where input that can be is refused with another status (C4)."""
+
+
 SYNONYMS: Final[Mapping[str, str]] = {
     "qty": "quantity",
     "stockQuantity": "stock",
@@ -38,6 +43,9 @@ SYNONYMS: Final[Mapping[str, str]] = {
     "postalCode": "zipCode",
     "postCode": "zipCode",
     "zip": "zipCode",
+    "cost": "baseCost",
+    "flatRate": "baseCost",
+    "regions": "countries",
 }
 
 
@@ -49,7 +57,12 @@ class Check:
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A request's body; or its query, whose values are all texts."""
+    """A request's body; or its query, whose values are all texts.
+
+    What is null counts as not given, unless the body says by ``keeps_null`` that null clears a field.
+    """
+
+    keeps_null: ClassVar[bool] = False
 
     @classmethod
     def absent(cls, given: Mapping[str, Any]) -> Faults:
@@ -96,9 +109,9 @@ def percentage(value: float) -> Decimal:
 def decode(content: bytes, body_type: type[B]) -> B:
     """The body of a request, or ``InvalidInputError`` that names each field in the way."""
     try:
-        raw = _fold(msgspec.json.decode(content), "body")
+        raw = _fold(msgspec.json.decode(content), "body", keeps_null=body_type.keeps_null)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
-        raise InvalidInputError({"body": [f"Is not JSON: {broken}"]}, "Malformed JSON") from broken
+        raise MalformedJsonError({"body": [f"Is not JSON: {broken}"]}, "Malformed JSON") from broken
     if not isinstance(raw, dict):
         raise InvalidInputError({"body": ["Must be an object"]})
     return _converted(raw, body_type, strict=True)
@@ -163,12 +176,12 @@ def _camel(name: str) -> str:
     return first + "".join(part[:1].upper() + part[1:] for part in others)
 
 
-def _fold(value: Any, field: str) -> Any:
-    """Keys in our spelling; what is null counts as not given."""
+def _fold(value: Any, field: str, *, keeps_null: bool = False) -> Any:
+    """Keys in our spelling."""
     if isinstance(value, dict):
         folded: dict[str, Any] = {}
         for key, item in value.items():
-            if item is None:
+            if item is None and not keeps_null:
                 continue
             name = camel(key)
             ours = SYNONYMS.get(name, name)
@@ -191,7 +204,7 @@ def _converted(raw: dict[str, Any], body_type: type[B], *, strict: bool) -> B:
         # msgspec stops at the first fault; clients want them all.
         for field in structs.fields(body_type):
             value = raw.get(field.encode_name)
-            if value is None:
+            if value is None and not (body_type.keeps_null and field.encode_name in raw):
                 if field.required:
                     faults[field.encode_name] = ["Is required"]
                 continue
@@ -251,16 +264,20 @@ def _is_checked(hint: Any) -> bool:
     )
 
 
+_ABSENT: Final = frozenset({type(None), msgspec.UnsetType})
+
+
 def _checks(hint: Any) -> list[Check]:
     """The checks of a type, be it optional."""
     if get_origin(hint) is Annotated:
         return [extra for extra in get_args(hint)[1:] if isinstance(extra, Check)]
     options = [part for part in get_args(hint) if get_origin(part) is Annotated]
-    return _checks(options[0]) if len(options) == 1 and type(None) in get_args(hint) else []
+    optional = not _ABSENT.isdisjoint(get_args(hint))
+    return _checks(options[0]) if len(options) == 1 and optional else []
 
 
 def _item_hint(hint: Any) -> Any:
-    parts = [part for part in get_args(hint) if part not in (type(None), Ellipsis)]
+    parts = [part for part in get_args(hint) if part not in (*_ABSENT, Ellipsis)]
     if get_origin(hint) in (tuple, list):
         return parts[0]
     return _item_hint(parts[0]) if parts else hint

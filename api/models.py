@@ -30,21 +30,188 @@ class Problem(Shape, frozen=True, kw_only=True):
     request_id: str
 
 
+class Preferences(Shape, frozen=True, kw_only=True):
+    theme: Literal["light", "dark"]
+    notifications: bool
+    email_notifications: bool
+    currency: Annotated[str, Meta(examples=["USD"])]
+    language: Annotated[str, Meta(examples=["en"])]
+
+
+class Privacy(Shape, frozen=True, kw_only=True):
+    profile_visibility: Literal["public", "private"]
+    profile_visible: bool
+    show_email: bool
+    show_phone: bool
+    show_name: bool
+    allow_messages: bool
+
+
+class SavedAddress(Shape, frozen=True, kw_only=True):
+    """``address``, ``addressLine1``, ``line1`` are the same, as are ``zipCode``, ``postalCode``, ``zip`` (C20)."""
+
+    id: int
+    uuid: UUID
+    user_id: int
+    label: str
+    first_name: str
+    last_name: str
+    full_name: str
+    address: str
+    address_line1: str
+    line1: str
+    address_line2: str
+    city: str
+    state: str
+    zip_code: str
+    postal_code: str
+    zip: str
+    country: str
+    phone: str
+    is_default: bool
+    created_at: str
+    updated_at: str
+
+
+class ProfileSummary(Shape, frozen=True, kw_only=True):
+    avatar_url: str
+    bio: str
+    preferences: Preferences
+    username: str
+    gender: str
+    interests: list[str]
+    display_name: str
+
+
+class ShopOfUser(Shape, frozen=True, kw_only=True):
+    id: UUID
+    shop_name: str
+    slug: str
+    kind: Literal["personal", "shop"]
+    status: str
+
+
 class User(Shape, frozen=True, kw_only=True):
+    """C18: S2's flat user, and what the other documents call the same beside it.
+
+    A command answers without ``updatedAt``.
+    """
+
     id: Annotated[int, Meta(examples=[1])]
     uuid: UUID
     email: str
+    email_verified: bool
     username: str
     first_name: str
     last_name: str
+    name: str
+    full_name: str
+    display_name: str
     gender: str
     image: str
+    avatar: str
+    avatar_url: str
     phone: str
     age: int | None
+    bio: str
+    interests: list[str]
     role: Literal["user", "seller", "auditor", "admin"]
     roles: list[str]
-    created_at: str = ""
+    preferences: Preferences
+    privacy: Privacy
+    profile: ProfileSummary
+    addresses: list[SavedAddress]
+    seller: ShopOfUser | None
+    created_at: str
     updated_at: str = ""
+
+
+class PublicUser(Shape, frozen=True, kw_only=True):
+    """C54: what is hidden is empty."""
+
+    id: int
+    uuid: UUID
+    username: str
+    first_name: str
+    last_name: str
+    display_name: str
+    image: str
+    avatar: str
+    bio: str
+    email: str
+    phone: str
+    created_at: str
+
+
+class ManagedUser(User, frozen=True, kw_only=True):
+    """With what admins see beside."""
+
+    status: Literal["active", "suspended", "deletion_scheduled"]
+    deleted: bool
+    flags: list[str]
+    erase_after: str | None
+
+
+class UserPage(Shape, frozen=True, kw_only=True):
+    users: list[ManagedUser]
+    total: int
+    skip: int
+    limit: int
+
+
+class Avatar(Shape, frozen=True, kw_only=True):
+    """``avatar`` and ``avatarUrl`` are other documents' names for ``image``."""
+
+    id: int
+    uuid: UUID
+    image: Annotated[str, Meta(examples=["https://cdn.example.com/avatars/user-1-avatar.webp"])]
+    avatar: str
+    avatar_url: str
+
+
+class SignedUpload(Shape, frozen=True, kw_only=True):
+    url: str
+    method: Literal["PUT"]
+    headers: dict[str, str]
+    key: str
+    media_id: UUID
+    expires_at: str
+
+
+class Flags(Shape, frozen=True, kw_only=True):
+    flags: list[str]
+
+
+class Session(Shape, frozen=True, kw_only=True):
+    id: UUID
+    device: str
+    user_agent: str
+    ip: str
+    method: Annotated[str, Meta(examples=["password", "registration", "google", "apple"])]
+    created_at: str
+    last_seen_at: str
+    expires_at: str
+    current: bool
+
+
+class PersonalExport(Shape, frozen=True, kw_only=True):
+    """``history`` has every event of the account and of the shop that it is."""
+
+    exported_at: str
+    account: User
+    identities: list[dict[str, str]]
+    flags: list[str]
+    sessions: list[Session]
+    orders: list[dict[str, Any]]
+    cart: dict[str, Any]
+    reviews: list[dict[str, Any]]
+    shop: dict[str, Any] | None
+    following: list[UUID]
+    history: list[dict[str, Any]]
+
+
+class Done(Shape, frozen=True, kw_only=True):
+    message: str
 
 
 class Tokens(Shape, frozen=True, kw_only=True):
@@ -69,13 +236,30 @@ class SignedInAnswer(Tokens, frozen=True, kw_only=True):
     image: str
 
 
-class LoggedOut(Shape, frozen=True, kw_only=True):
-    message: Annotated[str, Meta(examples=["Logged out successfully"])]
+class CsrfToken(Shape, frozen=True, kw_only=True):
+    csrf_token: str
 
 
 class ValidToken(Shape, frozen=True, kw_only=True):
     is_valid: bool
     user: User
+
+
+class PublicKey(Shape, frozen=True, kw_only=True):
+    """``crv`` and ``x`` of an Ed25519 key, ``n`` and ``e`` of an RSA one."""
+
+    kty: Literal["OKP", "RSA"]
+    use: Literal["sig"]
+    alg: Literal["EdDSA", "RS256"]
+    kid: str
+    crv: str = ""
+    x: str = ""
+    n: str = ""
+    e: str = ""
+
+
+class KeySet(Shape, frozen=True, kw_only=True):
+    keys: list[PublicKey]
 
 
 class CategoryNode(Shape, frozen=True, kw_only=True):
@@ -132,6 +316,81 @@ class ProductPage(Shape, frozen=True, kw_only=True):
     total: int
     skip: int
     limit: int
+
+
+class Shop(Shape, frozen=True, kw_only=True):
+    """``following`` is there for whoever is signed in. A command answers without what others make of a shop."""
+
+    id: UUID
+    shop_name: Annotated[str, Meta(examples=["Vintage Vault"])]
+    slug: str
+    kind: Literal["personal", "shop", "house"]
+    status: Literal["pending_verification", "verified", "rejected", "suspended", "closed"]
+    logo_url: str
+    bio: str
+    category: str
+    social_links: dict[str, str]
+    rating: Annotated[float, Meta(examples=[4.8])] = 0
+    review_count: int = 0
+    follower_count: int = 0
+    product_count: int = 0
+    created_at: str = ""
+    following: bool = False
+
+
+class ReturnAddress(Shape, frozen=True, kw_only=True):
+    full_name: str
+    address: str
+    address_line2: str
+    city: str
+    state: str
+    zip_code: str
+    country: str
+    phone: str
+
+
+class ShippingProfile(Shape, frozen=True, kw_only=True):
+    """``cost`` is another name of ``baseCost``."""
+
+    id: UUID
+    name: str
+    cost: float
+    base_cost: Annotated[float, Meta(examples=[5.0])]
+    per_item_cost: float
+    free_over: float | None
+    currency: str
+    countries: list[str]
+    handling_days: int
+
+
+class KeptShop(Shop, frozen=True, kw_only=True):
+    """``reason`` is what the last rejection or suspension was explained with."""
+
+    user_id: int | None
+    user_uuid: UUID | None
+    reason: str
+    experience_level: str
+    monthly_revenue: str
+    platforms: list[str]
+    return_address: ReturnAddress
+    agreed_to_terms: bool
+    agreed_at: str | None
+    shipping_profiles: list[ShippingProfile]
+    updated_at: str = ""
+
+
+class ShopPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``."""
+
+    sellers: list[Shop]
+    total: int
+    skip: int
+    limit: int
+
+
+class FollowState(Shape, frozen=True, kw_only=True):
+    following: bool
+    follower_count: int
 
 
 class CartLine(Shape, frozen=True, kw_only=True):
@@ -335,6 +594,27 @@ class DeadLetter(Shape, frozen=True, kw_only=True):
 
 class DeadLetters(Shape, frozen=True, kw_only=True):
     dead_letters: list[DeadLetter]
+
+
+class Mail(Shape, frozen=True, kw_only=True):
+    """``cause`` is the position of the event that it is owed for; it says to whom and about what."""
+
+    cause: int
+    template: Annotated[str, Meta(examples=["verify-email"])]
+    account_id: UUID
+    state: Literal["waiting", "sent", "dead", "dropped"]
+    attempts: int
+    next_at: str
+    error: Annotated[str, Meta(examples=["the mail server refused the recipient: 550 5.1.1"])]
+    created_at: str
+    sent_at: str | None = None
+
+
+class Mails(Shape, frozen=True, kw_only=True):
+    mails: list[Mail]
+    waiting: int
+    dead: int
+    oldest_waiting_seconds: int
 
 
 class DependencyReport(Shape, frozen=True, kw_only=True):

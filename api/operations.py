@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from litestar import Controller, MediaType, Request, get
@@ -10,6 +9,7 @@ from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.backend import Backend
+from api.client_address import address_of, is_loopback
 from api.documentation import answers
 from api.models import HealthReport
 from api.wire import answer, encode
@@ -39,10 +39,7 @@ class OperationsController(Controller):
 
 
 def _is_local(request: HttpRequest) -> bool:
-    # Behind a proxy on this machine everybody looks local; what a proxy adds gives it away.
-    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+    # Behind a proxy on this machine that we do not know of everybody looks local; what it adds gives it away.
+    if "x-forwarded-for" in request.headers or "forwarded" in request.headers:
         return False
-    try:
-        return ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(address_of(request))

@@ -25,7 +25,7 @@ def answer(
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> ASGIResponse:
     """Ready bytes as an answer; ``position`` is how far of the log it includes."""
-    encoded = [_JSON, *headers]
+    encoded = [*headers] if status == 204 else [_JSON, *headers]
     if position:
         encoded.append((b"x-log-position", b"%d" % position))
     if version:

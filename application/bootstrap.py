@@ -11,9 +11,78 @@ from functools import partial
 from nats.aio.client import Client
 
 from application import ports
-from application.accounts.registering import RegisterAccount, register_account
-from application.accounts.roles import GrantRole, grant_role
-from application.accounts.signing_in import LogIn, LogOut, RefreshSession, log_in, log_out, refresh_session
+from application.accounts.addresses import (
+    AddAddress,
+    RemoveAddress,
+    UpdateAddress,
+    add_address,
+    remove_address,
+    update_address,
+)
+from application.accounts.avatars import ChangeAvatar, RemoveAvatar, change_avatar, remove_avatar
+from application.accounts.identities import SignInWithIdentity, sign_in_with_identity
+from application.accounts.passwords import (
+    ChangePassword,
+    RequestPasswordReset,
+    ResetPassword,
+    change_password,
+    request_password_reset,
+    reset_password,
+)
+from application.accounts.profile import (
+    UpdateAccount,
+    UpdatePreferences,
+    UpdatePrivacy,
+    update_account,
+    update_preferences,
+    update_privacy,
+)
+from application.accounts.registering import (
+    CreateAccount,
+    RegisterAccount,
+    create_account,
+    register_account,
+)
+from application.accounts.signing_in import (
+    LogIn,
+    LogOut,
+    RefreshSession,
+    RevokeOtherSessions,
+    RevokeSession,
+    log_in,
+    log_out,
+    refresh_session,
+    revoke_other_sessions,
+    revoke_session,
+)
+from application.accounts.standing import (
+    CancelDeletion,
+    CancelDeletionByPassword,
+    EraseAccount,
+    FlagAccount,
+    ForgetPerson,
+    GrantRole,
+    RequestDeletion,
+    RestoreAccount,
+    SetRole,
+    SuspendAccount,
+    cancel_deletion,
+    cancel_deletion_by_password,
+    erase_account,
+    flag_account,
+    forget_person,
+    grant_role,
+    request_deletion,
+    restore_account,
+    set_role,
+    suspend_account,
+)
+from application.accounts.verifying import (
+    RequestEmailVerification,
+    VerifyEmail,
+    request_email_verification,
+    verify_email,
+)
 from application.adapters.clock import SystemClock
 from application.adapters.codec import EventCodec
 from application.adapters.database import Database
@@ -21,14 +90,27 @@ from application.adapters.doorbell import NatsDoorbell, NoDoorbell
 from application.adapters.event_log import PostgresEventLog
 from application.adapters.event_store import EventStore
 from application.adapters.group_commit import Written
+from application.adapters.identity_providers import OpenIdProviders
+from application.adapters.images import PillowImages
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
 from application.adapters.numbers import PostgresNumbers
+from application.adapters.object_storage import S3Objects
+from application.adapters.one_time_tokens import SealedOneTimeTokens
 from application.adapters.passwords import Argon2Passwords
 from application.adapters.stripe_payments import StripePayments
 from application.adapters.tokens import Tokens
+from application.adapters.traces import PostgresTraces
 from application.bus import CommandBus, Handler
 from application.carts.filling import AddToCart, ChangeCartItem, add_to_cart, change_cart_item
 from application.categories.creating import CreateCategory, create_category
+from application.follows.following import (
+    FollowSeller,
+    ForgetFollows,
+    UnfollowSeller,
+    follow_seller,
+    forget_follows,
+    unfollow_seller,
+)
 from application.listings.changing import (
     ChangeListing,
     PublishListing,
@@ -48,7 +130,30 @@ from application.payments.paying import (
     request_payment,
 )
 from application.reviews.importing import ImportReview, import_review
+from application.sellers.applying import ApplyToSell, apply_to_sell
+from application.sellers.judging import (
+    ReinstateSeller,
+    RejectSeller,
+    SuspendSeller,
+    VerifySeller,
+    reinstate_seller,
+    reject_seller,
+    suspend_seller,
+    verify_seller,
+)
+from application.sellers.keeping import (
+    AddShippingProfile,
+    ChangeSellerProfile,
+    ChangeShippingProfile,
+    RemoveShippingProfile,
+    add_shipping_profile,
+    change_seller_profile,
+    change_shipping_profile,
+    remove_shipping_profile,
+)
+from application.sellers.opening import OpenHouseSeller, open_house_seller
 from application.settings import Settings
+from domain.accounts.account import GRACE
 from domain.orders.pricing import Tariff
 from domain.registry import AGGREGATES, EVENTS
 
@@ -61,6 +166,10 @@ class WriteSide:
     database: Database
     keys: PostgresPersonKeys
     tokens: Tokens
+    one_time_tokens: SealedOneTimeTokens
+    identity_providers: OpenIdProviders
+    objects: S3Objects
+    images: PillowImages
     payments: StripePayments
     clock: SystemClock
 
@@ -73,8 +182,14 @@ def handlers(
     passwords: ports.Passwords,
     payments: ports.PaymentProvider,
     clock: ports.Clock,
+    traces: ports.Traces,
+    objects: ports.ObjectStore,
+    images: ports.Images,
+    upload_max_size: int,
     session_lifetime: timedelta,
     tariff: Tariff,
+    deletion_grace: timedelta = GRACE,
+    seller_auto_approve: bool = False,
 ) -> dict[type, Handler]:
     """Every command's handler, with what it needs."""
     return {
@@ -87,6 +202,9 @@ def handlers(
             clock=clock,
             session_lifetime=session_lifetime,
         ),
+        CreateAccount: partial(
+            create_account, store=store, keys=keys, numbers=numbers, passwords=passwords, clock=clock
+        ),
         LogIn: partial(
             log_in,
             store=store,
@@ -95,9 +213,50 @@ def handlers(
             clock=clock,
             session_lifetime=session_lifetime,
         ),
+        SignInWithIdentity: partial(
+            sign_in_with_identity,
+            store=store,
+            keys=keys,
+            numbers=numbers,
+            passwords=passwords,
+            clock=clock,
+            session_lifetime=session_lifetime,
+        ),
         RefreshSession: partial(refresh_session, store=store, clock=clock, session_lifetime=session_lifetime),
         LogOut: partial(log_out, store=store),
+        RevokeSession: partial(revoke_session, store=store),
+        RevokeOtherSessions: partial(revoke_other_sessions, store=store),
+        ChangePassword: partial(change_password, store=store, passwords=passwords, clock=clock),
+        RequestPasswordReset: partial(request_password_reset, store=store, keys=keys, clock=clock),
+        ResetPassword: partial(reset_password, store=store, passwords=passwords, clock=clock),
+        RequestEmailVerification: partial(request_email_verification, store=store, clock=clock),
+        VerifyEmail: partial(verify_email, store=store, clock=clock),
+        UpdateAccount: partial(
+            update_account, store=store, keys=keys, passwords=passwords, clock=clock, objects=objects
+        ),
+        UpdatePreferences: partial(update_preferences, store=store),
+        UpdatePrivacy: partial(update_privacy, store=store),
+        ChangeAvatar: partial(
+            change_avatar, store=store, objects=objects, images=images, most=upload_max_size
+        ),
+        RemoveAvatar: partial(remove_avatar, store=store, objects=objects),
+        AddAddress: partial(add_address, store=store, numbers=numbers, clock=clock),
+        UpdateAddress: partial(update_address, store=store, clock=clock),
+        RemoveAddress: partial(remove_address, store=store),
         GrantRole: partial(grant_role, store=store),
+        SetRole: partial(set_role, store=store),
+        SuspendAccount: partial(suspend_account, store=store, clock=clock),
+        RestoreAccount: partial(restore_account, store=store),
+        FlagAccount: partial(flag_account, store=store),
+        RequestDeletion: partial(
+            request_deletion, store=store, passwords=passwords, clock=clock, grace=deletion_grace
+        ),
+        CancelDeletion: partial(cancel_deletion, store=store, clock=clock),
+        CancelDeletionByPassword: partial(
+            cancel_deletion_by_password, store=store, keys=keys, passwords=passwords, clock=clock
+        ),
+        EraseAccount: partial(erase_account, store=store, keys=keys, clock=clock),
+        ForgetPerson: partial(forget_person, traces=traces, objects=objects),
         CreateCategory: partial(create_category, store=store, keys=keys, numbers=numbers),
         CreateListing: partial(create_listing, store=store, keys=keys, numbers=numbers),
         ChangeListing: partial(change_listing, store=store),
@@ -112,6 +271,21 @@ def handlers(
         RequestPayment: partial(request_payment, store=store, payments=payments),
         ConfirmPayment: partial(confirm_payment, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),
+        OpenHouseSeller: partial(open_house_seller, store=store, keys=keys),
+        ApplyToSell: partial(
+            apply_to_sell, store=store, keys=keys, clock=clock, auto_approve=seller_auto_approve
+        ),
+        VerifySeller: partial(verify_seller, store=store),
+        RejectSeller: partial(reject_seller, store=store),
+        SuspendSeller: partial(suspend_seller, store=store),
+        ReinstateSeller: partial(reinstate_seller, store=store),
+        ChangeSellerProfile: partial(change_seller_profile, store=store, keys=keys),
+        AddShippingProfile: partial(add_shipping_profile, store=store),
+        ChangeShippingProfile: partial(change_shipping_profile, store=store),
+        RemoveShippingProfile: partial(remove_shipping_profile, store=store),
+        FollowSeller: partial(follow_seller, store=store, clock=clock),
+        UnfollowSeller: partial(unfollow_seller, store=store),
+        ForgetFollows: partial(forget_follows, store=store),
     }
 
 
@@ -125,7 +299,8 @@ async def write_side(
     """The write side, open. It opens also while the database is away, and is whole as soon as that is back."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url))
-        keys = PostgresPersonKeys(database, MasterKeys.parse(settings.tradelog_master_key))
+        master = MasterKeys.parse(settings.tradelog_master_key)
+        keys = PostgresPersonKeys(database, master)
         codec = EventCodec(EVENTS, AGGREGATES, keys)
         doorbell = await stack.enter_async_context(NatsDoorbell(nats)) if nats is not None else NoDoorbell()
         log = await stack.enter_async_context(
@@ -141,6 +316,12 @@ async def write_side(
             api_base=settings.stripe_api_base or None,
         )
         stack.push_async_callback(payments.close)
+        objects = S3Objects(settings)
+        stack.callback(objects.close)
+        images = PillowImages(settings.upload_max_size)
+        stack.callback(images.close)
+        identity_providers = OpenIdProviders.from_settings(settings, master, clock)
+        stack.push_async_callback(identity_providers.close)
         bus = CommandBus(
             handlers(
                 store=store,
@@ -149,8 +330,14 @@ async def write_side(
                 passwords=passwords,
                 payments=payments,
                 clock=clock,
+                traces=PostgresTraces(database, keys),
+                objects=objects,
+                images=images,
+                upload_max_size=settings.upload_max_size,
                 session_lifetime=settings.session_lifetime,
+                deletion_grace=settings.deletion_grace,
                 tariff=Tariff(tax_rate=settings.tax_rate),
+                seller_auto_approve=settings.seller_auto_approve,
             )
         )
         yield WriteSide(
@@ -159,7 +346,11 @@ async def write_side(
             log=log,
             database=database,
             keys=keys,
-            tokens=Tokens(settings.jwt_secret, lifetime=settings.access_lifetime),
+            tokens=Tokens.from_settings(settings),
+            one_time_tokens=SealedOneTimeTokens(master),
+            identity_providers=identity_providers,
+            objects=objects,
+            images=images,
             payments=payments,
             clock=clock,
         )

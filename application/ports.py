@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -17,10 +17,14 @@ T = TypeVar("T")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the first try of a command was answered with: kept, and given again to every retry of it."""
+    """What the first try of a command was answered with: kept, and given again to every retry of it.
+
+    ``person`` is whom it tells about where that is not who asked; what is kept of it can be forgotten with them.
+    """
 
     status: int
     body: bytes
+    person: UUID | None = None
 
 
 class Once(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +161,14 @@ class Keys(Protocol):
         ...
 
 
+class Traces(Protocol):
+    """What is known of a person outside the events themselves."""
+
+    async def destroy(self, person: UUID) -> None:
+        """Make all that was written with the person's key unreadable for ever, and drop what cannot be read then."""
+        ...
+
+
 class Numbers(Protocol):
     """Numbers that people read: given once, never twice, ascending, and without holes as far as can be."""
 
@@ -176,6 +188,10 @@ class Passwords(Protocol):
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
         """Whether it matches; takes the same time when there is no hash to match, so that nobody can tell."""
+        ...
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether it was made by another method, or more cheaply, than today's are."""
         ...
 
 
@@ -206,7 +222,138 @@ class PaymentProvider(Protocol):
     async def intent(self, intent_id: str) -> PaymentIntent: ...
 
 
+class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """An address that takes one file until ``expires_at``, sent with ``method`` and exactly these ``headers``."""
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    key: str
+    expires_at: datetime
+
+
+class ObjectStore(Protocol):
+    """Files by key. Every method raises ``StorageUnavailableError`` when there is no answer."""
+
+    async def put(self, key: str, content: bytes, *, content_type: str, cache_control: str = "") -> None: ...
+
+    async def get(self, key: str, *, most: int) -> bytes:
+        """The file, or ``MediaNotFoundError``; of one longer than ``most`` bytes one byte more, which tells."""
+        ...
+
+    async def exists(self, key: str) -> bool: ...
+
+    async def delete_prefix(self, prefix: str) -> None:
+        """Every file whose key begins so, for good; none is no fault."""
+        ...
+
+    async def presign_upload(
+        self, key: str, *, content_type: str, size: int, lifetime: timedelta
+    ) -> SignedUpload:
+        """Lets a client send a file of this type and size to us, without us in between."""
+        ...
+
+
+class Images(Protocol):
+    """Works on pixels off the event loop."""
+
+    async def avatar(self, content: bytes) -> bytes:
+        """A small WebP with nothing in it but the picture; ``InvalidImageError`` where there is none to be made."""
+        ...
+
+
+class Hits(msgspec.Struct, frozen=True, kw_only=True):
+    """Something was asked for: counted under ``key``, for ``seconds`` from the first time on."""
+
+    key: str
+    seconds: int
+    amount: int = 1
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """How often it was asked for by now, by everybody together, and in how many seconds that is forgotten."""
+
+    hits: int
+    seconds_left: float
+
+
+class RateLimits(Protocol):
+    """Counters that all processes share. Each call is one round trip; ``UnavailableError`` if there is no answer."""
+
+    async def count(self, asked: Sequence[Hits]) -> list[Counted]: ...
+
+    async def count_in_turn(self, first: Hits, most: int, then: Hits | None) -> list[Counted]:
+        """Count ``first``, and ``then`` only if the former was not asked for more often than ``most``."""
+        ...
+
+
 class Doorbell(Protocol):
     """Wakes the relay after an append. Best effort: the relay also looks by itself."""
 
     def ring(self, position: int) -> None: ...
+
+
+class OneTimeTokens(Protocol):
+    """What links in mails prove themselves by. Nothing of them is stored: whoever knows the cause makes them again.
+
+    Which ``number`` is good, until when, and whether it was used is the aggregate's to say.
+    """
+
+    def make(self, kind: str, account_id: UUID, number: int) -> str: ...
+
+    def read(self, kind: str, token: str) -> tuple[UUID, int]:
+        """``InvalidTokenError`` for a token that is none of ours, or of another kind."""
+        ...
+
+
+class VerifiedIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who somebody is at a provider that we believe; ``subject`` is their name there, and never changes.
+
+    ``email`` may be empty, and what an unverified one says is only what somebody typed.
+    """
+
+    provider: str
+    subject: str
+    email: str = ""
+    email_verified: bool = False
+    first_name: str = ""
+    last_name: str = ""
+
+
+class Departure(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to send a browser for its owner to sign in, and the secret that it must have when it comes back."""
+
+    url: str
+    secret: str
+    posts: bool
+    """Whether the provider sends it back with a form, of another site, rather than by a link."""
+
+
+class Journey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a browser left with and nobody else knows; ``target`` is where it wants to end up, if anywhere."""
+
+    provider: str
+    verifier: str
+    nonce: str
+    target: str
+    ends_at: datetime
+
+
+class IdentityProviders(Protocol):
+    """Google and Apple, by the name that paths have for them."""
+
+    async def depart(self, provider: str, target: str) -> Departure:
+        """``UnknownProviderError``, ``ProviderNotConfiguredError``, or ``IdentityProviderError`` when it is down."""
+        ...
+
+    def returned(self, provider: str, state: str, secret: str) -> Journey:
+        """``InvalidStateError`` unless this browser left from here a short while ago."""
+        ...
+
+    async def exchange(self, journey: Journey, code: str) -> VerifiedIdentity:
+        """``InvalidCodeError`` for a code that is no good, and ``IdentityRefusedError`` for what came for it."""
+        ...
+
+    async def verify(self, provider: str, id_token: str, nonce: str) -> VerifiedIdentity:
+        """The identity of a token that an app got by itself; ``IdentityRefusedError`` unless it is good, and for us."""
+        ...

@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from application.production import faults_of
+
 _DURATION = re.compile(r"(\d+)([smhd])")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](?::\d{1,5})?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -25,9 +29,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     tradelog_master_key: str
     nats_url: str = ""
     opensearch_url: str = ""
+    app_env: Literal["development", "staging", "production"] = "development"
     s3_endpoint: str = ""
+    """A server of one's own that speaks S3; without it, and with a bucket, it is AWS."""
+    s3_bucket: str = ""
+    s3_public_url: str = ""
+    """Where clients reach that server, if not where we do."""
+    cdn_url: str = ""
+    """What the addresses of public files begin with."""
+    aws_region: str = ""
+    aws_default_region: str = ""
+    aws_access_key_id: str = ""
+    aws_secret_access_key: str = ""
+    aws_session_token: str = ""
+    upload_max_size: Annotated[int, Meta(ge=1)] = 5_242_880
+    command_results_days: Annotated[int, Meta(ge=1)] = 30
+    """How long a repeated ``Idempotency-Key`` is known."""
     smtp_host: str = ""
     smtp_port: int = 587
+    smtp_user: str = ""
+    smtp_pass: str = ""
+    smtp_tls: Literal["auto", "starttls", "implicit", "off"] = "auto"
+    sendgrid_api_key: str = ""
+    sendgrid_api_base: str = ""
+    email_provider: Literal["", "smtp", "sendgrid", "console", "memory"] = ""
+    email_from: str = "noreply@ecom.com"
+    email_from_name: str = "Tradelog"
+    mail_attempts: Annotated[int, Meta(ge=1)] = 10
+    mail_retry_first: str = "5s"
+    mail_retry_longest: str = "6h"
+    """Each wait is four times the one before: with the defaults the last attempt is made after about 20 hours."""
+    web_origin: str = ""
+    """Where the shop's pages are, for links in mails; the first of ``CORS_ORIGINS`` where it is not set."""
     stripe_secret_key: str = ""
     stripe_webhook_secret: str = ""
     stripe_api_base: str = ""
@@ -36,13 +69,42 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     database_pool_size: Annotated[int, Meta(ge=1)] = 20
     jwt_expires_in: str = "15m"
     jwt_refresh_expires_in: str = "7d"
+    jwt_secret_previous: str = ""
+    """With commas between. These and the keys below verify tokens and sign none."""
+    jwt_private_key: str = ""
+    """PEM of Ed25519 or RSA; where it is given, tokens are signed with it and no longer with the secret."""
+    jwt_private_key_previous: str = ""
+    jwt_public_keys_previous: str = ""
+    google_client_id: str = ""
+    """The client of the web; further ones, of apps, whose tokens are taken too, stand in the next, with commas."""
+    google_client_ids: str = ""
+    google_client_secret: str = ""
+    google_issuer: str = "https://accounts.google.com"
+    apple_client_id: str = ""
+    apple_client_ids: str = ""
+    apple_team_id: str = ""
+    apple_key_id: str = ""
+    apple_private_key: str = ""
+    apple_issuer: str = "https://appleid.apple.com"
+    oauth_redirect_base: str = ""
+    """The origin by which browsers reach this API: there Google and Apple send them back to."""
+    account_deletion_grace: str = "30d"
+    """How long somebody who leaves may come back (C21)."""
     tax_rate: Decimal = Decimal("0.08")
     cors_origins: str = "http://localhost:5173"
+    trusted_proxies: str = ""
+    """Networks (CIDR) with commas between, whose word on where a request comes from is taken."""
+    rate_limit_enabled: bool = True
+    rate_limit_window_ms: Annotated[int, Meta(ge=1000)] = 60_000
+    rate_limit_max_requests: Annotated[int, Meta(ge=1)] = 100
+    login_failure_status: Literal[400, 401] = 400
+    """For a wrong password (C5)."""
     log_level: str = "info"
     log_format: str = "json"
     wire_case: Literal["camel", "snake"] = "camel"
     metrics_public: bool = False
     signup_grants_seller: bool = True
+    seller_auto_approve: bool = False
     tradelog_api_processes: Annotated[int, Meta(ge=1)] = 1
 
     @property
@@ -53,16 +115,100 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     def session_lifetime(self) -> timedelta:
         return duration("JWT_REFRESH_EXPIRES_IN", self.jwt_refresh_expires_in)
 
+    @property
+    def previous_secrets(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.jwt_secret_previous.split(",") if part.strip())
+
+    @property
+    def deletion_grace(self) -> timedelta:
+        return duration("ACCOUNT_DELETION_GRACE", self.account_deletion_grace)
+
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return networks("TRUSTED_PROXIES", self.trusted_proxies)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The web origins that may use the API from a browser, each by its name."""
+        origins = tuple(part.strip().rstrip("/") for part in self.cors_origins.split(",") if part.strip())
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError(f"CORS_ORIGINS: '{origin}' is not an origin such as https://ecom.com")
+        return origins
+
+    @property
+    def in_production(self) -> bool:
+        return self.app_env == "production"
+
+    @property
+    def stores_objects(self) -> bool:
+        return bool(self.s3_endpoint or self.s3_bucket)
+
+    @property
+    def bucket(self) -> str:
+        return self.s3_bucket or "tradelog"
+
+    @property
+    def region(self) -> str:
+        return self.aws_region or self.aws_default_region or "us-east-1"
+
+    @property
+    def s3_public_endpoint(self) -> str:
+        return self.s3_public_url or self.s3_endpoint
+
+    def public_url(self, file: str) -> str:
+        """Where everybody finds a public file by its key. An address of somebody else's stays as it is."""
+        if not file or "://" in file:
+            return file
+        at_s3 = (
+            f"{self.s3_public_endpoint.rstrip('/')}/{self.bucket}"
+            if self.s3_public_endpoint
+            else f"https://{self.bucket}.s3.{self.region}.amazonaws.com"
+        )
+        return f"{(self.cdn_url or at_s3).rstrip('/')}/{file}"
+
+    @property
+    def mail_provider(self) -> Literal["smtp", "sendgrid", "console", "memory"]:
+        return self.email_provider or ("smtp" if self.smtp_host else "console")
+
+    @property
+    def mail_waits(self) -> tuple[timedelta, timedelta]:
+        """Before the second attempt to send a mail, and at most."""
+        first = duration("MAIL_RETRY_FIRST", self.mail_retry_first)
+        return first, duration("MAIL_RETRY_LONGEST", self.mail_retry_longest)
+
+    @property
+    def pages(self) -> str:
+        """The origin of the shop's own pages."""
+        return self.web_origin.rstrip("/") or next(iter(self.origins), "http://localhost:5173")
+
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Raises ``SettingsError``. An empty variable counts as one that is not set."""
+        """Raises ``SettingsError``. An empty variable counts as one that is not set.
+
+        Every process comes in by this door, so that all refuse alike to run in production with what is not safe.
+        """
         given = {name: value for name, value in environment.items() if value}
+        if "APP_ENV" not in given and "NODE_ENV" in given:
+            given["APP_ENV"] = given["NODE_ENV"]
+        if given.get("APP_ENV") == "production" and (faults := faults_of(given)):
+            lines = [f"  {name} {fault}" for name, found in faults.items() for fault in found]
+            raise SettingsError("\n".join(["production does not start like this:", *lines]))
         try:
             settings = msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as wrong:
             raise SettingsError(str(wrong)) from wrong
-        _ = settings.access_lifetime, settings.session_lifetime
+        _ = settings.access_lifetime, settings.session_lifetime, settings.deletion_grace, settings.mail_waits
+        _ = settings.proxies, settings.origins
+        _require_mail_provider(settings)
         return settings
+
+
+def _require_mail_provider(settings: Settings) -> None:
+    if settings.mail_provider == "smtp" and not settings.smtp_host:
+        raise SettingsError("SMTP_HOST: EMAIL_PROVIDER is smtp, and no server is named")
+    if settings.mail_provider == "sendgrid" and not settings.sendgrid_api_key:
+        raise SettingsError("SENDGRID_API_KEY: EMAIL_PROVIDER is sendgrid, and no key is given")
 
 
 def duration(name: str, text: str) -> timedelta:
@@ -71,3 +217,11 @@ def duration(name: str, text: str) -> timedelta:
     if match is None:
         raise SettingsError(f"{name}: '{text}' is not a duration such as 15m or 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def networks(name: str, text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """``10.0.0.0/8,2001:db8::/32``; a lone address is a network of one."""
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as wrong:
+        raise SettingsError(f"{name}: {wrong}") from wrong

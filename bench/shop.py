@@ -16,7 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from application.accounts.registering import RegisterAccount, SignedIn
+from application.accounts.people import SignedIn
+from application.accounts.registering import NewPerson, RegisterAccount
 from application.bootstrap import WriteSide, write_side
 from application.categories.creating import CreateCategory
 from application.listings.creating import CreateListing
@@ -29,6 +30,7 @@ from workers.local.postgres import Postgres
 from workers.local.process import Process, free_port
 from workers.migrating import migrate
 
+PASSWORD = "Secret123"
 METADATA = Metadata(actor="worker:bench")
 
 
@@ -41,6 +43,7 @@ class Shop:
     postgres: Postgres
     write: WriteSide
     tokens: list[str] = field(default_factory=list)
+    emails: list[str] = field(default_factory=list)
     listings: list[int] = field(default_factory=list)
 
     @asynccontextmanager
@@ -111,11 +114,9 @@ class Shop:
         return number
 
     async def _buyer(self, number: int) -> str:
-        command = RegisterAccount(
-            email=f"buyer{number}-{secrets.token_hex(4)}@example.com",
-            password="Secret123",
-            first_name="Buyer",
-        )
+        email = f"buyer{number}-{secrets.token_hex(4)}@example.com"
+        self.emails.append(email)
+        command = RegisterAccount(person=NewPerson(email=email, password=PASSWORD))
         signed_in: SignedIn = (await self.write.bus.handle(command, METADATA)).state
         return self.write.tokens.access(signed_in, self.write.clock.now())
 
@@ -133,6 +134,7 @@ async def open_shop(*, buyers: int = 64, listings: int = 200) -> AsyncIterator[S
             "TRADELOG_MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
             "JWT_EXPIRES_IN": "1h",
             "LOG_LEVEL": "error",
+            "RATE_LIMIT_ENABLED": "false",
             "HOST": "127.0.0.1",
         }
         await migrate(postgres.url)

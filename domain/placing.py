@@ -8,13 +8,14 @@ from datetime import datetime
 import msgspec
 
 from domain.accounts.events import Caller
-from domain.kernel import InvalidInputError, ListingId, OrderId
+from domain.kernel import InvalidInputError, ListingId, OrderId, SellerId
 from domain.listings.events import ListingEvent
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.money import Money
 from domain.orders.events import OrderLine, OrderPlaced, PostalAddress
 from domain.orders.order import PriceChangedError
 from domain.orders.pricing import Tariff, line_totals, totals_of
+from domain.sellers.seller import Seller
 
 MOST_UNITS = 999
 
@@ -32,6 +33,7 @@ def order_of(
     listings: Mapping[ListingId, Listing],
     tariff: Tariff,
     *,
+    sellers: Mapping[SellerId, Seller],
     order_id: OrderId,
     number: str,
     buyer: Caller,
@@ -49,6 +51,7 @@ def order_of(
         listing = listings.get(line.listing_id)
         if listing is None:
             raise ProductNotFoundError("Product not found")
+        require_on_sale(listing, sellers.get(listing.seller_id))
         if line.price is not None and line.price != listing.price:
             raise PriceChangedError(
                 f"The price of '{listing.title}' has changed",
@@ -87,6 +90,12 @@ def order_of(
         placed_at=at,
     )
     return placed, reserved
+
+
+def require_on_sale(listing: Listing, seller: Seller | None) -> None:
+    """What a seller offers is there as long as the seller is (C-2); of some sellers there are no events."""
+    if seller is not None and not seller.sells:
+        raise ProductNotFoundError("Product not found", details={"productId": listing.number})
 
 
 def merged(wanted: Sequence[WantedLine]) -> list[WantedLine]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from domain.accounts.account import ACCOUNTS
-from domain.accounts.events import AccountEvent, SessionEvent
+from domain.accounts.events import AccountEvent, RosterEvent, SessionEvent, SignInEvent
+from domain.accounts.roster import ADMINS
 from domain.accounts.session import SESSIONS
+from domain.accounts.sign_in import SIGN_INS
 from domain.carts.cart import CARTS
 from domain.carts.events import CartEvent
 from domain.categories.category import CATEGORIES
 from domain.categories.events import CategoryEvent
 from domain.claims.claim import CLAIMS
 from domain.claims.events import ClaimEvent
+from domain.follows.events import FollowEvent
+from domain.follows.follow import FOLLOWS
 from domain.kernel import Decider, Event, tag_of
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS
@@ -22,10 +26,14 @@ from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS
 from domain.reviews.events import ReviewEvent
 from domain.reviews.review import REVIEWS
+from domain.sellers.events import SellerEvent
+from domain.sellers.seller import SELLERS
 
 _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (ACCOUNTS, AccountEvent),
     (SESSIONS, SessionEvent),
+    (SIGN_INS, SignInEvent),
+    (ADMINS, RosterEvent),
     (CLAIMS, ClaimEvent),
     (CATEGORIES, CategoryEvent),
     (LISTINGS, ListingEvent),
@@ -33,6 +41,8 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (CARTS, CartEvent),
     (ORDERS, OrderEvent),
     (PAYMENTS, PaymentEvent),
+    (SELLERS, SellerEvent),
+    (FOLLOWS, FollowEvent),
 )
 
 EVENTS: dict[str, type[Event]] = {}

@@ -18,12 +18,15 @@ from projections.adapters.read_pool import ReadPool
 from projections.audit.projector import AUDIT_TRAIL
 from projections.carts.projector import CART_CONTENTS
 from projections.categories.projector import CATEGORY_TREE
+from projections.follows.projector import FOLLOW_LIST
 from projections.generations import CONTROL_SUBJECT, Generations
 from projections.orders.projector import ORDER_LIST
 from projections.product_search.projector import PRODUCT_SEARCH
 from projections.products.projector import PRODUCTS
 from projections.products.query import PostgresProductSearch, ProductSearch
 from projections.projection import Projection
+from projections.sellers.projector import SELLER_LIST
+from projections.sessions.projector import SESSION_LIST
 
 IN_POSTGRES: tuple[Projection[Any], ...] = (
     PRODUCTS,
@@ -31,6 +34,9 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     CART_CONTENTS,
     CATEGORY_TREE,
     ACCOUNT_LIST,
+    SESSION_LIST,
+    SELLER_LIST,
+    FOLLOW_LIST,
     AUDIT_TRAIL,
 )
 

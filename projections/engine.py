@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, Generic
+from uuid import UUID
 
 import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from domain.accounts.events import AccountErased
+from domain.kernel import tag_of
 from projections.generations import Generation, Generations, create_schema
 from projections.ports import Feed, Log, RetiredError, S, Sink
 from projections.projection import Projection
@@ -64,11 +67,13 @@ async def prepare(
                         "head": head,
                     },
                 )
-    served = {row.name: row.generation for row in await Generations(pool).rows() if row.state == "active"}
+    served = {row.name: row for row in await Generations(pool).rows() if row.state == "active"}
     for projection in projections:
-        if projection.engine == "postgres":
+        row = served[projection.name]
+        # What another version has made is there, and is not for us to add our columns' indexes to.
+        if projection.engine == "postgres" and projection.version == row.version:
             with suppress(RetiredError):
-                await sink_for(projection, served[projection.name]).open()
+                await sink_for(projection, row.generation).open()
 
 
 class _Run(Generic[S]):
@@ -105,8 +110,10 @@ class Engine(Generic[S]):
         sink_for: SinkFor,
         outages: tuple[type[Exception], ...],
         advanced: Callable[[Advanced], None] = lambda advanced: None,
+        erased: Callable[[UUID], None] = lambda person: None,
         batch: int = CATCH_UP_BATCH,
     ) -> None:
+        """``erased`` is told of each person whom a read model has forgotten."""
         self._projections = {projection.name: projection for projection in projections}
         self._pool = pool
         self._connect = connect
@@ -114,8 +121,9 @@ class Engine(Generic[S]):
         self._feed = feed
         self._sink_for = sink_for
         self._outages = outages
-        self._setbacks: tuple[type[Exception], ...] = (TimeoutError, *outages)
+        self._setbacks: tuple[type[Exception], ...] = (TimeoutError, _ErasureAheadError, *outages)
         self._tell = advanced
+        self._tell_erased = erased
         self._batch = batch
         self._generations = Generations(pool)
         self._runs: dict[tuple[str, int], _Run[S]] = {}
@@ -180,6 +188,7 @@ class Engine(Generic[S]):
     async def _control(self, locks: AsyncConnection[Any]) -> None:
         await locks.execute("SELECT 1")
         await self._requests()
+        await self._forget()
         rows = await self._generations.rows()
         self._served = {row.name: row.generation for row in rows if row.state == "active"}
         carried = {
@@ -210,6 +219,7 @@ class Engine(Generic[S]):
             feed=self._feed,
             outages=self._outages,
             advanced=self._moved,
+            erased=self._erased,
             batch=self._batch,
         )
         runner.control(paused=row.paused, throttle=row.throttle)
@@ -232,6 +242,23 @@ class Engine(Generic[S]):
     def _moved(self, advanced: Advanced) -> None:
         if self._served.get(advanced.name) == advanced.generation:
             self._tell(advanced)
+
+    def _erased(self, person: UUID) -> None:
+        self._tell_erased(person)
+        self.ring()
+
+    async def _forget(self) -> None:
+        """Drop what is kept for rollback, or to be looked at, and knows somebody who has been erased since."""
+        names = [name for name, projection in self._projections.items() if projection.forgets]
+        for name, generation in await self._generations.superseded_by_erasure(names):
+            try:
+                if await self._generations.retire(name, generation):
+                    await self._sink_for(self._projections[name], generation).drop()
+                    await self._generations.forgotten(name, generation)
+                    log.info("superseded generation forgotten", projection=name, generation=generation)
+            except self._outages as outage:
+                # Tried again at the next turn, as requests are.
+                log.warning("forgetting waits", projection=name, generation=generation, error=str(outage))
 
     # From here on: the life of a generation that is being built.
 
@@ -287,11 +314,22 @@ class Engine(Generic[S]):
                 )
             await runner.hold_at(None)
             difference = await sink.difference(snapshot, active.generation)
+        if difference and await self._erases_after(level, self._projections[row.name]):
+            raise _ErasureAheadError(f"somebody is erased after {level}: compared again once both know")
         faults = "; ".join(filter(None, (defects, difference, await self._newly_parked(row, active))))
         if faults:
             return await self._fail(row, faults)
         await self._note(row, comparison=f"equal to generation {active.generation} at position {level}")
         return True
+
+    async def _erases_after(self, position: int, projection: Projection[Any]) -> bool:
+        """Whether one of the two may have read, of somebody whose key is destroyed by now, what the other could not."""
+        tag = tag_of(AccountErased)
+        while projection.forgets and (stored := await self._log.read(position, self._batch)):
+            if any(each.tag == tag for each in stored):
+                return True
+            position = stored[-1].position
+        return False
 
     async def _behind_active(self, row: Generation, runner: Runner[Any, S]) -> None:
         """Halt the new one until the served one has passed it, so that it can be brought to the same position."""
@@ -520,6 +558,10 @@ class Engine(Generic[S]):
             return None
         left = await run.runner.settle(letter, skip=skip)
         return f"{left} still parked" if left else "settled"
+
+
+class _ErasureAheadError(Exception):
+    """Two generations differ, and may agree once both have come to an erasure."""
 
 
 def _failed(task: asyncio.Task[None]) -> BaseException | None:

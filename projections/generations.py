@@ -46,6 +46,15 @@ CREATE TABLE IF NOT EXISTS projection_generations (
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (name, generation)
 ) WITH (fillfactor = 50);
+-- Tables that former code has made. Asked first, because ALTER TABLE would wait for every batch that is being saved.
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'projection_generations'::regclass AND attname = 'erased_to'
+    ) THEN
+        ALTER TABLE projection_generations ADD COLUMN erased_to bigint NOT NULL DEFAULT 0;
+    END IF;
+END $$;
 CREATE UNIQUE INDEX IF NOT EXISTS projection_generations_one_active
     ON projection_generations (name) WHERE state = 'active';
 CREATE TABLE IF NOT EXISTS projection_requests (
@@ -74,6 +83,12 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     skipped_at timestamptz,
     UNIQUE (name, generation, key, position, whole)
 );
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'dead_letters'::regclass AND attname = 'subjects') THEN
+        ALTER TABLE dead_letters ADD COLUMN subjects uuid[] NOT NULL DEFAULT '{}';
+    END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS projection_answers (
     scope text NOT NULL,
     key text NOT NULL,
@@ -83,6 +98,23 @@ CREATE TABLE IF NOT EXISTS projection_answers (
     PRIMARY KEY (scope, key)
 );
 """
+
+FORGET_ERRORS: Final = """
+UPDATE dead_letters SET error = concat_ws(
+    E'\\n', 'It told of somebody who has been erased. Where it happened:',
+    (SELECT string_agg(line, E'\\n') FROM regexp_split_to_table(error, E'\\n') AS line WHERE line LIKE '  File "%%')
+)
+WHERE name = %(name)s AND error <> '' AND (
+    generation = %(generation)s
+    OR subjects && %(persons)s::uuid[] OR stream = ANY(%(persons)s) OR key = ANY(%(persons)s)
+)
+"""
+"""What an exception says may quote the person, and so may the lines of code around it; where it was raised does not.
+
+Of the letters of ``generation``, and of those that may tell of ``persons`` in whichever generation.
+"""
+
+_NOTHING_LEFT: Final = 2**63 - 1
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +209,42 @@ class Generations:
         """Every generation ever, the newest first."""
         async with self._pool.connection() as connection:
             return await _rows(connection, name)
+
+    async def superseded_by_erasure(self, names: Sequence[str]) -> list[tuple[str, int]]:
+        """The generations, not served nor being built, that may hold persons whom their read model has forgotten."""
+        async with self._pool.connection() as connection:
+            found = await connection.execute(
+                """
+                SELECT o.name, o.generation FROM projection_generations o
+                WHERE o.name = ANY(%s) AND o.state NOT IN ('active', 'building') AND o.erased_to < (
+                    SELECT max(n.erased_to) FROM projection_generations n
+                    WHERE n.name = o.name AND n.state IN ('active', 'building')
+                )
+                """,
+                (list(names),),
+            )
+            return [(name, generation) async for name, generation in found]
+
+    async def retire(self, name: str, generation: int) -> bool:
+        """It is not to be served again; ``False`` when it has come back to life meanwhile."""
+        async with self._pool.connection() as connection:
+            retired = await connection.execute(
+                """
+                UPDATE projection_generations SET state = 'retired', updated_at = now()
+                WHERE name = %s AND generation = %s AND state NOT IN ('active', 'building')
+                """,
+                (name, generation),
+            )
+        return bool(retired.rowcount == 1)
+
+    async def forgotten(self, name: str, generation: int) -> None:
+        """It is dropped: what is said of it must not tell of anybody either, and there is nothing left to forget."""
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(FORGET_ERRORS, {"name": name, "generation": generation, "persons": []})
+            await connection.execute(
+                "UPDATE projection_generations SET erased_to = %s, error = '' WHERE name = %s AND generation = %s",
+                (_NOTHING_LEFT, name, generation),
+            )
 
     async def request_rebuild(self, name: str, once: Once | None = None) -> int:
         """Build a new generation beside the served one, compare, switch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -51,20 +51,23 @@ class Feed(Protocol[S]):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A document as it is after a batch; without ``columns`` it is to be deleted.
 
-    ``columns`` are its own columns in Postgres, or its source in OpenSearch (empty: keep it out of the index).
+    ``columns`` are its own columns in Postgres, or its source in OpenSearch (empty: keep it out of the index);
+    ``subjects`` the persons and sellers that it depends on, in order.
     """
 
     key: UUID
     position: int
     document: bytes | None = None
     columns: dict[str, Any] | None = None
+    subjects: Sequence[UUID] = ()
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """An event that a document could not take, or that waits behind such a one.
 
     ``key`` is the document; with ``whole`` it is the event's stream, because which documents the event touches is
-    what could not be told. ``error`` is a traceback, empty for those that only wait.
+    what could not be told. ``error`` is a traceback, empty for those that only wait; ``subjects`` are those whom it
+    may tell something about.
     """
 
     key: UUID
@@ -74,6 +77,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
     whole: bool
     error: str
+    subjects: Sequence[UUID] = ()
     id: int | None = None
 
 
@@ -87,15 +91,25 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     skipped: frozenset[tuple[int, UUID]] = frozenset()
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """What is saved at once: the checkpoint moves from ``after`` to ``to``, and the rest with it or not at all."""
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of what a batch comes to, so that no more documents than these need be at hand at once."""
 
-    after: int
-    to: int
     changes: Sequence[Change] = ()
     letters: Sequence[DeadLetter] = ()
     settled: Sequence[int] = ()
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What is saved at once: the checkpoint moves from ``after`` to ``to``, and the parts with it or not at all.
+
+    ``erased`` are the persons whom it makes us forget, ``erased_to`` the position of the last such event.
+    """
+
+    after: int
+    to: int
     rate: float = 0.0
+    erased: Sequence[UUID] = ()
+    erased_to: int = 0
 
 
 class Sink(Protocol):
@@ -109,7 +123,11 @@ class Sink(Protocol):
         """The fold state of the documents that exist, and the position of the last event in it."""
         ...
 
-    async def save(self, batch: Batch) -> None:
+    async def concerned(self, subjects: Collection[UUID]) -> dict[UUID, list[UUID]]:
+        """The keys of the documents that depend on each of ``subjects``."""
+        ...
+
+    async def save(self, batch: Batch, parts: AsyncIterable[Part] | None = None) -> None:
         """All of it or nothing; ``MovedByAnotherError`` when the checkpoint is not at ``after``.
 
         ``RefusedRowsError`` when the engine cannot hold a document; then nothing was saved.

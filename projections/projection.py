@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Uuid
 from sqlalchemy.schema import SchemaItem
 
+from domain.accounts.events import AccountErased
 from domain.kernel import Event, Recorded, tag_of
 
 Doc = TypeVar("Doc", bound=msgspec.Struct)
@@ -43,6 +44,11 @@ class Projection(Generic[Doc]):
     beside the living one. ``fold`` returns a new document rather than change the one that it is given.
 
     Where each event makes a document of its own (``append_only``) nothing is loaded and no fold state is kept.
+
+    Some events touch documents that nobody could name from the event alone: a person is erased who wrote some of the
+    reviews, a seller is suspended. ``subjects`` tells which persons and sellers a document depends on, ``concerning``
+    whom such an event is about; it is folded into every document that depends on them then, besides ``keys``.
+    What comes to be later does not hear of it.
     """
 
     name: str
@@ -53,10 +59,43 @@ class Projection(Generic[Doc]):
     fold: Callable[[Doc | None, Recorded[Any], UUID], Doc | None]
     into: Rows[Doc] | SearchIndex[Doc]
     append_only: bool = False
+    subjects: Callable[[Doc], Collection[UUID]] | None = None
+    concerning: Mapping[type[Event], Callable[[Any], UUID]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert self.subjects is not None or not self.concerning, "who is concerned is found by its subjects"
+        assert self.subjects is None or not self.append_only, "what is only appended to never changes"
 
     @cached_property
     def tags(self) -> frozenset[str]:
-        return frozenset(tag_of(event) for event in self.events)
+        return frozenset(tag_of(event) for event in (*self.events, *self.concerning))
+
+    @cached_property
+    def forgets(self) -> bool:
+        """Whether it hears of erased persons: then generations that are superseded may hold what it has forgotten."""
+        return AccountErased in (*self.events, *self.concerning)
+
+    @cached_property
+    def _keyed(self) -> frozenset[type[Event]]:
+        return frozenset(self.events)
+
+    def touched(self, recorded: Recorded[Any]) -> Sequence[UUID]:
+        """The documents that the event itself names."""
+        if self.concerning and type(recorded.event) not in self._keyed:
+            return ()
+        return self.keys(recorded)
+
+    def subject_of(self, recorded: Recorded[Any]) -> UUID | None:
+        """Whom the event concerns, wherever they are mentioned."""
+        concerned = self.concerning.get(type(recorded.event))
+        return None if concerned is None else concerned(recorded.event)
+
+    def subjects_of(self, document: Doc | None) -> Collection[UUID]:
+        return () if document is None or self.subjects is None else self.subjects(document)
+
+    def takes(self, document: Doc | None, recorded: Recorded[Any], key: UUID) -> bool:
+        """Whether an event that concerns somebody is for this document, as it is by then."""
+        return self.subject_of(recorded) in self.subjects_of(document) or key in self.touched(recorded)
 
     @property
     def engine(self) -> str:
@@ -77,6 +116,11 @@ def read_model(name: str, *columns: SchemaItem) -> Table:
         Column("document", LargeBinary),
         *columns,
     )
+
+
+def erased_person(recorded: Recorded[Any]) -> UUID | None:
+    """Who is to be forgotten because of the event."""
+    return recorded.event.account_id if isinstance(recorded.event, AccountErased) else None
 
 
 def by_stream(recorded: Recorded[Any]) -> Sequence[UUID]:

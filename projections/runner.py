@@ -6,7 +6,9 @@ import asyncio
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from itertools import islice
 from typing import Any, Final, Generic
 from uuid import UUID
 
@@ -14,7 +16,7 @@ import msgspec
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from domain.kernel import Recorded, tag_of
+from domain.kernel import Event, Recorded, tag_of
 from projections.ports import (
     Batch,
     Change,
@@ -23,11 +25,12 @@ from projections.ports import (
     Feed,
     Log,
     MovedByAnotherError,
+    Part,
     RefusedRowsError,
     S,
     Sink,
 )
-from projections.projection import Doc, Projection, Rows
+from projections.projection import Doc, Projection, Rows, erased_person
 
 LIVE_BATCH: Final = 500
 CATCH_UP_BATCH: Final = 5_000
@@ -65,8 +68,10 @@ class Runner(Generic[Doc, S]):
         feed: Feed[S],
         outages: tuple[type[Exception], ...],
         advanced: Callable[[Advanced], None] = lambda advanced: None,
+        erased: Callable[[UUID], None] = lambda person: None,
         batch: int = CATCH_UP_BATCH,
     ) -> None:
+        """``erased`` is told of each person whom the generation has forgotten."""
         self.projection = projection
         self.generation = generation
         self.sink = sink
@@ -79,6 +84,7 @@ class Runner(Generic[Doc, S]):
         self._feed = feed
         self._outages = outages
         self._advanced = advanced
+        self._erased = erased
         self._batch = batch
         self._documents: OrderedDict[UUID, tuple[Doc | None, int]] = OrderedDict()
         self._checkpoint = Checkpoint(position=0)
@@ -137,6 +143,7 @@ class Runner(Generic[Doc, S]):
                 self,
                 parked_keys=set(keys) - {each.key for each in parked if not each.whole},
                 parked_streams=set(streams) - {each.key for each in parked if each.whole},
+                concerned=await self._concerned(recorded),
                 again=parked,
             )
             for each in parked:
@@ -225,6 +232,7 @@ class Runner(Generic[Doc, S]):
             self,
             parked_keys=set(self._checkpoint.parked_keys),
             parked_streams=set(self._checkpoint.parked_streams),
+            concerned=await self._concerned(recorded),
         )
         for each in recorded:
             folding.take(each)
@@ -234,36 +242,68 @@ class Runner(Generic[Doc, S]):
         else:
             await self._moved_to(to)
 
+    async def _concerned(self, recorded: Sequence[Recorded[Any]]) -> Mapping[UUID, Sequence[UUID]]:
+        """The documents that depend on those whom the events concern, as they were before the batch."""
+        concerning = self.projection.concerning
+        subjects: set[UUID] = set()
+        for each in recorded:
+            if type(each.event) in concerning:
+                with suppress(Exception):  # found again when the event is taken, and parked there
+                    subjects.add(concerning[type(each.event)](each.event))
+        return await self.sink.concerned(subjects) if subjects else {}
+
     async def _save(self, folding: _Folding[Doc], after: int, to: int) -> None:
-        if not self.projection.append_only:
-            missing = [key for key in folding.queues if key not in self._documents]
-            if missing:
-                loaded = await self.sink.load(missing)
-                for key in missing:
-                    state, position = loaded.get(key, (None, 0))
-                    self._remember(key, None if state is None else self._decoder.decode(state), position)
-        folding.fold()
-        for _ in range(2):
+        room = LIVE_BATCH if self.live else self._batch
+        first = folding.portion(0, room)
+        await self._load(first)
+        batch = Batch(
+            after=after,
+            to=to,
+            rate=self._rate(to),
+            erased=list(folding.erased),
+            erased_to=max(folding.erased.values(), default=0),
+        )
+        while True:
+            folding.begin()
             try:
-                await self.sink.save(
-                    Batch(
-                        after=after,
-                        to=to,
-                        changes=folding.changes,
-                        letters=folding.letters,
-                        settled=folding.settled,
-                        rate=self._rate(to),
-                    )
-                )
+                async with aclosing(self._parts(folding, room)) as parts:
+                    await self.sink.save(batch, parts if folding.is_work else None)
                 break
             except RefusedRowsError as refusal:
-                folding.refuse(refusal.refused)
-        else:
-            raise RuntimeError("the engine refuses documents that it took before")
-        for key, (document, position) in folding.results.items():
-            if not self.projection.append_only:
-                self._remember(key, document, position)
+                if not folding.refuse(refusal.refused):
+                    raise RuntimeError("the engine refuses documents that it took before") from refusal
+        for key in first:
+            if key in folding.results and not self.projection.append_only:
+                self._remember(key, *folding.results[key])
         self._forget()
+        for person in folding.erased:
+            self._erased(person)
+
+    async def _parts(self, folding: _Folding[Doc], room: int) -> AsyncGenerator[Part, None]:
+        """An event that concerns a great seller changes more documents than are good to hold at once."""
+        start, handed = 0, 0
+        while start == 0 or start < len(folding.queues):
+            keys = folding.portion(start, room)
+            await self._load(keys)
+            changes = folding.fold(keys)
+            yield Part(changes=changes, letters=folding.letters[handed:])
+            handed = len(folding.letters)
+            if start:
+                for key in keys:
+                    self._documents.pop(key, None)
+                    folding.results.pop(key, None)
+            start += room
+        if folding.settled:
+            yield Part(settled=folding.settled)
+
+    async def _load(self, keys: Sequence[UUID]) -> None:
+        missing = [key for key in keys if key not in self._documents]
+        if not missing or self.projection.append_only:
+            return
+        loaded = await self.sink.load(missing)
+        for key in missing:
+            state, position = loaded.get(key, (None, 0))
+            self._remember(key, None if state is None else self._decoder.decode(state), position)
 
     def _remember(self, key: UUID, document: Doc | None, position: int) -> None:
         self._documents[key] = (document, position)
@@ -286,7 +326,13 @@ class Runner(Generic[Doc, S]):
         into = self.projection.into
         columns = into.row(document) if isinstance(into, Rows) else into.source(document) or {}
         state = None if self.projection.append_only else self._encoder.encode(document)
-        return Change(key=key, position=position, document=state, columns=dict(columns))
+        return Change(
+            key=key,
+            position=position,
+            document=state,
+            columns=dict(columns),
+            subjects=sorted(set(self.projection.subjects_of(document))),
+        )
 
     async def _moved_to(self, position: int) -> None:
         async with self._changed:
@@ -334,6 +380,10 @@ class _Folding(Generic[Doc]):
 
     An event that cannot be folded parks the document that it belongs to, and the events after it wait behind it in
     order; a bug in one document's history stops that document only.
+
+    Whether an event that concerns somebody is for a document is seen when it is its turn, because what comes before
+    it may change whom the document depends on. So it queues for all that may: those ``concerned`` before the batch,
+    those touched in it, and, for who knows what they will turn out to be, all that are parked.
     """
 
     def __init__(
@@ -342,16 +392,25 @@ class _Folding(Generic[Doc]):
         *,
         parked_keys: set[UUID],
         parked_streams: set[UUID],
+        concerned: Mapping[UUID, Sequence[UUID]],
         again: Sequence[DeadLetter] = (),
     ) -> None:
         self._runner = runner
+        self._projection = runner.projection
         self._parked_keys = parked_keys
         self._parked_streams = parked_streams
+        self._concerned = concerned
         self._again = again
+        self._waiting: list[DeadLetter] = []
+        self._refused: dict[UUID, str] = {}
         self.queues: dict[UUID, list[Recorded[Any]]] = {}
+        self.erased: dict[UUID, int] = {}
         self.results: dict[UUID, tuple[Doc | None, int]] = {}
-        self.changes: list[Change] = []
         self.letters: list[DeadLetter] = []
+
+    @property
+    def is_work(self) -> bool:
+        return bool(self.queues or self._waiting or self._again)
 
     @property
     def settled(self) -> list[int]:
@@ -363,85 +422,139 @@ class _Folding(Generic[Doc]):
             if each.id is not None and (each.key, each.position, each.whole) not in parked
         ]
 
+    def portion(self, start: int, size: int) -> list[UUID]:
+        return list(islice(self.queues, start, start + size))
+
     def take(self, recorded: Recorded[Any], key: UUID | None = None) -> None:
         """Queue an event for ``key``, or for all documents that it touches."""
-        keys: Iterable[UUID]
+        person = erased_person(recorded)
+        if person is not None:
+            self.erased[person] = recorded.position
         if key is not None:
-            keys = (key,)
-        elif recorded.stream in self._parked_streams:
+            self._queue(recorded, (key,))
+            return
+        if recorded.stream in self._parked_streams:
             self._park(recorded.stream, recorded, whole=True)
             return
-        else:
-            try:
-                keys = self._runner.projection.keys(recorded)
-            except Exception:  # noqa: BLE001  # any bug in the projection's code parks the event's stream
-                if self._runner.was_skipped(recorded.position, recorded.stream):
-                    return
+        try:
+            keys = self._projection.touched(recorded)
+            subject = self._projection.subject_of(recorded)
+        except Exception:  # noqa: BLE001  # any bug in the projection's code parks the event's stream
+            if not self._runner.was_skipped(recorded.position, recorded.stream):
                 self._parked_streams.add(recorded.stream)
                 self._park(recorded.stream, recorded, whole=True, error=traceback.format_exc())
-                return
+            return
+        if subject is None:
+            self._queue(recorded, keys, at_once=person is not None)
+            return
+        known = dict.fromkeys((*keys, *self._concerned.get(subject, ())))
+        others = [each for each in {**self.queues, **dict.fromkeys(self._parked_keys)} if each not in known]
+        self._queue(recorded, known, at_once=person is not None)
+        self._queue(recorded, others)
+
+    def _queue(self, recorded: Recorded[Any], keys: Iterable[UUID], *, at_once: bool = False) -> None:
+        """``at_once``: nobody may be remembered because of a bug. What a parked document shows until that is
+        repaired takes the event now, and once more in its turn.
+        """
         for each in keys:
-            if each in self._parked_keys:
+            if self._runner.was_skipped(recorded.position, each):
+                continue
+            is_parked = each in self._parked_keys
+            if is_parked:
                 self._park(each, recorded)
-            elif not self._runner.was_skipped(recorded.position, each):
+            if at_once or not is_parked:
                 self.queues.setdefault(each, []).append(recorded)
 
-    def fold(self) -> None:
-        for key, events in self.queues.items():
-            before = self._runner.known(key)
-            try:
-                document, position = self._folded(key, before, events)
-                self.changes.append(self._runner.change(key, document, position))
-                self.results[key] = (document, position)
-            except Exception:  # noqa: BLE001  # any bug in the projection's code: found again below, event by event
-                self._fold_slowly(key, before, events)
+    def begin(self) -> None:
+        """Before the first part is folded; again when the engine has refused one."""
+        self.results = {}
+        self.letters = list(self._waiting)
 
-    def refuse(self, refused: dict[UUID, str]) -> None:
-        """The engine cannot hold these documents: what this batch brought them is parked."""
-        self.changes = [each for each in self.changes if each.key not in refused]
-        for key, error in refused.items():
-            self.results.pop(key, None)
-            self._park_all(key, self.queues[key], error)
+    def fold(self, keys: Sequence[UUID]) -> list[Change]:
+        changes: list[Change] = []
+        for key in keys:
+            events, before = self.queues[key], self._runner.known(key)
+            if before[0] is None and key in self._parked_keys:
+                continue  # there is nothing to be forgotten yet
+            if key in self._refused:
+                self._park_all(key, events, self._refused[key], before)
+                continue
+            try:
+                after = self._folded(key, before, events)
+                if after is not before:
+                    changes.append(self._runner.change(key, *after))
+                    self.results[key] = after
+            except Exception:  # noqa: BLE001  # any bug in the projection's code: found again below, event by event
+                changes += self._fold_slowly(key, before, events)
+        return changes
+
+    def refuse(self, refused: Mapping[UUID, str]) -> bool:
+        """The engine cannot hold these documents: what this batch brings them is parked. Whether that is news."""
+        known = len(self._refused)
+        self._refused.update(refused)
+        return len(self._refused) > known
 
     def _folded(
         self, key: UUID, before: tuple[Doc | None, int], events: Sequence[Recorded[Any]]
     ) -> tuple[Doc | None, int]:
+        """``before`` itself when none of the events is for this document."""
+        projection = self._projection
+        concerning, fold = projection.concerning, projection.fold
         document, position = before
+        is_taken = False
         for recorded in events:
-            document = self._runner.projection.fold(document, recorded, key)
+            if type(recorded.event) in concerning and not projection.takes(document, recorded, key):
+                continue
+            is_taken = True
+            document = fold(document, recorded, key)
             position = max(position, recorded.position)
-        return document, position
+        return (document, position) if is_taken else before
 
     def _fold_slowly(
         self, key: UUID, before: tuple[Doc | None, int], events: Sequence[Recorded[Any]]
-    ) -> None:
+    ) -> list[Change]:
         """Up to the event that makes the trouble; it and those after it are parked."""
-        reached: Change | None = None
+        reached: list[Change] = []
         for index, recorded in enumerate(events):
             try:
                 after = self._folded(key, before, [recorded])
-                reached = self._runner.change(key, *after)
+                if after is not before:
+                    reached = [self._runner.change(key, *after)]
             except Exception:  # noqa: BLE001  # as above
-                self._park_all(key, events[index:], traceback.format_exc())
+                self._park_all(key, events[index:], traceback.format_exc(), before)
                 break
             before = self.results[key] = after
-        if reached is not None:
-            self.changes.append(reached)
+        return reached
 
-    def _park_all(self, key: UUID, events: Sequence[Recorded[Any]], error: str) -> None:
-        self._parked_keys.add(key)
+    def _park_all(
+        self, key: UUID, events: Sequence[Recorded[Any]], error: str, before: tuple[Doc | None, int]
+    ) -> None:
+        """The engine's own words may quote what it could not hold, so they are about everybody in the document."""
+        subjects = set(self._projection.subjects_of(before[0])).union(*map(_persons_in, events))
         for index, recorded in enumerate(events):
-            self._park(key, recorded, error=error if index == 0 else "")
+            letter = self._letter(key, recorded, error=error if index == 0 else "")
+            self.letters.append(msgspec.structs.replace(letter, subjects=sorted(subjects)))
 
     def _park(self, key: UUID, recorded: Recorded[Any], *, whole: bool = False, error: str = "") -> None:
-        self.letters.append(
-            DeadLetter(
-                key=key,
-                stream=recorded.stream,
-                version=recorded.version,
-                position=recorded.position,
-                tag=tag_of(type(recorded.event)),
-                whole=whole,
-                error=error,
-            )
+        self._waiting.append(self._letter(key, recorded, whole=whole, error=error))
+
+    def _letter(
+        self, key: UUID, recorded: Recorded[Any], *, whole: bool = False, error: str = ""
+    ) -> DeadLetter:
+        return DeadLetter(
+            key=key,
+            stream=recorded.stream,
+            version=recorded.version,
+            position=recorded.position,
+            tag=tag_of(type(recorded.event)),
+            whole=whole,
+            error=error,
+            subjects=sorted(_persons_in(recorded)),
         )
+
+
+def _persons_in(recorded: Recorded[Any]) -> set[UUID]:
+    """Whose personal fields the event has."""
+    event: Event = recorded.event
+    person = None if event.subject is None else getattr(event, event.subject)
+    return set() if person is None else {person}

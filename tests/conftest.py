@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 
 from workers.local import opensearch
+from workers.local.doubles import ObjectStore
 from workers.local.nats import Nats
 from workers.local.opensearch import OpenSearch
 from workers.local.postgres import Postgres
@@ -80,6 +81,16 @@ def module_database_url(fresh_database: FreshDatabase) -> Iterator[str]:
     """An empty Postgres database that the tests of one module share."""
     with fresh_database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def object_store(servers_folder: Path) -> Iterator[ObjectStore]:
+    """One S3 server for the session; whoever uses it has a bucket of their own there."""
+    server = ObjectStore(servers_folder / "s3")
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        yield server
+        runner.run(server.stop())
 
 
 @pytest.fixture

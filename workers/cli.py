@@ -4,7 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ from workers.local.process import LOOPBACK, ServiceFailedError
 from workers.local.stack import API_PORT, LocalStack, Running, Search
 
 if TYPE_CHECKING:  # what only some commands need is imported by them
+    from domain.accounts.events import Role
+    from workers.mail_operating import PostOffice
     from workers.operating import Operator
 
 app = typer.Typer(
@@ -28,7 +31,15 @@ app = typer.Typer(
 )
 
 SERVERS = frozenset({"postgres", "nats", "opensearch", "s3", "stripe"})
-COLOURS = {"stack": "bold", "api": "cyan", "relay": "green", "projector": "magenta", "reactor": "yellow"}
+COLOURS = {
+    "stack": "bold",
+    "api": "cyan",
+    "relay": "green",
+    "projector": "magenta",
+    "reactor": "yellow",
+    "mailer": "blue",
+    "scheduler": "bright_black",
+}
 
 PIPED_WIDTH = 200
 """Where the output is no terminal, a table is as wide as it needs to be: its reader looks for whole names."""
@@ -84,10 +95,10 @@ def openapi() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Make the tables in DATABASE_URL; what is there already stays as it is."""
-    from workers.migrating import migrate as make_tables
+    """Make the tables in DATABASE_URL and the bucket in S3; what is there already stays as it is."""
+    from workers.migrating import prepare
 
-    asyncio.run(make_tables(os.environ["DATABASE_URL"]))
+    asyncio.run(prepare(os.environ))
 
 
 @app.command()
@@ -172,6 +183,116 @@ def operate(data: Path, work: Callable[["Operator"], Awaitable[object]]) -> None
     try:
         asyncio.run(main())
     except (OperationFailedError, UnknownProjectionError) as failure:
+        report(failure)
+        raise typer.Exit(1) from failure
+
+
+mails = typer.Typer(help="Look after the mail that is owed.", no_args_is_help=True)
+app.add_typer(mails, name="mails")
+
+
+class MailStateWanted(StrEnum):
+    """What a mail may have come to."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    DEAD = "dead"
+    DROPPED = "dropped"
+
+
+@mails.command("list")
+def list_mails(
+    data: DataFolder = Path(".tradelog"),
+    state: Annotated[MailStateWanted | None, typer.Option(help="Only those that came to this.")] = None,
+) -> None:
+    """Show what waits, what was sent and what was given up; nobody is named."""
+    post_office(data, lambda office: office.show(state.value if state else None))
+
+
+@mails.command("retry")
+def retry_mail(cause: int, template: str, data: DataFolder = Path(".tradelog")) -> None:
+    """Let a mail that was given up be tried again."""
+    post_office(data, lambda office: office.retry(cause, template))
+
+
+@mails.command("drop")
+def drop_mail(cause: int, template: str, data: DataFolder = Path(".tradelog")) -> None:
+    """Give up a mail that has not been sent."""
+    post_office(data, lambda office: office.drop(cause, template))
+
+
+def post_office(data: Path, work: Callable[["PostOffice"], Awaitable[object]]) -> None:
+    from domain.kernel import DomainError
+    from workers.mail_operating import open_post_office
+
+    join_stack(data)
+
+    async def main() -> None:
+        async with open_post_office(os.environ, speaking()) as office:
+            await work(office)
+
+    try:
+        asyncio.run(main())
+    except DomainError as failure:
+        report(failure)
+        raise typer.Exit(1) from failure
+
+
+accounts = typer.Typer(help="Say who the first admin and the first auditor are.", no_args_is_help=True)
+app.add_typer(accounts, name="accounts")
+
+
+class Appointment(StrEnum):
+    """The roles that nobody can get through the API before somebody has them."""
+
+    ADMIN = "admin"
+    AUDITOR = "auditor"
+
+
+WantedRole = Annotated[Appointment, typer.Option("--role", help="What the account may do.")]
+
+
+@accounts.command()
+def grant(email: str, role: WantedRole, data: DataFolder = Path(".tradelog")) -> None:
+    """Give a role to somebody who has an account."""
+    from workers.appointing import grant as grant_role
+
+    appoint(data, lambda wanted: grant_role(os.environ, email, wanted, speaking()), role)
+
+
+@accounts.command()
+def create(
+    email: str,
+    role: WantedRole,
+    data: DataFolder = Path(".tradelog"),
+    prompt: Annotated[
+        bool, typer.Option("--prompt", help="Ask for the password instead of making one up.")
+    ] = False,
+) -> None:
+    """Make an account with a role; its password is made up and shown once, or asked for."""
+    from workers.appointing import create as create_account
+
+    password = asked_password() if prompt else None
+    appoint(data, lambda wanted: create_account(os.environ, email, wanted, password, speaking()), role)
+
+
+def asked_password() -> str:
+    """Typed twice and unseen by a person; a line from whatever else is at the other end."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
+
+
+def appoint(data: Path, work: Callable[["Role"], Coroutine[object, object, None]], role: Appointment) -> None:
+    from application.settings import SettingsError
+    from domain.accounts.events import Role
+    from domain.kernel import DomainError
+
+    join_stack(data)
+    try:
+        asyncio.run(work(Role(role.value)))
+    except (DomainError, SettingsError) as failure:
         report(failure)
         raise typer.Exit(1) from failure
 

@@ -25,6 +25,9 @@ ADDRESS = {
 
 PATIENCE = 30
 
+SPARINGLY = 1.5
+"""Seconds between two looks at an order: 30 a minute are all that anybody may have (A5)."""
+
 AUDITOR = {"username": "oliviaw", "password": "oliviawpass"}
 """DummyJSON's first moderator; the seed makes its moderators auditors."""
 
@@ -75,6 +78,7 @@ class Demo:
             lambda: self._look(f"/orders/{order['id']}", token),
             lambda seen: seen.get("paymentStatus") == "paid",
             "a paid order in its read model",
+            every=SPARINGLY,
         )
         self._say(
             f"order {paid['id']} is {paid['status']} and {paid['paymentStatus']}, read back from its read model"
@@ -118,10 +122,12 @@ class Demo:
         seen: dict[str, Any] = response.json() if response.status_code == 200 else {}
         return seen
 
-    def _until(self, look: Callable[[], Any], good: Callable[[Any], bool], what: str) -> Any:
+    def _until(
+        self, look: Callable[[], Any], good: Callable[[Any], bool], what: str, *, every: float = 0.1
+    ) -> Any:
         retrying = Retrying(
             retry=retry_if_result(lambda seen: not good(seen)),
-            wait=wait_fixed(0.1),
+            wait=wait_fixed(every),
             stop=stop_after_delay(PATIENCE),
         )
         try:

@@ -20,6 +20,8 @@ STREAM: Final = "EVENTS"
 SUBJECTS: Final = "events.>"
 DOORBELL: Final = "log.appended"
 PARTITIONS: Final = 16
+LOCAL_NATS: Final = "nats://127.0.0.1:4222"
+"""Where it is looked for when nobody says where it is."""
 
 _DAY: Final = 24 * 60 * 60
 _CONFIG: Final = StreamConfig(

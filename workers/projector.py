@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import nats.errors
@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from opensearchpy import AsyncOpenSearch
 from opensearchpy.exceptions import TransportError
-from prometheus_client import Counter, Gauge, start_http_server
+from prometheus_client import Counter, Gauge
 from psycopg_pool import AsyncConnectionPool
 from tenacity import retry, retry_if_exception_type, wait_exponential
 
@@ -22,10 +22,10 @@ from application.adapters.codec import EventCodec
 from application.adapters.database import Database
 from application.adapters.event_log import LogDatastore, PostgresEventLog
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
-from application.adapters.logs import configure_from as configure_logs
 from application.adapters.schema import create_schema_async
 from application.errors import UnavailableError
 from application.ports import StoredEvent
+from application.settings import Settings
 from domain.registry import AGGREGATES, EVENTS
 from projections.adapters.opensearch_client import opensearch_client
 from projections.adapters.opensearch_sink import OpenSearchSink
@@ -37,9 +37,10 @@ from projections.ports import Sink
 from projections.projection import Projection, Rows
 from projections.runner import Advanced
 from workers.feed import StreamFeed
-from workers.jetstream import connect, obey_cancellation
+from workers.jetstream import LOCAL_NATS, connect, obey_cancellation
 from workers.lease import lone_connection
 from workers.signals import until_signalled
+from workers.starting import start
 
 CONNECTED_POLL: Final = 0.1
 OUTAGES: Final = (psycopg.OperationalError, OSError, UnavailableError, TransportError)
@@ -50,7 +51,14 @@ def sinks(pool: AsyncConnectionPool[Any], search: AsyncOpenSearch | None) -> Sin
 
     def sink_for(projection: Projection[Any], generation: int) -> Sink:
         if isinstance(projection.into, Rows):
-            return PostgresSink(pool, projection.name, generation, projection.version, projection.into.table)
+            return PostgresSink(
+                pool,
+                projection.name,
+                generation,
+                projection.version,
+                projection.into.table,
+                subjects=projection.subjects is not None,
+            )
         assert search is not None, f"{projection.name} needs OPENSEARCH_URL"
         return OpenSearchSink(pool, search, projection, generation)
 
@@ -70,6 +78,7 @@ class Projector:
         client: Client,
         search: AsyncOpenSearch | None = None,
         measure: Callable[[Advanced, int], None] = lambda advanced, head: None,
+        erased: Callable[[UUID], None] = lambda person: None,
     ) -> None:
         self._client = client
         self._measure = measure
@@ -85,6 +94,7 @@ class Projector:
             sink_for=sinks(pool, search),
             outages=OUTAGES,
             advanced=self._advanced,
+            erased=erased,
         )
 
     async def run(self) -> None:
@@ -153,14 +163,8 @@ async def _make_log(url: str) -> None:
         await create_schema_async(connection)
 
 
-async def main() -> None:
-    """Configured by DATABASE_URL, NATS_URL, OPENSEARCH_URL, TRADELOG_MASTER_KEY and TRADELOG_METRICS_PORT."""
-    configure_logs(os.environ)
-    url = os.environ["DATABASE_URL"]
-    search_url = os.environ.get("OPENSEARCH_URL")
-    metrics_port = os.environ.get("TRADELOG_METRICS_PORT")
-    if metrics_port:
-        start_http_server(int(metrics_port), addr=os.environ.get("TRADELOG_METRICS_HOST", "127.0.0.1"))
+async def main(settings: Settings) -> None:
+    url = settings.database_url
     await _make_log(url)
     async with (
         Database(url) as database,
@@ -168,12 +172,12 @@ async def main() -> None:
             url, min_size=2, max_size=40, timeout=10, open=False, kwargs={"autocommit": True}
         ) as pool,
     ):
-        keys = PostgresPersonKeys(database, MasterKeys.parse(os.environ["TRADELOG_MASTER_KEY"]))
+        keys = PostgresPersonKeys(database, MasterKeys.parse(settings.tradelog_master_key))
         events = PostgresEventLog(
             LogDatastore(url), database=database, codec=EventCodec(EVENTS, AGGREGATES, keys)
         )
         client = Client()
-        search = opensearch_client(search_url) if search_url else None
+        search = opensearch_client(settings.opensearch_url) if settings.opensearch_url else None
         projector = Projector(
             projections_of(search=search is not None),
             events=events,
@@ -182,12 +186,12 @@ async def main() -> None:
             client=client,
             search=search,
             measure=measured(),
+            erased=keys.forget,
         )
 
         async def work() -> None:
             async with asyncio.TaskGroup() as group:
-                nats_url = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
-                group.create_task(connect(nats_url, "projector", client))
+                group.create_task(connect(settings.nats_url or LOCAL_NATS, "projector", client))
                 await projector.run()
 
         try:
@@ -199,4 +203,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    start("projector", main)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,21 +13,26 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from prometheus_client import Gauge, start_http_server
+from prometheus_client import Gauge
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
-from application.adapters.logs import configure_from as configure_logs
 from application.adapters.reactions import PostgresReactions
 from application.bootstrap import write_side
 from application.bus import CommandBus
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.ports import AlreadyAnsweredError, Answer, Changed, Clock, Metadata, Once, StoredEvent
+from application.processes.forget_follows import forget_follows_of
+from application.processes.forget_person import forget_person_of
 from application.processes.request_payment import request_payment_for
+from application.sellers.opening import OpenHouseSeller
 from application.settings import Settings
+from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, Event, Recorded, tag_of
 from domain.orders.events import OrderPlaced
 from workers.jetstream import DOORBELL, connect, obey_cancellation
 from workers.lease import while_leading
 from workers.signals import until_signalled
+from workers.starting import start
 
 BATCH: Final = 500
 POLL: Final = 0.5
@@ -47,10 +51,13 @@ class Reaction:
     grace: timedelta = timedelta()
 
 
+ASKING_FOR_PAYMENT: Final = Reaction(
+    name="request-payment", event=OrderPlaced, policy=request_payment_for, grace=timedelta(seconds=5)
+)
 REACTIONS: Final = (
-    Reaction(
-        name="request-payment", event=OrderPlaced, policy=request_payment_for, grace=timedelta(seconds=5)
-    ),
+    ASKING_FOR_PAYMENT,
+    Reaction(name="forget-follows", event=AccountErased, policy=forget_follows_of),
+    Reaction(name="forget-person", event=AccountErased, policy=forget_person_of),
 )
 
 
@@ -163,14 +170,18 @@ def _done(_: Changed[Any]) -> Answer:
     return Answer(status=200, body=msgspec.json.encode(None))
 
 
-async def main() -> None:
-    """Configured by what ``Settings`` names, and TRADELOG_METRICS_PORT. Without a provider no payment is asked for."""
-    configure_logs(os.environ)
-    settings = Settings.read(os.environ)
-    reactions = REACTIONS if settings.stripe_secret_key else ()
-    metrics_port = os.environ.get("TRADELOG_METRICS_PORT")
-    if metrics_port:
-        start_http_server(int(metrics_port), addr=os.environ.get("TRADELOG_METRICS_HOST", "127.0.0.1"))
+async def open_the_house(bus: CommandBus) -> None:
+    """There is always the house to sell what is in the catalogue (C57); it waits for a log that is away."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type((UnavailableError, ConcurrentChangeError)),
+        wait=wait_exponential(multiplier=0.2, max=LONGEST_WAIT),
+    )
+    await retrying(bus.handle, OpenHouseSeller(), Metadata(actor="worker:reactor"))
+
+
+async def main(settings: Settings) -> None:
+    """Without a provider no payment is asked for."""
+    reactions = [each for each in REACTIONS if settings.stripe_secret_key or each is not ASKING_FOR_PAYMENT]
     client: Client = await connect(settings.nats_url, "reactor")
     try:
         async with write_side(settings, nats=client) as write:
@@ -189,12 +200,15 @@ async def main() -> None:
                 reactor.ring()
 
             await client.subscribe(DOORBELL, cb=hear)
-            await until_signalled(
-                while_leading(settings.database_url, "tradelog.reactor", lambda: reactor.run(reactions))
-            )
+
+            async def lead() -> None:
+                await open_the_house(write.bus)
+                await reactor.run(reactions)
+
+            await until_signalled(while_leading(settings.database_url, "tradelog.reactor", lead))
     finally:
         await client.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    start("reactor", main)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
@@ -15,16 +14,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import Header, PubAck
 from nats.js.errors import APIError
-from prometheus_client import Counter, Gauge, start_http_server
+from prometheus_client import Counter, Gauge
 
 from application.adapters.database import Database
 from application.adapters.event_log import LogDatastore, PostgresEventLog
-from application.adapters.logs import configure_from as configure_logs
 from application.errors import UnavailableError
 from application.ports import StoredEvent
+from application.settings import Settings
 from domain.registry import AGGREGATES
 from workers.jetstream import (
     DOORBELL,
+    LOCAL_NATS,
     STREAM,
     connect,
     ensure_stream,
@@ -34,6 +34,7 @@ from workers.jetstream import (
 )
 from workers.lease import while_leading
 from workers.signals import until_signalled
+from workers.starting import start
 
 BATCH: Final = 1_000
 POLL: Final = 0.5
@@ -160,10 +161,8 @@ class Relay:
         return expected
 
 
-async def main() -> None:
-    """Configured by DATABASE_URL, NATS_URL and TRADELOG_METRICS_PORT."""
-    configure_logs(os.environ)
-    url = os.environ["DATABASE_URL"]
+async def main(settings: Settings) -> None:
+    url = settings.database_url
     position_published = Gauge("tradelog_relay_position", "Position of the newest event on the stream")
     lag = Gauge("tradelog_relay_lag", "Events that the log has and the stream has not")
     events_published = Counter("tradelog_relay_events", "Events published")
@@ -173,12 +172,9 @@ async def main() -> None:
         events_published.inc(events)
         lag.set(max(0, head - position))
 
-    metrics_port = os.environ.get("TRADELOG_METRICS_PORT")
-    if metrics_port:
-        start_http_server(int(metrics_port), addr=os.environ.get("TRADELOG_METRICS_HOST", "127.0.0.1"))
     async with Database(url, connections=2) as database:
         events = PostgresEventLog(LogDatastore(url), database=database)
-        client = await connect(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"), "relay")
+        client = await connect(settings.nats_url or LOCAL_NATS, "relay")
         relay = Relay(events, client, AGGREGATES, published=published)
         try:
             await until_signalled(while_leading(url, "tradelog.relay", relay.run))
@@ -187,4 +183,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    start("relay", main)

@@ -14,14 +14,15 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from application.accounts.registering import RegisterAccount, SignedIn
+from application.accounts.registering import CreateAccount, NewPerson
 from application.bootstrap import WriteSide, write_side
 from application.categories.creating import CreateCategory
 from application.listings.creating import CreateListing
 from application.ports import AlreadyAnsweredError, Answer, Changed, Metadata, Once
 from application.reviews.importing import ImportReview
+from application.sellers.opening import OpenHouseSeller
 from application.settings import Settings
-from domain.accounts.events import Role
+from domain.accounts.events import Profile, Role
 from domain.kernel import ListingId
 from domain.money import Money, minor_units
 from domain.sellers.events import HOUSE_SELLER
@@ -116,6 +117,7 @@ class Seeder:
 
     async def run(self) -> int:
         """Returns the log position that includes everything."""
+        await self._write.bus.handle(OpenHouseSeller(), Metadata(actor=ACTOR))
         for user in self._catalogue.users:
             self._accounts[user["email"]] = await self._user(user)
         for slug in self._catalogue.categories:
@@ -130,18 +132,22 @@ class Seeder:
 
     async def _user(self, user: dict[str, Any]) -> UUID:
         role = _ROLES.get(user["role"]) if self._demo_roles else None
-        command = RegisterAccount(
+        person = NewPerson(
             email=user["email"],
             password=user["password"],
             username=user["username"],
-            first_name=user["firstName"],
-            last_name=user["lastName"],
-            gender=user["gender"],
+            profile=Profile(
+                first_name=user["firstName"],
+                last_name=user["lastName"],
+                gender=user["gender"],
+                phone=user["phone"],
+                age=user["age"],
+            ),
             image=user["image"],
-            phone=user["phone"],
-            age=user["age"],
             roles=frozenset({role} if role else ()),
+            email_verified=True,
         )
+        command = CreateAccount(person=person)
         return await self._once(f"user-{user['id']}", command)
 
     async def _product(self, product: dict[str, Any]) -> UUID:
@@ -192,8 +198,7 @@ class Seeder:
 
 
 def _id_of(changed: Changed[Any]) -> UUID:
-    state = changed.state
-    made: UUID = state.account.id if isinstance(state, SignedIn) else state.id
+    made: UUID = changed.state.id
     return made
 
 

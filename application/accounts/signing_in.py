@@ -9,8 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.accounts.registering import EMAIL, USERNAME, SignedIn, session_started
-from application.claims import owner_of
+from application.accounts.people import Origin, SignedIn, found, owner_of_login, session_started
 from application.errors import AuthenticationError
 from application.ports import (
     Changed,
@@ -24,8 +23,10 @@ from application.ports import (
     StreamRef,
 )
 from domain.accounts.account import ACCOUNTS, Account
-from domain.accounts.session import SESSIONS, Session
-from domain.kernel import DomainError
+from domain.accounts.events import AccountEvent, SessionEvent
+from domain.accounts.session import SESSIONS, Session, SessionNotFoundError
+from domain.accounts.sign_in import SIGN_INS, SignIn, sign_in_of
+from domain.kernel import AccountId, DomainError
 
 
 class InvalidCredentialsError(DomainError):
@@ -39,8 +40,7 @@ class LogIn(msgspec.Struct, frozen=True, kw_only=True):
 
     login: str
     password: str
-    device: str = ""
-    address: str = ""
+    origin: Origin = Origin()
 
 
 class RefreshSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +54,27 @@ class LogOut(msgspec.Struct, frozen=True, kw_only=True):
     session_id: UUID
 
 
+class RevokeSession(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the account's own; those of others are not there for them."""
+
+    account_id: AccountId
+    session_id: UUID
+
+
+class RevokeOtherSessions(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them, where no session is spared."""
+
+    account_id: AccountId
+    spared: UUID | None
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who knew the password that is stored as ``password_hash``."""
+
+    account_id: AccountId
+    password_hash: str
+
+
 async def log_in(
     command: LogIn,
     metadata: Metadata,
@@ -64,19 +85,67 @@ async def log_in(
     clock: Clock,
     session_lifetime: timedelta,
 ) -> Changed[SignedIn]:
-    account = await _account_called(command.login, store, keys)
-    if (
-        not await passwords.matches(command.password, account.password_hash if account else None)
-        or account is None
-    ):
+    verified = await verify_password(
+        command.login, command.password, metadata, store=store, keys=keys, passwords=passwords, clock=clock
+    )
+    account_id, known_hash = verified.account_id, verified.password_hash
+    rehashed = await passwords.hash(command.password) if passwords.needs_rehash(known_hash) else ""
+    refs: list[StreamRef[Any, Any]] = [
+        StreamRef(SIGN_INS, sign_in_of(account_id)),
+        StreamRef(ACCOUNTS, account_id),
+    ]
+    now = clock.now()
+
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[SignedIn]:
+        account: Account = loaded[1].present
+        if account.password_hash != known_hash:
+            raise InvalidCredentialsError("Email or password incorrect")
+        succeeded = SignIn.of(loaded[0].state, account_id, account_id).succeed(now)
+        account.require_may_sign_in()
+        events = account.rehash_password(rehashed) if rehashed else []
+        started = session_started(account, now, session_lifetime, command.origin, "password")
+        return Proposal(
+            outcome=SignedIn(account=account, session=Session.evolve(None, started)),
+            events=[
+                (refs[0], succeeded),
+                (refs[1], events),
+                (StreamRef(SESSIONS, started.session_id), [started]),
+            ],
+        )
+
+    return await store.change_together(refs, decide, metadata)
+
+
+async def verify_password(
+    login: str,
+    password: str,
+    metadata: Metadata,
+    *,
+    store: EventStore,
+    keys: Keys,
+    passwords: Passwords,
+    clock: Clock,
+) -> Verified:
+    """``InvalidCredentialsError``, and after too many of those ``AccountLockedError``.
+
+    Whether somebody is known by that name or not, the same is asked, computed and recorded.
+    """
+    subject, account_id = await owner_of_login(login, store, keys)
+    tries, owner = await store.load_many(
+        [StreamRef(SIGN_INS, sign_in_of(subject)), StreamRef(ACCOUNTS, subject)]
+    )
+    SignIn.of(tries.state, subject, account_id).require_unlocked(clock.now())
+    known_hash = owner.state.password_hash if owner.state else ""
+    matches = await passwords.matches(password, known_hash or None)
+    if account_id is None or not matches:
+        await store.change(
+            SIGN_INS,
+            sign_in_of(subject),
+            lambda known: SignIn.of(known, subject, account_id).fail(clock.now()),
+            msgspec.structs.replace(metadata, once=None, expected_version=None),
+        )
         raise InvalidCredentialsError("Email or password incorrect")
-    session = session_started(account.id, clock, session_lifetime, command.device, command.address)
-    outcome = SignedIn(account=account, session=Session.evolve(None, session))
-
-    def decide(_: Sequence[Loaded[Any]]) -> Proposal[SignedIn]:
-        return Proposal(outcome=outcome, events=[(StreamRef(SESSIONS, session.session_id), [session])])
-
-    return await store.change_together([], decide, metadata)
+    return Verified(account_id=account_id, password_hash=known_hash)
 
 
 async def refresh_session(
@@ -88,38 +157,59 @@ async def refresh_session(
     session_lifetime: timedelta,
 ) -> Changed[SignedIn]:
     now = clock.now()
-    loaded = await store.load(SESSIONS, command.session_id)
-    if loaded.state is None or not loaded.state.is_live(now):
+    seen = await store.load(SESSIONS, command.session_id)
+    if seen.state is None:
         raise AuthenticationError("Invalid or expired token")
-    account = (await store.load(ACCOUNTS, loaded.state.account_id)).state
-    if account is None:
-        raise AuthenticationError("Invalid or expired token")
-    ref = StreamRef(SESSIONS, command.session_id)
+    refs: list[StreamRef[Any, Any]] = [
+        StreamRef(SESSIONS, command.session_id),
+        StreamRef(ACCOUNTS, seen.state.account_id),
+    ]
 
-    def decide(sessions: Sequence[Loaded[Any]]) -> Proposal[SignedIn]:
-        session: Session = sessions[0].present
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[SignedIn]:
+        session: Session = loaded[0].present
+        account: Account | None = loaded[1].state
+        if account is None or not is_live(session, account, now):
+            raise AuthenticationError("Invalid or expired token")
         events = session.exchange(command.generation, now, session_lifetime)
         after = SESSIONS.fold(session, events)
         assert after is not None
-        return Proposal(outcome=SignedIn(account=account, session=after), events=[(ref, events)])
+        return Proposal(outcome=SignedIn(account=account, session=after), events=[(refs[0], events)])
 
-    changed = await store.change_together([ref], decide, metadata)
+    changed = await store.change_together(refs, decide, metadata)
     if changed.state.session.revoked:
         raise AuthenticationError("Invalid or expired token")
     return changed
 
 
+def is_live(session: Session, account: Account, now: Any) -> bool:
+    """Whether the session is good for anything still."""
+    return session.is_live(now) and account.admits(session) and account.may_sign_in
+
+
 async def log_out(command: LogOut, metadata: Metadata, *, store: EventStore) -> Changed[Session]:
-    return await store.change(SESSIONS, command.session_id, _revoked, metadata)
+    def decide(session: Session | None) -> list[SessionEvent]:
+        if session is None:
+            raise AuthenticationError("Invalid or expired token")
+        return session.revoke("signed out")
+
+    return await store.change(SESSIONS, command.session_id, decide, metadata)
 
 
-def _revoked(session: Session | None) -> list[Any]:
-    if session is None:
-        raise AuthenticationError("Invalid or expired token")
-    return session.revoke("signed out")
+async def revoke_session(
+    command: RevokeSession, metadata: Metadata, *, store: EventStore
+) -> Changed[Session]:
+    def decide(session: Session | None) -> list[SessionEvent]:
+        if session is None or session.account_id != command.account_id:
+            raise SessionNotFoundError("Session not found")
+        return session.revoke("revoked by its owner")
+
+    return await store.change(SESSIONS, command.session_id, decide, metadata)
 
 
-async def _account_called(login: str, store: EventStore, keys: Keys) -> Account | None:
-    kind = EMAIL if "@" in login else USERNAME
-    owner = await owner_of(kind, login, store, keys)
-    return None if owner is None else (await store.load(ACCOUNTS, owner)).state
+async def revoke_other_sessions(
+    command: RevokeOtherSessions, metadata: Metadata, *, store: EventStore
+) -> Changed[Account]:
+    def decide(account: Account | None) -> list[AccountEvent]:
+        return found(account).revoke_sessions("revoked by their owner", spared=command.spared)
+
+    return await store.change(ACCOUNTS, command.account_id, decide, metadata)

@@ -9,6 +9,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
@@ -65,10 +66,13 @@ class _Known(msgspec.Struct, frozen=True):
     state: Any = None
     version: int = 0
     snapshot: int = 0
-    seen_at: float = 0.0
+    seen_at: float = -inf
 
 
 _NOTHING: Final = _Known()
+
+_OF_A_PERSON: Final = b"\0person\0"
+"""Stands before an answer that is sealed with the key of a person who did not ask in their own name yet."""
 
 
 class _Command(msgspec.Struct, Generic[T, S], frozen=True):
@@ -354,8 +358,10 @@ class EventStore:
         return topic
 
     async def _sealed(self, once: Once, answer: Answer) -> CommandResult:
-        cipher = await self._cipher_of(once)
+        cipher = await self._cipher_of(once, answer.person)
         body = b"" if cipher is None else cipher.seal(answer.body, _place(once))
+        if answer.person is not None:
+            body = _OF_A_PERSON + answer.person.bytes + body
         return CommandResult(
             scope=once.scope, key=once.key, request_hash=once.request_hash, status=answer.status, body=body
         )
@@ -367,16 +373,18 @@ class EventStore:
             return
         if not hmac.compare_digest(result.request_hash, once.request_hash):
             raise IdempotencyKeyReusedError("This Idempotency-Key was used for another request")
-        cipher = await self._cipher_of(once)
+        person, box = _sealed_for(result.body)
+        cipher = await self._cipher_of(once, person)
         # Of a person who was erased, only the status is left.
-        body = b"" if cipher is None or not result.body else cipher.open(result.body, _place(once))
+        body = b"" if cipher is None or not box else cipher.open(box, _place(once))
         raise AlreadyAnsweredError(Answer(status=result.status, body=body), result.position)
 
-    async def _cipher_of(self, once: Once) -> Cipher | None:
-        kind, _, person = once.scope.partition(":")
+    async def _cipher_of(self, once: Once, person: UUID | None) -> Cipher | None:
+        """The key of the person whom the answer tells about: who asked, or who it turned out to be."""
+        kind, _, sender = once.scope.partition(":")
         if kind == "user":
-            return await self._keys.cipher_for(UUID(person))
-        return self._keys.system
+            person = UUID(sender)
+        return self._keys.system if person is None else await self._keys.cipher_for(person)
 
 
 class _StreamLock(asyncio.Lock):
@@ -453,6 +461,14 @@ def _check_version(metadata: Metadata, seen: Sequence[_Known]) -> None:
 def _place(once: Once) -> bytes:
     """What binds an answer's ciphertext to its row."""
     return f"{once.scope}\0{once.key}".encode()
+
+
+def _sealed_for(body: bytes) -> tuple[UUID | None, bytes]:
+    """Whose key an answer is sealed with, if it is not to be told from who asked; and the ciphertext."""
+    if not body.startswith(_OF_A_PERSON):
+        return None, body
+    start = len(_OF_A_PERSON)
+    return UUID(bytes=body[start : start + 16]), body[start + 16 :]
 
 
 def _tells_about_a_person(struct: type[Any]) -> bool:

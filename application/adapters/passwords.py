@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
+import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+
+_BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
+_BCRYPT_BYTES: Final = 72
+"""More of a password bcrypt has never looked at."""
 
 
 class Argon2Passwords:
@@ -26,10 +32,15 @@ class Argon2Passwords:
         )
         return verified and password_hash is not None
 
+    def needs_rehash(self, password_hash: str) -> bool:
+        return password_hash.startswith(_BCRYPT) or self._hasher.check_needs_rehash(password_hash)
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, password_hash: str, password: str) -> bool:
+        if password_hash.startswith(_BCRYPT):
+            return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
         try:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):

@@ -54,6 +54,11 @@ CREATE TABLE IF NOT EXISTS command_results (
 )
 """
 
+# For the sweeper. Rows come in the order of their time, so that a summary of each stretch of them is enough.
+_COMMAND_RESULTS_BY_AGE: Final[LiteralString] = """
+CREATE INDEX IF NOT EXISTS command_results_recorded_at_idx ON command_results USING brin (recorded_at)
+"""
+
 _SNAPSHOTS: Final[LiteralString] = """
 CREATE TABLE IF NOT EXISTS snapshots (
     originator_id uuid NOT NULL,
@@ -81,6 +86,39 @@ _REACTIONS: Final[LiteralString] = (
 _COUNTERS: Final[LiteralString] = (
     "CREATE TABLE IF NOT EXISTS counters (name text PRIMARY KEY, last bigint NOT NULL)"
 )
+
+_MAILS: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS mails (
+    cause bigint NOT NULL,
+    template text NOT NULL,
+    account_id uuid NOT NULL,
+    state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'dead', 'dropped')),
+    attempts integer NOT NULL DEFAULT 0,
+    next_at timestamptz NOT NULL DEFAULT now(),
+    error text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    sent_at timestamptz,
+    PRIMARY KEY (cause, template)
+)
+"""
+
+# Few rows wait or are dead, however many were sent: what is looked at every second is small.
+_MAILS_IN_HAND: Final[LiteralString] = """
+CREATE INDEX IF NOT EXISTS mails_in_hand_idx ON mails (state, next_at) WHERE state IN ('waiting', 'dead')
+"""
+
+_MAILS_DONE: Final[LiteralString] = """
+CREATE INDEX IF NOT EXISTS mails_done_idx ON mails (created_at) WHERE state IN ('sent', 'dropped')
+"""
+
+# Rows live for a window and are rewritten on every hit: room on the page, and an eager vacuum.
+_RATE_LIMITS: Final[LiteralString] = """
+CREATE UNLOGGED TABLE IF NOT EXISTS rate_limits (
+    key uuid PRIMARY KEY,
+    hits bigint NOT NULL,
+    ends_at timestamptz NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)
+"""
 
 # A batch of commands, numbered from 0. Three groups of arrays say what they consist of:
 #   expected_…  the streams that a command adds to or has read, each with what must be its next version;
@@ -198,10 +236,15 @@ SCHEMA: Final[tuple[LiteralString, ...]] = (
     _LOG_HEAD,
     _LOG_HEAD_ROW,
     _COMMAND_RESULTS,
+    _COMMAND_RESULTS_BY_AGE,
     _SNAPSHOTS,
     _PERSON_KEYS,
     _COUNTERS,
     _REACTIONS,
+    _RATE_LIMITS,
+    _MAILS,
+    _MAILS_IN_HAND,
+    _MAILS_DONE,
     _LOG_APPEND,
     _LOG_INSERT,
 )

@@ -12,7 +12,9 @@ from domain.carts.cart import CARTS, Cart, CartItemNotFoundError, OwnListingErro
 from domain.carts.events import CartEvent, cart_of
 from domain.kernel import AccountId, DomainError, ListingId
 from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
+from domain.placing import require_on_sale
 from domain.sellers.events import seller_of
+from domain.sellers.seller import SELLERS, Seller
 
 
 class AddToCart(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +39,10 @@ class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def add_to_cart(command: AddToCart, metadata: Metadata, *, store: EventStore) -> Changed[PricedCart]:
-    def decide(cart: Cart, listing: Listing | None) -> list[CartEvent]:
+    def decide(cart: Cart, listing: Listing | None, seller: Seller | None) -> list[CartEvent]:
         if listing is None:
             raise ProductNotFoundError("Product not found")
+        require_on_sale(listing, seller)
         if listing.seller_id == seller_of(command.account_id):
             raise OwnListingError("You cannot buy what you sell")
         events = cart.add(listing.id, command.quantity)
@@ -52,11 +55,12 @@ async def add_to_cart(command: AddToCart, metadata: Metadata, *, store: EventSto
 async def change_cart_item(
     command: ChangeCartItem, metadata: Metadata, *, store: EventStore
 ) -> Changed[PricedCart]:
-    def decide(cart: Cart, listing: Listing | None) -> list[CartEvent]:
+    def decide(cart: Cart, listing: Listing | None, seller: Seller | None) -> list[CartEvent]:
         if listing is None:
             raise CartItemNotFoundError("This product is not in the cart")
         events = cart.change_quantity(listing.id, command.quantity)
         if command.quantity > cart.lines[listing.id]:
+            require_on_sale(listing, seller)
             listing.require_purchasable(command.quantity)
         return events
 
@@ -66,7 +70,7 @@ async def change_cart_item(
 async def _change(
     account_id: AccountId,
     listing_id: ListingId,
-    decide_cart: Callable[[Cart, Listing | None], Sequence[CartEvent]],
+    decide_cart: Callable[[Cart, Listing | None, Seller | None], Sequence[CartEvent]],
     metadata: Metadata,
     store: EventStore,
 ) -> Changed[PricedCart]:
@@ -75,6 +79,9 @@ async def _change(
     refs: list[StreamRef[Any, Any]] = [cart_ref, StreamRef(LISTINGS, listing_id)]
 
     async def change_on(glanced: Cart | None, listing: Listing | None) -> Changed[PricedCart]:
+        changed: list[StreamRef[Any, Any]] = [cart_ref]
+        if listing is not None:
+            changed.append(StreamRef(SELLERS, listing.seller_id))
         listings = await _listings(glanced.lines, store) if glanced else {}
         if listing is not None:
             listings[listing.id] = listing
@@ -84,7 +91,8 @@ async def _change(
             cart: Cart | None = loaded[0].state
             if cart is None:
                 cart, opened = Cart.open(cart_of(account_id), account_id)
-            decided = decide_cart(cart, listing)
+            seller: Seller | None = loaded[1].state if listing is not None else None
+            decided = decide_cart(cart, listing, seller)
             after = CARTS.fold(cart, decided)
             assert after is not None
             return Proposal(
@@ -92,7 +100,7 @@ async def _change(
                 events=[(cart_ref, [*opened, *decided])] if decided else [],
             )
 
-        return await store.change_together([cart_ref], decide, metadata)
+        return await store.change_together(changed, decide, metadata)
 
     cart, listing = await store.glance(refs)
     try:

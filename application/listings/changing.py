@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from application.claims import owner_of
 from application.listings.creating import LISTING_SLUG
-from application.ports import Changed, EventStore, Keys, Metadata
+from application.ports import Changed, EventStore, Keys, Loaded, Metadata, Proposal, StreamRef
 from application.slugs import reference_kind
 from domain.accounts.events import Caller
 from domain.kernel import ListingId, stream_id
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
 from domain.money import Money
+from domain.sellers.events import seller_of
+from domain.sellers.seller import SELLERS, require_selling
 
 
 class ChangeListing(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +74,21 @@ async def change_listing(
 async def publish_listing(
     command: PublishListing, metadata: Metadata, *, store: EventStore
 ) -> Changed[Listing]:
-    return await store.change(
-        LISTINGS, command.listing_id, lambda listing: _editable(listing, command.caller).publish(), metadata
-    )
+    refs: list[StreamRef[Any, Any]] = [StreamRef(LISTINGS, command.listing_id)]
+    if not command.caller.is_admin:
+        # An admin may publish anybody's: nothing of a suspended seller is seen for it.
+        refs.append(StreamRef(SELLERS, seller_of(command.caller.account_id)))
+
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Listing]:
+        listing = _editable(loaded[0].state, command.caller)
+        for seller in loaded[1:]:
+            require_selling(seller.state)
+        events = listing.publish()
+        after = LISTINGS.fold(listing, events)
+        assert after is not None
+        return Proposal(outcome=after, events=[(refs[0], events)])
+
+    return await store.change_together(refs, decide, metadata)
 
 
 async def unpublish_listing(

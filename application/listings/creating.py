@@ -17,6 +17,7 @@ from domain.kernel import InvalidInputError, ListingId, SellerId, stream_id
 from domain.listings.events import ListingCreated, ListingEvent
 from domain.listings.listing import LISTINGS, Listing
 from domain.money import Money
+from domain.sellers.seller import SELLERS, require_selling
 
 LISTING_SLUG = "listing-slug"
 
@@ -53,10 +54,14 @@ async def create_listing(
     listing_id = ListingId(stream_id("listing", number))
     wished = command.slug or slug_of(command.title)
     slugs = [wished] if command.slug else [wished, f"{wished}-{number}"]
-    refs = [StreamRef(CLAIMS, keys.claim_id(LISTING_SLUG, slug)) for slug in slugs]
+    refs: list[StreamRef[Any, Any]] = [
+        *(StreamRef(CLAIMS, keys.claim_id(LISTING_SLUG, slug)) for slug in slugs),
+        StreamRef(SELLERS, command.seller_id),
+    ]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Listing]:
-        taken = [Claim.take(held.state, LISTING_SLUG, listing_id) for held in loaded]
+        require_selling(loaded[-1].state)
+        taken = [Claim.take(held.state, LISTING_SLUG, listing_id) for held in loaded[:-1]]
         free = next((index for index, claimed in enumerate(taken) if claimed is not None), None)
         if free is None:
             raise SlugExistsError("Slug already taken", details={"slug": ["Is already taken"]})

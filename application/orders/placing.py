@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,13 +24,16 @@ from application.ports import (
 from domain.accounts.events import Caller
 from domain.carts.cart import CARTS, Cart, CartEmptyError
 from domain.carts.events import cart_of
-from domain.kernel import Event, ListingId, OrderId, stream_id
+from domain.kernel import Event, ListingId, OrderId, SellerId, stream_id
 from domain.listings.listing import LISTINGS, Listing
 from domain.orders.events import PostalAddress
 from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
 from domain.payments.payment import PAYMENTS
 from domain.placing import WantedLine, merged, order_of
+from domain.sellers.seller import SELLERS, Seller
+
+A_DAY: Final = 86_400.0
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,14 +68,21 @@ async def place_order(
 
     def decide(listing_ids: Sequence[ListingId], loaded: Sequence[Loaded[Any]]) -> Proposal[Order]:
         cart: Cart | None = loaded[0].state
+        after_listings = 1 + len(listing_ids)
         listings: dict[ListingId, Listing] = {
-            listing.state.id: listing.state for listing in loaded[1:] if listing.state is not None
+            listing.state.id: listing.state
+            for listing in loaded[1:after_listings]
+            if listing.state is not None
+        }
+        sellers: dict[SellerId, Seller] = {
+            seller.state.id: seller.state for seller in loaded[after_listings:] if seller.state is not None
         }
         wanted = merged(command.lines) or _lines_of(cart, listing_ids)
         placed, reserved = order_of(
             wanted,
             listings,
             tariff,
+            sellers=sellers,
             order_id=order_id,
             number=number,
             buyer=caller,
@@ -99,7 +109,13 @@ async def place_order(
 
     async def place(listing_ids: Sequence[ListingId]) -> Changed[Order]:
         listing_refs = [StreamRef(LISTINGS, listing_id) for listing_id in listing_ids]
-        return await store.change_together([cart_ref, *listing_refs], partial(decide, listing_ids), metadata)
+        # Whose a listing is never changes, so that an old memory of it will do. Sellers are only read, and so orders
+        # do not get in each other's way there.
+        listings = await store.glance(listing_refs, within=A_DAY)
+        sellers = {listing.state.seller_id for listing in listings if listing.state is not None}
+        seller_refs = [StreamRef(SELLERS, seller_id) for seller_id in sellers]
+        refs: list[StreamRef[Any, Any]] = [cart_ref, *listing_refs, *seller_refs]
+        return await store.change_together(refs, partial(decide, listing_ids), metadata)
 
     if named:
         return await place(named)

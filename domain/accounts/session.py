@@ -14,16 +14,30 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from domain.accounts.events import RefreshTokenRotated, SessionEvent, SessionRevoked, SessionStarted
-from domain.kernel import AccountId, Decider
+from domain.accounts.events import (
+    RefreshTokenReused,
+    RefreshTokenRotated,
+    SessionEvent,
+    SessionRevoked,
+    SessionStarted,
+)
+from domain.kernel import AccountId, Decider, NotFoundError
 
 LEEWAY = timedelta(seconds=30)
 """How long the token before the newest is still answered (contract README, decision 7)."""
 
 
+class SessionNotFoundError(NotFoundError):
+    """Also for a session of somebody else."""
+
+    code = "SESSION_NOT_FOUND"
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     account_id: AccountId
+    epoch: int
+    started_at: datetime
     generation: int
     rotated_at: datetime
     expires_at: datetime
@@ -42,7 +56,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             ]
         if generation == self.generation - 1 and now - self.rotated_at <= LEEWAY:
             return []
-        return [SessionRevoked(session_id=self.id, reason="refresh token reused")]
+        return [
+            RefreshTokenReused(session_id=self.id, generation=generation),
+            SessionRevoked(session_id=self.id, reason="refresh token reused"),
+        ]
 
     def revoke(self, reason: str) -> list[SessionEvent]:
         return [] if self.revoked else [SessionRevoked(session_id=self.id, reason=reason)]
@@ -53,6 +70,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             return cls(
                 id=event.session_id,
                 account_id=event.account_id,
+                epoch=event.epoch,
+                started_at=event.started_at,
                 generation=1,
                 rotated_at=event.started_at,
                 expires_at=event.expires_at,
@@ -67,6 +86,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
                     rotated_at=event.rotated_at,
                     expires_at=event.expires_at,
                 )
+            case RefreshTokenReused():
+                return session
             case SessionRevoked():
                 return replace(session, revoked=True)
             case _:

@@ -21,6 +21,13 @@ class Claim(msgspec.Struct, frozen=True):
             return [ValueClaimed(kind=kind, owner=owner)]
         return [] if claim.owner == owner else None
 
+    @staticmethod
+    def release(claim: Claim | None, kind: str, owner: UUID) -> list[ClaimEvent]:
+        """Free for everybody again; nothing where ``owner`` does not have it."""
+        if claim is None or claim.owner != owner:
+            return []
+        return [ValueReleased(kind=kind, owner=owner)]
+
     @classmethod
     def evolve(cls, _: Claim | None, event: ClaimEvent) -> Claim:
         match event:

@@ -8,7 +8,8 @@ from the state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import Boolean, Column
 
 from projections.adapters.postgres_sink import PostgresSink
-from projections.ports import Batch, Change, Checkpoint, DeadLetter, RefusedRowsError
+from projections.ports import Batch, Change, Checkpoint, DeadLetter, Part, RefusedRowsError
 from projections.projection import Doc, Projection, SearchIndex, read_model
 
 REFILL: Final = 500
@@ -49,7 +50,14 @@ class OpenSearchSink:
         # Writes name an alias that only we make, so that a lost index is missed rather than made by guesswork.
         self._write_alias = f"{self.index}_write"
         state = read_model(f"{projection.name}_state", Column("indexed", Boolean, nullable=False))
-        self._state = PostgresSink(pool, projection.name, generation, projection.version, state)
+        self._state = PostgresSink(
+            pool,
+            projection.name,
+            generation,
+            projection.version,
+            state,
+            subjects=projection.subjects is not None,
+        )
 
     async def open(self) -> Checkpoint:
         checkpoint = await self._state.open()
@@ -64,20 +72,28 @@ class OpenSearchSink:
     async def load(self, keys: Sequence[UUID]) -> dict[UUID, tuple[bytes, int]]:
         return await self._state.load(keys)
 
-    async def save(self, batch: Batch) -> None:
-        state = [
-            Change(
-                key=each.key,
-                position=each.position,
-                document=each.document,
-                columns=None if each.columns is None else {"indexed": bool(each.columns)},
-            )
-            for each in batch.changes
-        ]
+    async def concerned(self, subjects: Collection[UUID]) -> dict[UUID, list[UUID]]:
+        return await self._state.concerned(subjects)
+
+    async def save(self, batch: Batch, parts: AsyncIterable[Part] | None = None) -> None:
+        if parts is None:
+            await self._state.save(batch)
+            return
         # The checkpoint is locked meanwhile: a switch must not come between what readers see and what it says.
-        await self._state.save(
-            msgspec.structs.replace(batch, changes=state), lambda: self._index(batch.changes)
-        )
+        async with aclosing(self._indexed(parts)) as states:
+            await self._state.save(batch, states)
+
+    async def _indexed(self, parts: AsyncIterable[Part]) -> AsyncGenerator[Part, None]:
+        """Each part as the state keeps it, once it is in the index."""
+        async for part in parts:
+            await self._index(part.changes)
+            state = [
+                msgspec.structs.replace(
+                    each, columns=None if each.columns is None else {"indexed": bool(each.columns)}
+                )
+                for each in part.changes
+            ]
+            yield msgspec.structs.replace(part, changes=state)
 
     async def letters(self, letter: int) -> list[DeadLetter]:
         return await self._state.letters(letter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,17 +12,21 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import JSON, MetaData, Table
+from sqlalchemy import JSON, Column, Index, MetaData, Table
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import quoted_name
 
+from projections.generations import FORGET_ERRORS
 from projections.ports import (
     Batch,
     Change,
     Checkpoint,
     DeadLetter,
     MovedByAnotherError,
+    Part,
     RefusedRowsError,
     RetiredError,
 )
@@ -32,13 +36,17 @@ COPY_FROM: Final = 40
 
 SAMPLE: Final = 5
 
+SUBJECTS: Final = "subjects"
+"""The column that says whom a document depends on."""
+
 # Values that no retry will make acceptable: text with NUL, numbers out of range, a key too long for its index.
 _REFUSALS: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 # With a parameter style that does not double the percent signs of what we execute without parameters.
 _DIALECT: Final = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 _MOVE: Final = """
-UPDATE projection_generations SET position = %(to)s, rate = %(rate)s, updated_at = now()
+UPDATE projection_generations
+SET position = %(to)s, rate = %(rate)s, erased_to = greatest(erased_to, %(erased_to)s), updated_at = now()
 WHERE name = %(name)s AND generation = %(generation)s AND position = %(after)s AND state IN ('building', 'active')
 """
 # Nothing is lost when such a move is: no row changed between the two positions. So it need not wait for the disk.
@@ -48,9 +56,10 @@ WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true) AS setting)
 """
 _PARK: Final = """
 INSERT INTO dead_letters
-    (name, generation, version, key, whole, stream, stream_version, position, tag, error)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (name, generation, key, position, whole) DO UPDATE SET error = EXCLUDED.error, at = now()
+    (name, generation, version, key, whole, stream, stream_version, position, tag, error, subjects)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (name, generation, key, position, whole)
+DO UPDATE SET error = EXCLUDED.error, subjects = EXCLUDED.subjects, at = now()
 """
 _GROUP: Final = """
 FROM dead_letters d JOIN dead_letters chosen
@@ -68,14 +77,19 @@ class PostgresSink:
         generation: int,
         version: int,
         template: Table,
+        *,
+        subjects: bool,
     ) -> None:
+        """``subjects`` says whether documents are looked for by whom they depend on."""
         self.name = name
         self.generation = generation
-        self.table = _physical(template, generation)
+        self.table = _physical(template, generation, subjects=subjects)
         self._pool = pool
         self._version = version
         self._columns = [column.name for column in self.table.columns if column.computed is None]
-        self._own = self._columns[3:]
+        self._own = [each for each in self._columns[3:] if each != SUBJECTS]
+        self._has_subjects = subjects
+        self._is_indexed = False
         self._json = {column.name for column in self.table.columns if isinstance(column.type, JSON)}
         columns = ", ".join(map(_quoted, self._columns))
         values = ", ".join(["%s"] * len(self._columns))
@@ -85,10 +99,17 @@ class PostgresSink:
             f"CREATE TEMP TABLE batch ON COMMIT DROP AS SELECT {columns} FROM {self.table.name} WITH NO DATA"
         )
         self._copy = f"COPY batch ({columns}) FROM STDIN"
-        self._merge = f"INSERT INTO {self.table.name} ({columns}) SELECT {columns} FROM batch {upsert}"
+        self._merge = f"""
+            INSERT INTO {self.table.name} ({columns}) SELECT {columns} FROM batch {upsert};
+            DROP TABLE batch
+        """
         self._upsert = f"INSERT INTO {self.table.name} ({columns}) VALUES ({values}) {upsert}"
         self._delete = f"DELETE FROM {self.table.name} WHERE key = ANY(%s)"
         self._load = f"SELECT key, document, position FROM {self.table.name} WHERE key = ANY(%s)"
+        self._concerned = f"""
+            SELECT subject, key FROM {self.table.name} CROSS JOIN unnest({SUBJECTS}) AS subject
+            WHERE {SUBJECTS} && %(subjects)s::uuid[] AND subject = ANY(%(subjects)s)
+        """
 
     async def open(self) -> Checkpoint:
         async with self._pool.connection() as connection:
@@ -124,21 +145,41 @@ class PostgresSink:
             found = await connection.execute(self._load.encode(), (list(keys),), binary=True)
             return {key: (document, position) async for key, document, position in found}
 
-    async def save(self, batch: Batch, first: Callable[[], Awaitable[None]] | None = None) -> None:
-        """``first`` is done once the checkpoint is ours to move, and before anything that it promises is."""
-        quiet = not (batch.changes or batch.letters or batch.settled)
+    async def concerned(self, subjects: Collection[UUID]) -> dict[UUID, list[UUID]]:
+        async with self._pool.connection() as connection:
+            if not self._is_indexed:
+                # While the table is being filled this index is made when it is first needed, the others at the end.
+                async with connection.transaction():
+                    await self._alone(connection)
+                    await self._make_indexes(connection, [_subjects_index(self.table)])
+            found = await connection.execute(
+                self._concerned.encode(), {"subjects": list(subjects)}, binary=True
+            )
+            keys: dict[UUID, list[UUID]] = {}
+            async for subject, key in found:
+                keys.setdefault(subject, []).append(key)
+            return keys
+
+    async def save(self, batch: Batch, parts: AsyncIterable[Part] | None = None) -> None:
+        """The parts are asked for once the checkpoint is ours to move, and before it is seen to have moved."""
+        quiet = parts is None and not batch.erased
+        part = Part()
         async with self._pool.connection() as connection:
             try:
                 async with connection.transaction(), connection.cursor() as cursor:
                     await self._move(cursor, batch, _MOVE_QUIETLY if quiet else _MOVE)
-                    if not quiet:
-                        if first is not None:
-                            await first()
-                        await self.write(cursor, batch.changes)
-                        await self._park(cursor, batch.letters)
-                        await self._settle(cursor, batch.settled)
+                    if parts is not None:
+                        async for part in parts:
+                            await self.write(cursor, part.changes)
+                            await self._park(cursor, part.letters)
+                            await self._settle(cursor, part.settled)
+                    if batch.erased:
+                        await cursor.execute(
+                            FORGET_ERRORS,
+                            {"name": self.name, "generation": None, "persons": list(batch.erased)},
+                        )
             except _REFUSALS as refusal:
-                refused = await self._refused(connection, batch.changes)
+                refused = await self._refused(connection, part.changes)
                 if not refused:
                     raise
                 raise RefusedRowsError(refused) from refusal
@@ -178,10 +219,8 @@ class PostgresSink:
         """Indexes of a table that is full already are built in one go, several times as fast."""
         async with self._pool.connection() as connection, connection.transaction():
             await self._alone(connection)
-            for index in self.table.indexes:
-                await connection.execute(
-                    str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)).encode()
-                )
+            await self._make_indexes(connection, self.table.indexes)
+        self._is_indexed = True
 
     async def serve(self, connection: AsyncConnection[Any]) -> None:
         """The view has the read model's name. It is replaced where the columns are the same, else made anew."""
@@ -260,6 +299,12 @@ class PostgresSink:
         """Postgres' IF NOT EXISTS does not bear two who make the same thing at once."""
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self.table.name,))
 
+    async def _make_indexes(self, connection: AsyncConnection[Any], indexes: Collection[Index]) -> None:
+        for index in indexes:
+            await connection.execute(
+                str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT)).encode()
+            )
+
     async def _create(self, connection: AsyncConnection[Any]) -> None:
         await connection.execute(
             str(CreateTable(self.table, if_not_exists=True).compile(dialect=_DIALECT)).encode()
@@ -274,6 +319,7 @@ class PostgresSink:
                 "after": batch.after,
                 "to": batch.to,
                 "rate": batch.rate,
+                "erased_to": batch.erased_to,
             },
         )
         if cursor.rowcount != 1:
@@ -294,6 +340,7 @@ class PostgresSink:
                     each.position,
                     each.tag,
                     each.error.replace("\x00", "\\x00"),
+                    list(each.subjects),
                 )
                 for each in letters
             ],
@@ -318,15 +365,23 @@ class PostgresSink:
     def _values(self, change: Change) -> list[Any]:
         columns = change.columns or {}
         own = [Jsonb(columns[each]) if each in self._json else columns[each] for each in self._own]
-        return [change.key, change.position, change.document, *own]
+        subjects = [list(change.subjects)] if self._has_subjects else []
+        return [change.key, change.position, change.document, *own, *subjects]
 
 
-def _physical(template: Table, generation: int) -> Table:
+def _physical(template: Table, generation: int, *, subjects: bool) -> Table:
     """The table of one generation, with index names of its own."""
     table = template.to_metadata(MetaData(), name=f"{template.name}_g{generation}")
+    if subjects:
+        table.append_column(Column(SUBJECTS, ARRAY(PG_UUID(as_uuid=True)), nullable=False))
+        Index(f"idx_{template.name}_{SUBJECTS}", table.c[SUBJECTS], postgresql_using="gin")
     for index in table.indexes:
         index.name = quoted_name(f"{table.name}_{index.name}"[-63:], quote=None)
     return table
+
+
+def _subjects_index(table: Table) -> Index:
+    return next(index for index in table.indexes if SUBJECTS in index.columns)
 
 
 def _quoted(name: str) -> str:

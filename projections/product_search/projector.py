@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from projections.products.product import Product
-from projections.products.projector import PRODUCT_EVENTS, fold_product, product_keys
+from projections.products.projector import (
+    PRODUCT_CONCERNS,
+    PRODUCT_EVENTS,
+    fold_product,
+    product_keys,
+    product_subjects,
+)
 from projections.projection import Projection, SearchIndex
 
 _SETTINGS = {
@@ -55,10 +61,12 @@ def product_source(product: Product) -> dict[str, Any] | None:
 
 PRODUCT_SEARCH = Projection(
     name="product_search",
-    version=1,
+    version=2,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,
     fold=fold_product,
     into=SearchIndex(mappings=_MAPPINGS, settings=_SETTINGS, source=product_source),
+    subjects=product_subjects,
+    concerning=PRODUCT_CONCERNS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -18,6 +19,7 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
     """A review, as far as the product shows it."""
 
     number: int
+    reviewer_id: UUID
     rating: int
     comment: str
     reviewer_name: str
@@ -27,12 +29,15 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
+    """``hidden`` is what its seller's being suspended or gone makes it, whatever becomes of the listing meanwhile."""
+
     listing: Listing
     created_at: datetime
     updated_at: datetime
     imported_rating: Decimal | None
     extras: dict[str, Any]
     reviews: tuple[Opinion, ...] = ()
+    hidden: bool = False
 
     @property
     def rating(self) -> float:
@@ -46,7 +51,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def visible(self) -> bool:
-        return self.listing.status is ListingStatus.ACTIVE
+        return self.listing.status is ListingStatus.ACTIVE and not self.hidden
 
 
 def product_body(product: Product) -> dict[str, Any]:

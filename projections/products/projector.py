@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, get_args
 from uuid import UUID
 
@@ -10,10 +10,12 @@ from msgspec.structs import replace
 from sqlalchemy import BigInteger, Boolean, Column, Computed, Float, Index, Integer, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from domain.kernel import Recorded
+from domain.accounts.events import AccountErased
+from domain.kernel import Event, Recorded
 from domain.listings.events import ListingCreated, ListingEvent
 from domain.listings.listing import Listing
 from domain.reviews.events import ReviewSubmitted
+from domain.sellers.events import SellerClosed, SellerReinstated, SellerSuspended
 from projections.products.product import Opinion, Product, product_body
 from projections.projection import Projection, Rows, read_model
 from projections.wire import encode
@@ -34,6 +36,8 @@ products = read_model(
     Column("rating", Float, nullable=False),
     Column("stock", Integer, nullable=False),
     Column("visible", Boolean, nullable=False),
+    Column("review_count", Integer, nullable=False),
+    Column("rating_sum", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column(
         "words",
@@ -53,7 +57,16 @@ products = read_model(
     Index("idx_products_words", "words", postgresql_using="gin"),
     Index("idx_products_title", "title", "number"),
     Index("idx_products_rating", "rating", "number"),
+    Index("idx_products_seller", "seller_id", postgresql_include=["visible", "review_count", "rating_sum"]),
 )
+
+
+PRODUCT_CONCERNS: Mapping[type[Event], Callable[[Any], UUID]] = {
+    AccountErased: lambda erased: erased.account_id,
+    SellerSuspended: lambda suspended: suspended.seller_id,
+    SellerReinstated: lambda reinstated: reinstated.seller_id,
+    SellerClosed: lambda closed: closed.seller_id,
+}
 
 
 def product_keys(recorded: Recorded[Any]) -> Sequence[UUID]:
@@ -71,9 +84,18 @@ def fold_product(product: Product | None, recorded: Recorded[Any], _: UUID) -> P
             extras=event.extras,
         )
     assert product is not None, "a product begins with ListingCreated"
+    if isinstance(event, AccountErased):
+        return replace(product, reviews=_forgotten(product.reviews, event.account_id))
+    if isinstance(event, (SellerSuspended, SellerReinstated, SellerClosed)):
+        return replace(product, hidden=not isinstance(event, SellerReinstated))
     if isinstance(event, ReviewSubmitted):
         return replace(product, reviews=(*product.reviews, _opinion(event)), updated_at=recorded.timestamp)
     return replace(product, listing=Listing.evolve(product.listing, event), updated_at=recorded.timestamp)
+
+
+def product_subjects(product: Product) -> Collection[UUID]:
+    """Its seller, and whoever says something of it."""
+    return {product.listing.seller_id, *(review.reviewer_id for review in product.reviews)}
 
 
 def product_row(product: Product) -> dict[str, Any]:
@@ -91,6 +113,8 @@ def product_row(product: Product) -> dict[str, Any]:
         "rating": product.rating,
         "stock": listing.available,
         "visible": product.visible,
+        "review_count": len(product.reviews),
+        "rating_sum": sum(review.rating for review in product.reviews),
         "body": encode(product_body(product)),
     }
 
@@ -98,6 +122,7 @@ def product_row(product: Product) -> dict[str, Any]:
 def _opinion(event: ReviewSubmitted) -> Opinion:
     return Opinion(
         number=event.number,
+        reviewer_id=event.reviewer_id,
         rating=event.rating,
         comment=event.comment,
         reviewer_name=event.reviewer_name,
@@ -107,12 +132,22 @@ def _opinion(event: ReviewSubmitted) -> Opinion:
     )
 
 
+def _forgotten(reviews: Sequence[Opinion], person: UUID) -> tuple[Opinion, ...]:
+    """As they read once the person's key is destroyed: the stars and the words stay, the name does not."""
+    return tuple(
+        replace(review, reviewer_name="", reviewer_email="") if review.reviewer_id == person else review
+        for review in reviews
+    )
+
+
 PRODUCTS = Projection(
     name="products",
-    version=1,
+    version=2,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,
     fold=fold_product,
     into=Rows(table=products, row=product_row),
+    subjects=product_subjects,
+    concerning=PRODUCT_CONCERNS,
 )

@@ -15,7 +15,7 @@ from tests.conftest import FreshDatabase
 @pytest.fixture(scope="session")
 def shop(fresh_database: FreshDatabase, servers_folder: Path) -> Iterator[Shop]:
     folder = servers_folder / "shop"
-    with fresh_database() as url, Shop(url, folder) as shop:
+    with fresh_database() as url, Shop(url, folder, storage=True, mail=True) as shop:
         yield shop
         # Whatever the tests sent: it was answered, or refused for a reason.
         assert [line for line in shop.log_lines().splitlines() if "request failed" in line] == []

@@ -2,23 +2,37 @@
 
 import asyncio
 import base64
+import email
+import email.policy
 import os
+import re
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Self
 
+import boto3
 import httpx
 import psycopg
+from aiosmtpd.controller import Controller
 
-from application.accounts.registering import RegisterAccount
+from application.accounts.registering import CreateAccount, NewPerson, RegisterAccount
 from application.bootstrap import write_side
 from application.ports import Metadata
 from application.settings import Settings
-from domain.accounts.events import Role
+from domain.accounts.events import Profile, Role
+from workers.local.doubles import (
+    S3_ACCESS_KEY,
+    S3_BUCKET,
+    S3_REGION,
+    S3_SECRET_KEY,
+    MailKeeper,
+    ObjectStore,
+)
 from workers.local.nats import Nats
 from workers.local.process import LOOPBACK, Process, answers_http, free_port
 from workers.local.stripe_simulator import StripeSimulator
@@ -71,10 +85,65 @@ class Client:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-class Shop:
-    """A database that is given, and around it NATS, Stripe, relay, projector and API, each as a process."""
+class MailServer:
+    """Takes all mail and delivers none; it has a thread of its own."""
 
-    def __init__(self, database_url: str, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self._controller: Controller | None = None
+
+    def start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._controller = Controller(MailKeeper(self._folder), hostname=LOOPBACK, port=self.port)
+        self._controller.start()
+
+    def stop(self) -> None:
+        """As a server that is away: ``start`` brings it back on the same port."""
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "SMTP_HOST": LOOPBACK,
+            "SMTP_PORT": str(self.port),
+            "MAIL_RETRY_FIRST": "1s",
+            "MAIL_RETRY_LONGEST": "1s",
+        }
+
+    def mails(self, to: str = "") -> list[EmailMessage]:
+        parsed = [_parsed(path) for path in sorted(self._folder.glob("[!.]*.eml"))]
+        return [mail for mail in parsed if to.lower() in mail["To"].lower()]
+
+
+def _parsed(path: Path) -> EmailMessage:
+    return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+
+
+def text_of(mail: EmailMessage) -> str:
+    """What a reader without HTML sees."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    text: str = body.get_content()
+    return text
+
+
+class Shop:
+    """A database that is given, and around it NATS, Stripe, relay, projector and API, each as a process.
+
+    With ``mail`` there is also a mailer, and a mail server that keeps what it gets; with ``storage`` an S3 server.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        *,
+        mail: bool = False,
+        storage: bool = False,
+        **environment: str,
+    ) -> None:
         self.database_url = database_url
         self.folder = folder
         self.port = free_port()
@@ -85,6 +154,8 @@ class Shop:
             webhook_url=f"{self.origin}/api/v1/payments/stripe",
             webhook_secret="whsec_tests",
         )
+        self.mail_server = MailServer(folder / "mail") if mail else None
+        self.storage = ObjectStore(folder / "s3", bucket=S3_BUCKET) if storage else None
         self._more = environment
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
@@ -107,7 +178,14 @@ class Shop:
         await migrate(self.database_url)
         await self._stack.enter_async_context(self.nats)
         await self._stack.enter_async_context(self.stripe)
-        for name, module in (("projector", "workers.projector"), ("relay", "workers.relay"), ("api", "api")):
+        if self.storage is not None:
+            await self._stack.enter_async_context(self.storage)
+        modules = {"projector": "workers.projector", "relay": "workers.relay", "api": "api"}
+        if self.mail_server is not None:
+            self.mail_server.start()
+            self._stack.callback(self.mail_server.stop)
+            modules["mailer"] = "workers.mailer"
+        for name, module in modules.items():
             self.processes[name] = self._process(name, module)
             self.processes[name].start()
             self._stack.push_async_callback(self.processes[name].stop)
@@ -122,15 +200,25 @@ class Shop:
         )
 
     @contextmanager
-    def another_api(self) -> Iterator[str]:
-        """A second API process on the same servers; its origin."""
+    def another_api(self, **changed: str) -> Iterator[str]:
+        """A second API process on the same servers, with something changed in its environment; its origin."""
         port = free_port()
         origin = f"http://{LOOPBACK}:{port}"
-        process = self._process(f"api-{port}", "api", PORT=str(port))
+        process = self._process(f"api-{port}", "api", PORT=str(port), **changed)
         process.start()
         try:
             self.run(process.until_ready(lambda: answers_http(f"{origin}/health"), within=30))
             yield origin
+        finally:
+            self.run(process.stop())
+
+    @contextmanager
+    def also(self, module: str) -> Iterator[Process]:
+        """One more process of ours, for as long as the block lasts."""
+        process = self._process(module.rpartition(".")[2], module)
+        process.start()
+        try:
+            yield process
         finally:
             self.run(process.stop())
 
@@ -154,8 +242,38 @@ class Shop:
             "JWT_SECRET": "a secret of the tests, of 32 characters and more",
             "TRADELOG_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
             "PORT": str(self.port),
+            # A suite asks more often than anybody may; tests of the limits ask for them.
+            "RATE_LIMIT_ENABLED": "false",
+            **(self.mail_server.environment() if self.mail_server is not None else {}),
+            **self._storage_environment(),
             **self._more,
         }
+
+    def _storage_environment(self) -> dict[str, str]:
+        if self.storage is None:
+            return {}
+        return {
+            "S3_ENDPOINT": self.storage.url,
+            "S3_BUCKET": S3_BUCKET,
+            "AWS_ACCESS_KEY_ID": S3_ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": S3_SECRET_KEY,
+            "AWS_REGION": S3_REGION,
+        }
+
+    def stored(self, prefix: str = "") -> dict[str, bytes]:
+        """Every file in the object store whose key begins so, as its bytes."""
+        assert self.storage is not None, "this shop has no files: Shop(..., storage=True)"
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.storage.url,
+            aws_access_key_id=S3_ACCESS_KEY,
+            aws_secret_access_key=S3_SECRET_KEY,
+            region_name=S3_REGION,
+        )
+        with closing(client):
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=S3_BUCKET, Prefix=prefix)
+            keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+            return {key: client.get_object(Bucket=S3_BUCKET, Key=key)["Body"].read() for key in keys}
 
     @property
     def settings(self) -> Settings:
@@ -189,9 +307,7 @@ class Shop:
                 signed_in = await asyncio.gather(
                     *(
                         write.bus.handle(
-                            RegisterAccount(
-                                email=f"{uuid.uuid4().hex}@example.com", password=PASSWORD, first_name="Jane"
-                            ),
+                            RegisterAccount(person=a_person()),
                             Metadata(actor="tests"),
                         )
                         for _ in range(count)
@@ -208,16 +324,45 @@ class Shop:
 
         async def appoint() -> None:
             async with write_side(self.settings) as write:
-                command = RegisterAccount(
-                    email=email, password=PASSWORD, first_name="Staff", roles=frozenset({role})
-                )
+                command = CreateAccount(person=a_person(email=email, roles=frozenset({role})))
                 await write.bus.handle(command, Metadata(actor="tests"))
 
         self.run(appoint())
         return self.client(self.guest.made("/auth/login", {"email": email, "password": PASSWORD})["token"])
 
+    def mails(self, to: str = "") -> list[EmailMessage]:
+        """What has arrived so far, for somebody or for all, in the order in which it came."""
+        assert self.mail_server is not None, "this shop has no mail: Shop(..., mail=True)"
+        return self.mail_server.mails(to)
+
+    def mail(self, to: str, subject: str = "") -> EmailMessage:
+        """The newest mail to somebody with these words in its subject; waits for it."""
+
+        def arrived() -> list[EmailMessage]:
+            return [mail for mail in self.mails(to) if subject in mail["Subject"]]
+
+        soon(lambda: bool(arrived()), f"a mail about {subject!r}")
+        return arrived()[-1]
+
+    def mail_token(self, mail: EmailMessage) -> str:
+        """What the link in a mail proves its reader by."""
+        found = re.search(r"[?&]token=([\w-]+)", text_of(mail))
+        assert found is not None, text_of(mail)
+        return found[1]
+
     def log_lines(self) -> str:
         return self.processes["api"].log_path.read_text()
+
+
+def a_person(**fields: Any) -> NewPerson:
+    """Somebody for the write side, who has proved their address."""
+    given = {
+        "email": f"{uuid.uuid4().hex}@example.com",
+        "password": PASSWORD,
+        "email_verified": True,
+        **fields,
+    }
+    return NewPerson(profile=Profile(first_name="Jane"), **given)
 
 
 def a_registration(**fields: Any) -> dict[str, Any]:

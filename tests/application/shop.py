@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-from application.accounts.registering import RegisterAccount, SignedIn
+from application.accounts.people import SignedIn, found
+from application.accounts.registering import NewPerson, RegisterAccount
+from application.accounts.standing import SuspendAccount
 from application.adapters.codec import EventCodec
 from application.adapters.event_store import EventStore
 from application.adapters.keys import MemoryPersonKeys
@@ -19,14 +22,16 @@ from application.adapters.numbers import MemoryNumbers
 from application.bootstrap import handlers
 from application.bus import CommandBus
 from application.categories.creating import CreateCategory
+from application.errors import MediaNotFoundError
 from application.listings.creating import CreateListing
 from application.orders.placing import PlaceOrder
 from application.payments.paying import PaymentResult, RecordPaymentResult
-from application.ports import Changed, Metadata, PaymentIntent
-from domain.accounts.events import Caller
+from application.ports import Changed, Metadata, PaymentIntent, SignedUpload
+from domain.accounts.account import ACCOUNTS
+from domain.accounts.events import Caller, Profile
 from domain.carts.cart import CARTS
 from domain.carts.events import cart_of
-from domain.kernel import Decider, Event
+from domain.kernel import AccountId, Decider, Event
 from domain.listings.listing import LISTINGS, Listing
 from domain.money import Money
 from domain.orders.events import PostalAddress
@@ -57,7 +62,53 @@ class PlainPasswords:
         return f"hash of {password}"
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        return password_hash == f"hash of {password}"
+        return password_hash in (f"hash of {password}", f"old hash of {password}")
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return password_hash.startswith("old")
+
+
+class MemoryTraces:
+    """What a person leaves beside the log: here, the key alone."""
+
+    def __init__(self, keys: MemoryPersonKeys) -> None:
+        self._keys = keys
+
+    async def destroy(self, person: UUID) -> None:
+        await self._keys.destroy(person)
+
+
+class MemoryObjects:
+    """Files in a dictionary; nobody can be sent to it with an upload."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    async def put(self, key: str, content: bytes, *, content_type: str, cache_control: str = "") -> None:
+        self.files[key] = content
+
+    async def get(self, key: str, *, most: int) -> bytes:
+        if key not in self.files:
+            raise MediaNotFoundError("Media not found")
+        return self.files[key][: most + 1]
+
+    async def exists(self, key: str) -> bool:
+        return key in self.files
+
+    async def delete_prefix(self, prefix: str) -> None:
+        self.files = {key: file for key, file in self.files.items() if not key.startswith(prefix)}
+
+    async def presign_upload(
+        self, key: str, *, content_type: str, size: int, lifetime: timedelta
+    ) -> SignedUpload:
+        raise NotImplementedError
+
+
+class PlainImages:
+    """Takes everything for a picture."""
+
+    async def avatar(self, content: bytes) -> bytes:
+        return content
 
 
 class Provider:
@@ -97,6 +148,7 @@ class Shop:
     keys: MemoryPersonKeys = field(default_factory=MemoryPersonKeys)
     clock: SteppedClock = field(default_factory=SteppedClock)
     provider: Provider = field(default_factory=Provider)
+    objects: MemoryObjects = field(default_factory=MemoryObjects)
     has_categories: bool = False
 
     def __post_init__(self) -> None:
@@ -111,6 +163,10 @@ class Shop:
                 passwords=PlainPasswords(),
                 payments=self.provider,
                 clock=self.clock,
+                traces=MemoryTraces(self.keys),
+                objects=self.objects,
+                images=PlainImages(),
+                upload_max_size=5_242_880,
                 session_lifetime=timedelta(days=7),
                 tariff=Tariff(),
             )
@@ -126,8 +182,21 @@ class Shop:
     async def events_after(self, position: int) -> list[Event]:
         return [recorded.event for recorded in await self.log.decode(await self.log.read(position, 1000))]
 
+    async def rehash(self, account_id: AccountId, password_hash: str) -> None:
+        """As if the account came from elsewhere."""
+        await self.store.change(
+            ACCOUNTS, account_id, lambda account: found(account).rehash_password(password_hash), METADATA
+        )
+
+    async def suspend(self, account_id: AccountId) -> None:
+        nobody = AccountId(UUID(int=0))
+        await self.handle(SuspendAccount(account_id=account_id, reason="tests", by=nobody))
+
     async def buyer(self, name: str = "emily") -> Caller:
-        command = RegisterAccount(email=f"{name}@example.com", password="Secret123", first_name=name)
+        person = NewPerson(
+            email=f"{name}@example.com", password="Secret123", profile=Profile(first_name=name)
+        )
+        command = RegisterAccount(person=person)
         signed_in: SignedIn = (await self.handle(command)).state
         return Caller(account_id=signed_in.account.id, number=signed_in.account.number)
 

@@ -11,7 +11,17 @@ from typing import Any, get_type_hints
 import application
 from tests.application.shop import Shop
 
-CONTEXTS = ("accounts", "carts", "categories", "listings", "orders", "payments", "reviews")
+CONTEXTS = (
+    "accounts",
+    "carts",
+    "categories",
+    "follows",
+    "listings",
+    "orders",
+    "payments",
+    "reviews",
+    "sellers",
+)
 
 
 def handled_commands() -> Iterator[type]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -23,19 +25,33 @@ from domain.orders.events import (
 from domain.orders.order import ORDERS, Order, PaymentAmountMismatchError, PriceChangedError
 from domain.orders.pricing import Tariff
 from domain.placing import WantedLine, merged, order_of
+from domain.sellers.events import (
+    PersonalSellerOpened,
+    SellerClosed,
+    SellerEvent,
+    SellerSuspended,
+    ShopProfile,
+    seller_of,
+)
+from domain.sellers.seller import SELLERS, Seller
 from tests.domain.builders import ADMIN, BUYER, NOW, ORDER_ID, a_listing, listing_id
 
 STRANGER = Caller(account_id=ADMIN.account_id, number=3)
+_SELLER: dict[str, Any] = {"seller_id": seller_of(STRANGER.account_id), "account_id": STRANGER.account_id}
+OPENED = PersonalSellerOpened(**_SELLER, account_number=3, profile=ShopProfile(shop_name="jane"))
+SUSPENDED = SellerSuspended(**_SELLER, reason="fakes", cause="admin")
+CLOSED = SellerClosed(**_SELLER)
 
 
 def place(
-    *wanted: WantedLine, listings: list[Listing] | None = None
+    *wanted: WantedLine, listings: list[Listing] | None = None, sellers: Sequence[Seller] = ()
 ) -> tuple[OrderPlaced, dict[ListingId, list[ListingEvent]]]:
     known = listings if listings is not None else [a_listing(number=1), a_listing(number=2)]
     return order_of(
         wanted,
         {listing.id: listing for listing in known},
         Tariff(tax_rate=Decimal("0.08")),
+        sellers={seller.id: seller for seller in sellers},
         order_id=ORDER_ID,
         number="ORD-2026112101",
         buyer=BUYER,
@@ -63,6 +79,18 @@ class TestPlacing:
     def test_one_line_that_cannot_be_had_refuses_the_whole(self) -> None:
         with pytest.raises(InsufficientStockError):
             place(want(1), want(2, 11))
+
+    @pytest.mark.parametrize("last", [SUSPENDED, CLOSED], ids=lambda event: type(event).__name__)
+    def test_nothing_is_bought_of_a_seller_who_is_gone(self, last: SellerEvent) -> None:
+        theirs = a_listing(number=1, seller_id=OPENED.seller_id)
+        seller = SELLERS.fold(None, [OPENED])
+        assert seller is not None
+        place(want(1), listings=[theirs], sellers=[seller])
+        gone = SELLERS.fold(seller, [last])
+        assert gone is not None
+        with pytest.raises(ProductNotFoundError) as refused:
+            place(want(1), listings=[theirs], sellers=[gone])
+        assert refused.value.details == {"productId": 1}
 
     def test_an_unknown_listing(self) -> None:
         with pytest.raises(ProductNotFoundError):

@@ -35,6 +35,7 @@ def lines_of(*wanted: tuple[int, Decimal, int]) -> tuple[OrderLine, ...]:
         ],
         listings,
         TARIFF,
+        sellers={},
         order_id=ORDER_ID,
         number="ORD-2026112101",
         buyer=BUYER,

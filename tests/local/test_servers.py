@@ -145,6 +145,20 @@ class TestObjectStore:
             assert (found["Body"].read(), found["ContentType"]) == (b"second", "image/jpeg")
             assert s3_client(server).list_objects_v2(Bucket="media")["KeyCount"] == 1
 
+    async def test_a_bucket_of_its_own_is_there_at_once_and_public_where_it_should_be(
+        self, tmp_path: Path
+    ) -> None:
+        async with ObjectStore(tmp_path / "s3", bucket="shop") as server, httpx.AsyncClient() as anybody:
+            for key in ("avatars/a", "uploads/a"):
+                s3_client(server).put_object(Bucket="shop", Key=key, Body=b"kept")
+            server.kill()
+            await server.start()
+            statuses = [
+                (await anybody.get(f"{server.url}/shop/{key}")).status_code
+                for key in ("avatars/a", "uploads/a")
+            ]
+            assert statuses == [200, 403]
+
 
 def s3_client(server: ObjectStore) -> Any:
     return boto3.client(

@@ -29,6 +29,10 @@ from workers.projector import Projector
 from workers.relay import Relay
 
 ROOT = Path(__file__).parents[2]
+SECRETS = {
+    "JWT_SECRET": "a secret of the tests, of 32 characters and more",
+    "TRADELOG_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
+}
 
 
 class Bell:
@@ -312,7 +316,7 @@ class TestProjectorProcess:
         environment = {
             "DATABASE_URL": database_url,
             "NATS_URL": f"nats://127.0.0.1:{free_port()}",
-            "TRADELOG_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
+            **SECRETS,
         }
         async with open_shop(database_url) as shop, open_pool(database_url) as pool:
             await shop.fill(3)
@@ -379,7 +383,7 @@ async def relay_process(pipe: Pipe) -> AsyncIterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "workers.relay"],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": pipe.shop.url, "NATS_URL": pipe.nats.url},
+        env={**os.environ, "DATABASE_URL": pipe.shop.url, "NATS_URL": pipe.nats.url, **SECRETS},
         stdout=subprocess.DEVNULL,
     )
     try:

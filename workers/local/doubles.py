@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 S3_ACCESS_KEY: Final = "tradelog"
 S3_SECRET_KEY: Final = "tradelog-local"
 S3_REGION: Final = "us-east-1"
+S3_BUCKET: Final = "tradelog"
 
 
 class ObjectStore(Server):
-    """Moto's S3 server; any credentials do, and what is stored survives a restart."""
+    """Moto's S3 server; any credentials do, and what is stored survives a restart. ``bucket`` is there at once."""
 
     name = "s3"
+
+    def __init__(
+        self, folder: Path, *, bucket: str = "", port: int = 0, log_path: Path | None = None
+    ) -> None:
+        super().__init__(folder, port=port, log_path=log_path)
+        self.bucket = bucket
 
     def make_process(self) -> Process:
         buckets = str(self.folder / "buckets")
@@ -32,6 +39,8 @@ class ObjectStore(Server):
             str(self.port),
             "--folder",
             buckets,
+            "--bucket",
+            self.bucket,
         ]
         return Process(self.name, command, log_path=self.log_path)
 

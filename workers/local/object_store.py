@@ -19,6 +19,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 from werkzeug.serving import run_simple
 
+from application.adapters.object_storage import public_policy
 from workers.local.process import LOOPBACK
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class Mirror:
                 key.set_metadata(description["metadata"], replace=True)
                 self._saved[name][description["key"]] = key.etag
 
+    def provide(self, bucket: str) -> None:
+        """A bucket of our own is there from the start, and everybody may read what is public in it."""
+        if bucket not in backend().buckets:
+            backend().create_bucket(bucket, REGION)
+        backend().put_bucket_policy(bucket, public_policy(bucket).encode())
+
     def save(self) -> None:
         """Bring the folder up to date with what moto holds: small local buckets, so comparing them whole is cheap."""
         with self._lock:
@@ -59,7 +66,11 @@ class Mirror:
                 (self._folder / name).rmdir()
                 del self._saved[name]
             for name, bucket in buckets.items():
-                self._save_bucket(name, {key: bucket.keys[key] for key in list(bucket.keys)})
+                # In a bucket with versions the newest of a key may be the mark that it was deleted.
+                newest = {key: bucket.keys[key] for key in list(bucket.keys)}
+                self._save_bucket(
+                    name, {key: held for key, held in newest.items() if isinstance(held, FakeKey)}
+                )
 
     def _save_bucket(self, name: str, keys: dict[str, FakeKey]) -> None:
         folder = self._folder / name
@@ -115,10 +126,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--bucket", default="", help="made if it is not there yet")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     mirror = Mirror(chosen.folder)
     mirror.load()
+    if chosen.bucket:
+        mirror.provide(chosen.bucket)
     application = MirroredApplication(DomainDispatcherApplication(create_backend_app), mirror)
     run_simple(LOOPBACK, chosen.port, application, threaded=True, request_handler=MotoRequestHandler)
 

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import msgspec
 import psycopg
 
+from application.settings import Settings, SettingsError
 from workers.local import opensearch
-from workers.local.doubles import S3_ACCESS_KEY, S3_REGION, S3_SECRET_KEY, MailServer, ObjectStore
+from workers.local.doubles import S3_ACCESS_KEY, S3_BUCKET, S3_REGION, S3_SECRET_KEY, MailServer, ObjectStore
 from workers.local.logs import LogFollower
 from workers.local.nats import Nats
 from workers.local.opensearch import OpenSearch
@@ -37,7 +38,7 @@ from workers.local.process import (
     free_port,
 )
 from workers.local.stripe_simulator import WEBHOOK_PATH, StripeSimulator
-from workers.migrating import migrate
+from workers.migrating import migrate, prepare_storage
 
 API_PORT: Final = 3000
 PORTS: Final[Mapping[str, int]] = {
@@ -48,12 +49,20 @@ PORTS: Final[Mapping[str, int]] = {
     "mail": 1026,
     "stripe": 12111,
 }
-METRICS_PORTS: Final[Mapping[str, int]] = {"relay": 9464, "projector": 9465, "reactor": 9466}
+METRICS_PORTS: Final[Mapping[str, int]] = {
+    "relay": 9464,
+    "projector": 9465,
+    "reactor": 9466,
+    "mailer": 9467,
+    "scheduler": 9468,
+}
 APPLICATION: Final[Mapping[str, Sequence[str]]] = {
     "api": (sys.executable, "-m", "api"),
     "relay": (sys.executable, "-m", "workers.relay"),
     "projector": (sys.executable, "-m", "workers.projector"),
     "reactor": (sys.executable, "-m", "workers.reactor"),
+    "mailer": (sys.executable, "-m", "workers.mailer"),
+    "scheduler": (sys.executable, "-m", "workers.scheduler"),
 }
 FIRST_BACKOFF: Final = 0.5
 LONGEST_BACKOFF: Final = 15.0
@@ -179,6 +188,8 @@ class LocalStack:
             "PORT": str(port),
             "JWT_SECRET": known["jwt"],
             "TRADELOG_MASTER_KEY": known["master_key"],
+            # Whatever a shell says of itself: on one machine, with doubles and over plain HTTP, it is no production.
+            "APP_ENV": "development",
             "TRADELOG_DATA": str(self.data),
             "TRADELOG_SEARCH": str(self.search),
         }
@@ -291,10 +302,13 @@ class LocalStack:
                 await check_given("s3", "S3_ENDPOINT", given["S3_ENDPOINT"], default_port=80)
             self._environment |= given
             return
-        server = ObjectStore(self._folder("s3"), port=self._port("s3"), log_path=self._log_path("s3"))
+        server = ObjectStore(
+            self._folder("s3"), bucket=S3_BUCKET, port=self._port("s3"), log_path=self._log_path("s3")
+        )
         await self._start_server(server)
         self._environment |= {
             "S3_ENDPOINT": server.url,
+            "S3_BUCKET": S3_BUCKET,
             "AWS_ACCESS_KEY_ID": S3_ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": S3_SECRET_KEY,
             "AWS_REGION": S3_REGION,
@@ -309,7 +323,8 @@ class LocalStack:
         server = MailServer(self._folder("mail"), port=self._port("mail"))
         self._services.append(server)
         await server.start()
-        self._environment |= {"SMTP_HOST": LOOPBACK, "SMTP_PORT": str(server.port)}
+        # Whom a developer's shell signs in as elsewhere is nobody here.
+        self._environment |= {"SMTP_HOST": LOOPBACK, "SMTP_PORT": str(server.port), "SMTP_USER": ""}
 
     async def _start_stripe(self, known: Mapping[str, str]) -> None:
         if self._given.get("STRIPE_SECRET_KEY"):
@@ -401,6 +416,9 @@ class LocalStack:
 
     async def _start_application(self) -> None:
         await self._migrate()
+        if self._given.get("S3_ENDPOINT"):
+            # Our own double has its bucket, and at AWS none is made unasked. Nothing waits for that of this server.
+            self._tasks.append(asyncio.create_task(prepare_storage(self._settings())))
         # The API alone first: it has the processor to itself.
         for name in sorted(self._application, key=lambda name: name != "api"):
             environment = {**self._given, **self._environment}
@@ -418,6 +436,12 @@ class LocalStack:
         self._save_running()
         if "api" in self._application:
             await self._until_healthy()
+
+    def _settings(self) -> Settings:
+        try:
+            return Settings.read({**self._given, **self._environment})
+        except SettingsError as wrong:
+            raise ServiceFailedError("settings", f"are refused: {wrong}") from wrong
 
     async def _api_answers(self) -> bool:
         return await answers_http(f"{self.api_url}/health", any_status=True)

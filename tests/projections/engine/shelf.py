@@ -30,8 +30,8 @@ from domain.money import Money
 from domain.registry import AGGREGATES, EVENTS
 from projections.engine import Engine
 from projections.generations import Generation, Generations
-from projections.projection import Projection, Rows, SearchIndex, read_model
-from projections.runner import Runner
+from projections.projection import Doc, Projection, Rows, SearchIndex, read_model
+from projections.runner import CATCH_UP_BATCH, Runner
 from workers.lease import lone_connection
 from workers.projector import OUTAGES, sinks
 
@@ -112,9 +112,10 @@ def shelf_projection(
 class Shop:
     """Appends to a real log, and knows by itself what every shelf must look like."""
 
-    def __init__(self, url: str, events: PostgresEventLog, codec: EventCodec) -> None:
+    def __init__(self, url: str, events: PostgresEventLog, codec: EventCodec, keys: MemoryPersonKeys) -> None:
         self.url = url
         self.log = events
+        self.keys = keys
         self.position = 0
         self.shelves: dict[UUID, Shelf] = {}
         self._versions: dict[UUID, int] = {}
@@ -167,14 +168,19 @@ class Shop:
         return await self._append_all([(stream, event) for event in events])
 
     async def _append_all(self, events: Sequence[tuple[UUID, Event]]) -> int:
+        position = await self.record(events)
+        for stream, event in events:
+            self.shelves[stream] = _shelf(self.shelves.get(stream), event)
+        return position
+
+    async def record(self, events: Sequence[tuple[UUID, Event]]) -> int:
+        """Events of any kind, of which no shelf is known."""
         new: list[NewEvent] = []
         for stream, event in events:
             version = self._versions[stream] = self._versions.get(stream, 0) + 1
             tag, state = await self._codec.encode(event, stream, datetime.now(UTC), METADATA)
             new.append(NewEvent(stream, version, tag, state))
         position = await self.log.append(Append(events=new))
-        for stream, event in events:
-            self.shelves[stream] = _shelf(self.shelves.get(stream), event)
         self.position = max(self.position, position)
         return position
 
@@ -193,15 +199,18 @@ def _shelf(shelf: Shelf | None, event: Event) -> Shelf:
 
 
 @asynccontextmanager
-async def open_shop(url: str, doorbell: Doorbell | None = None) -> AsyncIterator[Shop]:
+async def open_shop(
+    url: str, doorbell: Doorbell | None = None, keys: MemoryPersonKeys | None = None
+) -> AsyncIterator[Shop]:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await create_schema_async(connection)
-    codec = EventCodec(EVENTS, AGGREGATES, MemoryPersonKeys())
+    keys = keys or MemoryPersonKeys()
+    codec = EventCodec(EVENTS, AGGREGATES, keys)
     async with (
         Database(url) as database,
         PostgresEventLog(LogDatastore(url), database=database, codec=codec, doorbell=doorbell) as events,
     ):
-        yield Shop(url, events, codec)
+        yield Shop(url, events, codec, keys)
 
 
 @asynccontextmanager
@@ -253,7 +262,9 @@ class Stand:
     def projection(self, version: int = 1) -> Projection[Shelf]:
         return shelf_projection(self.name, self.kind, version=version, faults=self.faults)
 
-    def runner(self, projection: Projection[Shelf], generation: int = 1) -> Runner[Shelf, StoredEvent]:
+    def runner(
+        self, projection: Projection[Doc], generation: int = 1, *, batch: int = CATCH_UP_BATCH
+    ) -> Runner[Doc, StoredEvent]:
         return Runner(
             projection,
             generation,
@@ -261,6 +272,7 @@ class Stand:
             log=self.shop.log,
             feed=Polled(self.shop.log),
             outages=OUTAGES,
+            batch=batch,
         )
 
     def engine(self, *projections: Projection[Any], batch: int = 500) -> Engine[StoredEvent]:
@@ -279,7 +291,11 @@ class Stand:
     async def running(
         self, *projections: Projection[Any], batch: int = 500
     ) -> AsyncIterator[Engine[StoredEvent]]:
-        engine = self.engine(*projections, batch=batch)
+        async with self.carrying(self.engine(*projections, batch=batch)) as engine:
+            yield engine
+
+    @asynccontextmanager
+    async def carrying(self, engine: Engine[StoredEvent]) -> AsyncIterator[Engine[StoredEvent]]:
         async with background(engine.run()):
             yield engine
 
@@ -313,6 +329,10 @@ class Stand:
     async def is_state(self, state: str) -> bool:
         return (await self.latest()).state == state
 
+    async def has_state(self, generation: int, state: str) -> bool:
+        rows = await self.generations.rows(self.name)
+        return any(row.generation == generation and row.state == state for row in rows)
+
     async def latest(self) -> Generation:
         return (await self.generations.rows(self.name))[0]
 
@@ -327,13 +347,16 @@ class Stand:
 
     async def seen(self) -> dict[UUID, Shelf]:
         """What readers see."""
+        return await self.seen_as(Shelf)
+
+    async def seen_as(self, document: type[Doc]) -> dict[UUID, Doc]:
         if self.kind == "postgres":
             async with self.pool.connection() as connection:
                 rows = await connection.execute(f"SELECT key, body FROM {self.name}".encode())
-                return {key: msgspec.json.decode(body, type=Shelf) async for key, body in rows}
+                return {key: msgspec.json.decode(body, type=document) async for key, body in rows}
         assert self.search is not None
         found = await self.search.search(index=self.name, body={"query": {"match_all": {}}, "size": 10_000})
-        return {UUID(hit["_id"]): msgspec.convert(hit["_source"], Shelf) for hit in found["hits"]["hits"]}
+        return {UUID(hit["_id"]): msgspec.convert(hit["_source"], document) for hit in found["hits"]["hits"]}
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 
 from application.ports import StoredEvent
 from projections.engine import Engine, prepare
-from projections.ports import Batch, Change, MovedByAnotherError
+from projections.ports import Batch, Change, MovedByAnotherError, Part
 from tests.projections.engine.shelf import Shelf, Stand, background, until
 
 
@@ -49,10 +50,10 @@ class TestSecondDelivery:
         await sink.open()
         key = UUID(int=7)
         shelf = Shelf(number=7, title="seven", price=7, stock=7, events=1)
-        batch = Batch(after=0, to=5, changes=[change(stand, key, shelf, 5)])
-        await sink.save(batch)
+        batch, part = Batch(after=0, to=5), Part(changes=[change(stand, key, shelf, 5)])
+        await sink.save(batch, parts(part))
         with pytest.raises(MovedByAnotherError):
-            await sink.save(batch)
+            await sink.save(batch, parts(part))
         assert await stand.seen() == {key: shelf}
         assert await stand.position() == 5
 
@@ -106,14 +107,14 @@ class TestSwitch:
         await sink.open()
         first, second = UUID(int=1), UUID(int=2)
         shelf = Shelf(number=1, title="one", price=1, stock=1, events=1)
-        await sink.save(Batch(after=0, to=1, changes=[change(stand, first, shelf, 1)]))
+        await sink.save(Batch(after=0, to=1), parts(Part(changes=[change(stand, first, shelf, 1)])))
         async with stand.pool.connection() as connection, connection.transaction():
             await connection.execute(
                 "UPDATE projection_generations SET state = 'active' WHERE name = %s", (stand.name,)
             )
             await sink.serve(connection)
         assert await stand.seen() == {first: shelf}
-        await sink.save(Batch(after=1, to=2, changes=[change(stand, second, shelf, 2)]))
+        await sink.save(Batch(after=1, to=2), parts(Part(changes=[change(stand, second, shelf, 2)])))
         assert await stand.seen() == {first: shelf, second: shelf}
 
 
@@ -187,3 +188,8 @@ class TestOutage:
 def change(stand: Stand, key: UUID, shelf: Shelf, position: int) -> Change:
     runner = stand.runner(stand.projection())
     return runner.change(key, shelf, position)
+
+
+async def parts(*given: Part) -> AsyncIterator[Part]:
+    for part in given:
+        yield part

@@ -1,0 +1,165 @@
+"""Changing what one says of oneself: names, e-mail address, password, preferences, privacy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from application.accounts.avatars import discard_picture
+from application.accounts.passwords import verified_hash
+from application.accounts.people import EMAIL, USERNAME, found
+from application.accounts.signing_in import InvalidCredentialsError
+from application.errors import ConcurrentChangeError
+from application.ports import (
+    Changed,
+    Clock,
+    EventStore,
+    Keys,
+    Loaded,
+    Metadata,
+    ObjectStore,
+    Passwords,
+    Proposal,
+    StreamRef,
+)
+from domain.accounts.account import ACCOUNTS, Account, EmailExistsError, UsernameExistsError
+from domain.accounts.events import AccountEvent
+from domain.claims.claim import CLAIMS, Claim
+from domain.claims.events import ClaimEvent
+from domain.kernel import AccountId
+
+
+class NewPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """``current`` is none for one who signed in a moment ago; all sessions but ``session_id`` end (C19)."""
+
+    current: str | None
+    password: str
+    session_id: UUID
+
+
+class UpdateAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """All at once or nothing; what is none stays. ``profile`` has the new values of some fields of ``Profile``."""
+
+    account_id: AccountId
+    profile: Mapping[str, Any] = {}
+    image: str | None = None
+    username: str | None = None
+    email: str | None = None
+    password: NewPassword | None = None
+
+
+class UpdatePreferences(msgspec.Struct, frozen=True, kw_only=True):
+    account_id: AccountId
+    changes: Mapping[str, Any]
+
+
+class UpdatePrivacy(msgspec.Struct, frozen=True, kw_only=True):
+    account_id: AccountId
+    changes: Mapping[str, Any]
+
+
+async def update_account(
+    command: UpdateAccount,
+    metadata: Metadata,
+    *,
+    store: EventStore,
+    keys: Keys,
+    passwords: Passwords,
+    clock: Clock,
+    objects: ObjectStore,
+) -> Changed[Account]:
+    seen = found((await store.load(ACCOUNTS, command.account_id)).state)
+    wanted = command.password
+    verified = hashed = None
+    if wanted is not None:
+        verified = await verified_hash(
+            command.account_id, wanted.current, metadata, store=store, passwords=passwords, clock=clock
+        )
+        hashed = await passwords.hash(wanted.password)
+    email = _Claimed.of(EMAIL, seen.email, command.email, keys)
+    username = _Claimed.of(USERNAME, seen.username, command.username, keys)
+    account_ref = StreamRef(ACCOUNTS, command.account_id)
+    refs = [account_ref, *email.refs, *username.refs]
+
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Account]:
+        account = found(loaded[0].state)
+        if (account.email, account.username) != (seen.email, seen.username):
+            raise ConcurrentChangeError("Somebody else changed this at the same time")
+        if verified is not None and account.password_hash != verified:
+            raise InvalidCredentialsError(
+                "Password incorrect", details={"currentPassword": ["Is not correct"]}
+            )
+        states = [each.state for each in loaded[1:]]
+        emails = email.moved(account.id, states[: len(email.refs)])
+        usernames = username.moved(account.id, states[len(email.refs) :])
+        events = _changed(account, command, clock.now())
+        if wanted is not None and hashed is not None:
+            events += account.change_password(hashed, spared=wanted.session_id)
+        after = ACCOUNTS.fold(account, events)
+        assert after is not None
+        return Proposal(outcome=after, events=[(account_ref, events), *emails, *usernames])
+
+    changed = await store.change_together(refs, decide, metadata)
+    if changed.state.image != seen.image:
+        await discard_picture(seen.image, seen.id, objects)
+    return changed
+
+
+def _changed(account: Account, command: UpdateAccount, now: datetime) -> list[AccountEvent]:
+    events = account.update_profile(command.profile)
+    if command.image is not None:
+        events += account.change_avatar(command.image)
+    if command.username is not None:
+        events += account.change_username(command.username)
+    if command.email is not None:
+        events += account.change_email(command.email, now)
+    return events
+
+
+async def update_preferences(
+    command: UpdatePreferences, metadata: Metadata, *, store: EventStore
+) -> Changed[Account]:
+    return await store.change(
+        ACCOUNTS,
+        command.account_id,
+        lambda account: found(account).update_preferences(command.changes),
+        metadata,
+    )
+
+
+async def update_privacy(
+    command: UpdatePrivacy, metadata: Metadata, *, store: EventStore
+) -> Changed[Account]:
+    return await store.change(
+        ACCOUNTS, command.account_id, lambda account: found(account).update_privacy(command.changes), metadata
+    )
+
+
+class _Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A unique value that changes hands: the old one is let go as the new one is taken. Nothing to do: no refs."""
+
+    kind: str
+    refs: list[StreamRef[Any, Any]]
+
+    @classmethod
+    def of(cls, kind: str, old: str, new: str | None, keys: Keys) -> _Claimed:
+        if new is None or keys.claim_id(kind, new) == keys.claim_id(kind, old):
+            return cls(kind=kind, refs=[])
+        return cls(kind=kind, refs=[StreamRef(CLAIMS, keys.claim_id(kind, value)) for value in (old, new)])
+
+    def moved(
+        self, owner: UUID, states: Sequence[Claim | None]
+    ) -> list[tuple[StreamRef[Any, Any], Sequence[ClaimEvent]]]:
+        """Refused where somebody else has the new one."""
+        if not self.refs:
+            return []
+        taken = Claim.take(states[1], self.kind, owner)
+        if taken is None and self.kind == EMAIL:
+            raise EmailExistsError("Email already registered", details={"email": ["Is already registered"]})
+        if taken is None:
+            raise UsernameExistsError("Username already taken", details={"username": ["Is already taken"]})
+        return [(self.refs[0], Claim.release(states[0], self.kind, owner)), (self.refs[1], taken)]

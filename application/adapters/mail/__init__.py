@@ -1,0 +1,1 @@
+"""Where mail waits, and the ways by which it leaves."""

@@ -1,0 +1,56 @@
+"""Mail by a service that takes it by HTTP, as SendGrid does."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import httpx
+
+from application.mail.ports import MailDelayedError, MailRefusedError, Message
+
+SENDGRID: Final = "https://api.sendgrid.com"
+_OURS_TO_PUT_RIGHT: Final = frozenset({401, 403, 408, 429})
+
+
+class SendGridMailer:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        api_key: str,
+        *,
+        api_base: str = SENDGRID,
+        sender: str,
+        sender_name: str,
+    ) -> None:
+        self._client = client
+        self._url = f"{api_base.rstrip('/')}/v3/mail/send"
+        self._api_key = api_key
+        self._from = {"email": sender, "name": sender_name} if sender_name else {"email": sender}
+
+    async def send(self, message: Message) -> None:
+        headers = {"Authorization": f"Bearer {self._api_key}"}
+        try:
+            answer = await self._client.post(self._url, json=self._body(message), headers=headers)
+        except httpx.TransportError as away:
+            raise MailDelayedError(f"the mail service does not answer: {type(away).__name__}") from away
+        if answer.is_success:
+            return
+        # Its words are not kept: they repeat what we sent.
+        refused = f"the mail service answered {answer.status_code}"
+        if answer.status_code in _OURS_TO_PUT_RIGHT or not answer.is_client_error:
+            raise MailDelayedError(refused)
+        raise MailRefusedError(refused)
+
+    def _body(self, message: Message) -> dict[str, Any]:
+        return {
+            "personalizations": [{"to": [{"email": message.to}]}],
+            "from": self._from,
+            "subject": message.subject,
+            "content": [
+                {"type": "text/plain", "value": message.text},
+                {"type": "text/html", "value": message.html},
+            ],
+            "headers": {"Message-ID": message.message_id, **message.headers},
+            # Links with tokens in them must not lead through anybody else's server.
+            "tracking_settings": {"click_tracking": {"enable": False}, "open_tracking": {"enable": False}},
+        }

@@ -1,0 +1,1 @@
+"""Mail to the people who have accounts here: which, to whom, and what it says."""

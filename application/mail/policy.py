@@ -1,0 +1,100 @@
+"""Which mails are owed because of an event, and until when each is worth sending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from domain.accounts.events import (
+    AccountDeletionCancelled,
+    AccountDeletionRequested,
+    AccountRestored,
+    AccountSuspended,
+    EmailChanged,
+    EmailVerificationRequested,
+    PasswordChanged,
+    PasswordReset,
+    PasswordResetRequested,
+)
+from domain.kernel import AccountId, Event, Recorded
+from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
+
+NOTICES_LAST: Final = timedelta(days=7)
+"""A notice that comes later than this would only frighten: somebody did something, once."""
+
+
+class Template(StrEnum):
+    """The names are kept in the queue: never rename one."""
+
+    VERIFY_EMAIL = "verify-email"
+    RESET_PASSWORD = "reset-password"
+    PASSWORD_CHANGED = "password-changed"
+    EMAIL_CHANGED = "email-changed"
+    ACCOUNT_DELETION_SCHEDULED = "account-deletion-scheduled"
+    ACCOUNT_DELETION_CANCELLED = "account-deletion-cancelled"
+    ACCOUNT_SUSPENDED = "account-suspended"
+    ACCOUNT_RESTORED = "account-restored"
+    SELLER_VERIFIED = "seller-verified"
+    SELLER_REJECTED = "seller-rejected"
+    SELLER_SUSPENDED = "seller-suspended"
+    SELLER_REINSTATED = "seller-reinstated"
+
+
+SWITCHED_OFF_BY_PREFERENCE: Final = frozenset({Template.SELLER_VERIFIED, Template.SELLER_REINSTATED})
+"""Good news, which whoever wants no notifications by mail reads in the shop. All else protects somebody's account, or
+tells them what was decided about them and why: that is sent whatever they prefer.
+"""
+
+
+_OWED: Final[Mapping[type[Event], Template]] = {
+    EmailVerificationRequested: Template.VERIFY_EMAIL,
+    PasswordResetRequested: Template.RESET_PASSWORD,
+    PasswordChanged: Template.PASSWORD_CHANGED,
+    PasswordReset: Template.PASSWORD_CHANGED,
+    EmailChanged: Template.EMAIL_CHANGED,
+    AccountDeletionRequested: Template.ACCOUNT_DELETION_SCHEDULED,
+    AccountDeletionCancelled: Template.ACCOUNT_DELETION_CANCELLED,
+    AccountSuspended: Template.ACCOUNT_SUSPENDED,
+    AccountRestored: Template.ACCOUNT_RESTORED,
+    SellerVerified: Template.SELLER_VERIFIED,
+    SellerRejected: Template.SELLER_REJECTED,
+    SellerSuspended: Template.SELLER_SUSPENDED,
+    SellerReinstated: Template.SELLER_REINSTATED,
+}
+
+CAUSES: Final = tuple(_OWED)
+"""The events that anybody is written to because of."""
+
+
+def mails_for(event: Event) -> list[Template]:
+    match event:
+        case PasswordResetRequested(account_id=None):
+            return []  # nobody is known by the address that was typed
+        case SellerSuspended(cause="account") | SellerReinstated(cause="account"):
+            return []  # what happens to an account happens to its shop, and its owner is told once
+        case _:
+            template = _OWED.get(type(event))
+            return [template] if template is not None else []
+
+
+def account_of(event: Event) -> AccountId:
+    """Who is written to because of one of ``CAUSES``."""
+    account_id: AccountId | None = getattr(event, "account_id", None)
+    assert account_id is not None, "a cause of mail tells whose account it is about"
+    return account_id
+
+
+def useful_until(recorded: Recorded[Event]) -> datetime:
+    """When it is too late: the link is not good any more, or what happened is history."""
+    match recorded.event:
+        case EmailVerificationRequested(expires_at=at) | PasswordResetRequested(expires_at=at):
+            return at
+        case _:
+            return recorded.timestamp + NOTICES_LAST
+
+
+def owed_because_of(recorded: Recorded[Event], now: datetime) -> Sequence[Template]:
+    """Nothing for what is too old: a mailer that reads a long log for the first time must not send all of it."""
+    return mails_for(recorded.event) if now < useful_until(recorded) else ()

@@ -1,0 +1,1 @@
+"""Becoming a seller, being judged as one, and keeping a shop."""

@@ -1,0 +1,1 @@
+"""The shops, as shoppers, their owners and admins see them."""

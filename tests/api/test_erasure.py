@@ -1,0 +1,310 @@
+"""The right to be forgotten, shown on everything that keeps anything: no word of an erased person is left anywhere."""
+
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import nats
+import psycopg
+import pytest
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from PIL import Image
+from psycopg import sql
+
+from application.bootstrap import write_side
+from application.ports import Metadata
+from application.reviews.importing import ImportReview
+from domain.accounts.events import Role
+from domain.kernel import AccountId, ListingId
+from tests.api.shop import PASSWORD, Client, Shop, a_product, soon
+from tests.conftest import FreshDatabase
+from workers.jetstream import STREAM
+
+WORDS = {
+    "email": "zebulon.quagmire@example.com",
+    "firstName": "Zebulonius",
+    "lastName": "Quagmirewitz",
+    "username": "zebu-quag-77",
+    "phone": "+49-171-5550199",
+    "bio": "Collects left-handed sextants",
+    "street": "Quetzalcoatl Lane 4711",
+    "shop": "Sextant Emporium Ltd",
+    "device": "ZebuBrowser/7.7",
+    "reason": "I value my solitude",
+    "comment name": "Zebulonius Q. Reviewer",
+    "other email": "moved.quagmire@example.org",
+}
+"""What is unmistakably theirs."""
+
+
+class Remains:
+    """Everything that the system keeps, as bytes to be searched."""
+
+    def __init__(self, shop: Shop, opensearch_url: str) -> None:
+        self._shop = shop
+        self._opensearch_url = opensearch_url
+
+    def all(self) -> dict[str, bytes]:
+        return {
+            **self.database(),
+            **{f"stream file {path.name}": path.read_bytes() for path in self._files("nats")},
+            "stream": self._shop.run(self.stream()),
+            "search": self.search(),
+            **{f"object {key}": key.encode() + file for key, file in self._shop.stored().items()},
+            **{f"log {path.name}": path.read_bytes() for path in self._shop.folder.glob("*.log")},
+        }
+
+    def words_in(self) -> dict[str, list[str]]:
+        """Which of their words stand where; texts are in bytes and in JSON alike."""
+        found: dict[str, list[str]] = {}
+        for place, content in self.all().items():
+            low = content.lower()
+            words = [word for word in WORDS.values() if word.lower().encode() in low]
+            if words:
+                found[place] = words
+        return found
+
+    def database(self) -> dict[str, bytes]:
+        """Every table, as Postgres would restore it."""
+        dump: dict[str, bytes] = {}
+        with psycopg.connect(self._shop.database_url) as connection:
+            tables = connection.execute(
+                "SELECT schemaname, tablename FROM pg_tables "
+                "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            ).fetchall()
+            for schema, table in tables:
+                statement = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(sql.Identifier(schema, table))
+                with connection.cursor().copy(statement) as copy:
+                    dump[f"table {table}"] = b"".join(bytes(part) for part in copy)
+        return dump
+
+    async def stream(self) -> bytes:
+        client = await nats.connect(self._shop.nats.url)
+        try:
+            jetstream = client.jetstream()
+            info = await jetstream.stream_info(STREAM)
+            config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+            consumer = await jetstream.subscribe(
+                "events.>", stream=STREAM, ordered_consumer=True, config=config
+            )
+            messages = [await consumer.next_msg(timeout=10) for _ in range(info.state.messages)]
+            return b"\n".join(
+                message.data + repr(message.headers).encode() + message.subject.encode()
+                for message in messages
+            )
+        finally:
+            await client.close()
+
+    def search(self) -> bytes:
+        httpx.post(f"{self._opensearch_url}/_refresh")
+        return httpx.get(f"{self._opensearch_url}/_all/_search", params={"size": 10_000}).content
+
+    def _files(self, folder: str) -> list[Path]:
+        return [path for path in (self._shop.folder / folder).rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def shop(fresh_database: FreshDatabase, tmp_path: Path, opensearch_url: str) -> Iterator[Shop]:
+    """With all its processes, and no time to think it over."""
+    with (
+        fresh_database() as url,
+        Shop(
+            url,
+            tmp_path / "shop",
+            mail=True,
+            storage=True,
+            OPENSEARCH_URL=opensearch_url,
+            ACCOUNT_DELETION_GRACE="0s",
+        ) as shop,
+        shop.also("workers.reactor"),
+    ):
+        yield shop
+
+
+class Life:
+    """All that somebody can leave behind."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self.admin = shop.staff(Role.ADMIN)
+        self.seller = shop.user("/auth/signup")
+        self.product = self._offered(self.seller, "Brass sextant")
+        registration = {
+            "email": WORDS["email"],
+            "password": PASSWORD,
+            "firstName": WORDS["firstName"],
+            "lastName": WORDS["lastName"],
+            "username": WORDS["username"],
+            "phone": WORDS["phone"],
+        }
+        answer = shop.guest.made(
+            "/auth/signup",
+            registration,
+            headers={"User-Agent": WORDS["device"], "Idempotency-Key": uuid4().hex},
+        )
+        self.id: int = answer["user"]["id"]
+        self.uuid = UUID(answer["user"]["uuid"])
+        self.client = shop.client(answer["token"])
+        self.order = self._lived()
+
+    def _offered(self, seller: Client, title: str) -> dict[str, Any]:
+        if self.admin.get("/categories/instruments").status_code == 404:
+            self.admin.made("/admin/categories", {"name": "Instruments", "slug": "instruments"})
+        body = {**a_product("instruments", title=title), "status": "active"}
+        return seller.made("/products", body)
+
+    def _lived(self) -> dict[str, Any]:
+        me = self.client
+        me.patch("/users/me", {"bio": WORDS["bio"], "interests": [WORDS["bio"]]})
+        address = {"address": WORDS["street"], "city": "Ulm", "zipCode": "89073", "country": "Germany"}
+        full = {
+            **address,
+            "firstName": WORDS["firstName"],
+            "lastName": WORDS["lastName"],
+            "phone": WORDS["phone"],
+        }
+        me.made("/users/me/addresses", full)
+        picture = io.BytesIO()
+        Image.new("RGB", (64, 64), "navy").save(picture, "JPEG", comment=WORDS["bio"].encode())
+        sent = me(
+            "POST", "/users/me/avatar", files={"image": (f"{WORDS['username']}.jpg", picture.getvalue())}
+        )
+        assert sent.status_code == 200, sent.text
+        assert (
+            me("PATCH", "/sellers/me", json={"shopName": WORDS["shop"], "slug": "sextants"}).status_code
+            == 200
+        )
+        self.own = self._offered(me, "Left-handed sextant")
+        me.made("/cart", {"productId": self.product["id"], "quantity": 2})
+        me.made(f"/sellers/{self.product['sellerId']}/follow")
+        self._shop.run(self._reviewed())
+        assert (
+            self._shop.guest.post(
+                "/auth/login", {"email": WORDS["email"], "password": "Wrong1234"}
+            ).status_code
+            == 400
+        )
+        self._shop.guest.made("/auth/forgot-password", {"email": WORDS["email"]})
+        self._shop.mail(WORDS["email"], "password")
+        order = me.made(
+            "/orders",
+            {"shippingAddress": full, "paymentMethod": "card"},
+            headers={"Idempotency-Key": f"order of {uuid4().hex}"},
+        )
+        me.patch("/users/me", {"email": WORDS["other email"]})
+        self._shop.mail(WORDS["other email"], "onfirm")
+        return order
+
+    async def _reviewed(self) -> None:
+        async with write_side(self._shop.settings) as write:
+            review = ImportReview(
+                listing_id=ListingId(UUID(self.product["uuid"])),
+                reviewer_id=self.uuid,
+                rating=5,
+                comment="Points north",
+                reviewer_name=WORDS["comment name"],
+                reviewer_email=WORDS["email"],
+                submitted_at=datetime(2026, 11, 21, tzinfo=UTC),
+            )
+            await write.bus.handle(review, Metadata(actor="tests"))
+
+    def rebuilt(self) -> None:
+        """Every read model, and each holds what it held before."""
+        names = [each["name"] for each in self.admin.get("/admin/projections").json()["projections"]]
+        before = {name: self._active(name)["generation"] for name in names}
+        for name in names:
+            assert self.admin.post(f"/admin/projections/{name}/rebuild").status_code == 202
+        soon(
+            lambda: all(self._active(name)["generation"] > before[name] for name in names),
+            "a new generation of each",
+            within=60,
+        )
+
+    def _active(self, name: str) -> dict[str, Any]:
+        active: dict[str, Any] = self.admin.get(f"/admin/projections/{name}").json()["active"]
+        return active
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) -> None:
+    life = Life(shop)
+    remains = Remains(shop, opensearch_url)
+    public = shop.guest.get(f"/products/{life.own['id']}")
+    assert public.status_code == 200
+    life.rebuilt()  # so that there is a generation before, kept for a way back
+    places = remains.words_in()
+    # The searching works: their words stand in what is read, and nowhere else.
+    assert {"mails", "stored_events", "command_results"}.isdisjoint(
+        place.removeprefix("table ") for place in places
+    )
+    assert len([place for place in places if place.startswith("table ")]) >= 6, places
+    assert any(key.startswith(f"avatars/{life.uuid}/") for key in shop.stored())
+    exported = life.client.get("/users/me/export").text
+    for name in ("other email", "firstName", "bio", "street", "shop", "device", "comment name"):
+        assert WORDS[name] in exported, name
+
+    asked = life.client.post("/users/me/delete", {"password": PASSWORD, "reason": WORDS["reason"]})
+    assert asked.status_code == 200, asked.text
+    head_before = shop.head()
+    soon(lambda: len(shop.mails(WORDS["other email"])) >= 2, "the mail with the way back")
+    with shop.also("workers.scheduler"):
+        soon(lambda: _key_of(shop, life.uuid) is None, "the key's destruction", within=30)
+    assert shop.head() > head_before
+    soon(lambda: life.admin.get(f"/admin/users/{life.id}").status_code == 404, "the account's end")
+    soon(lambda: not remains.words_in(), "forgetting", within=30)
+
+    # What has to stay is there, and says nothing of them.
+    order = life.admin.get(f"/orders/{life.order['id']}").json()
+    sums = ("subtotal", "tax", "shipping", "total", "products", "number", "userId")
+    assert {name: order[name] for name in sums} == {name: life.order[name] for name in sums}
+    assert set(order["shippingAddress"].values()) == {""}
+    product = shop.guest.get(f"/products/{life.product['id']}").json()
+    (review,) = product["reviews"]
+    assert (review["rating"], review["reviewerName"], review["reviewerEmail"]) == (5, "", "")
+    assert shop.guest.get(f"/products/{life.own['id']}").status_code == 404
+    followers = shop.guest.get(f"/sellers/{life.product['sellerId']}")
+    soon(
+        lambda: followers.json()["followerCount"] == 0 or _followers(shop, life) == 0, "the follower's going"
+    )
+    # Their name is free, and whoever takes it is somebody else.
+    again = shop.guest.made(
+        "/auth/register", {"email": WORDS["email"], "password": PASSWORD, "username": WORDS["username"]}
+    )
+    assert again["user"]["uuid"] != str(life.uuid)
+    gone = shop.client(again["token"]).post("/users/me/delete", {"password": PASSWORD})
+    assert gone.status_code == 200
+    with shop.also("workers.scheduler"):
+        soon(lambda: _key_of(shop, UUID(again["user"]["uuid"])) is None, "the second one's end", within=30)
+
+    life.rebuilt()
+    soon(lambda: not remains.words_in(), "forgetting, also where everything was built anew", within=30)
+    rebuilt = life.admin.get(f"/orders/{life.order['id']}").json()
+    assert rebuilt == order
+    history = shop.run(_history(shop, life.uuid))
+    assert history > 10
+
+
+def _key_of(shop: Shop, person: UUID) -> bytes | None:
+    with psycopg.connect(shop.database_url) as connection:
+        row = connection.execute("SELECT wrapped FROM person_keys WHERE person = %s", [person]).fetchone()
+    assert row is not None
+    key: bytes | None = row[0]
+    return key
+
+
+def _followers(shop: Shop, life: Life) -> int:
+    count: int = shop.guest.get(f"/sellers/{life.product['sellerId']}").json()["followerCount"]
+    return count
+
+
+async def _history(shop: Shop, person: UUID) -> int:
+    """How many events of theirs can be read still; without a word of them."""
+    async with write_side(shop.settings) as write:
+        events = await write.log.read_stream(AccountId(person))
+        said = repr(events).lower()
+        assert [word for word in WORDS.values() if word.lower() in said] == []
+        return len(events)

@@ -1,0 +1,624 @@
+"""Mail on a real database: owed once per cause, sent whatever goes away meanwhile, and to nobody who was erased."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from application.accounts.passwords import RequestPasswordReset
+from application.accounts.registering import CreateAccount, NewPerson
+from application.adapters.mail.memory import MemoryMailer
+from application.adapters.mail.queue import PostgresMails
+from application.adapters.mail.smtp import SmtpMailer
+from application.bootstrap import WriteSide, write_side
+from application.errors import LogUnavailableError
+from application.mail.ports import (
+    MailDelayedError,
+    Mailer,
+    MailNotFoundError,
+    MailRefusedError,
+    MailState,
+    Message,
+    OwedMail,
+    QueuedMail,
+)
+from application.ports import Metadata
+from application.settings import Settings
+from domain.accounts.account import ACCOUNTS, Account
+from domain.accounts.events import (
+    AccountErased,
+    AccountEvent,
+    PasswordChanged,
+    Preferences,
+    PreferencesUpdated,
+    Profile,
+)
+from domain.sellers.events import SellerApplied, SellerVerified, ShopProfile, seller_of
+from domain.sellers.seller import SELLERS
+from tests.api.shop import MailServer, text_of
+from tests.support import eventually
+from workers.local.process import LOOPBACK, Process, free_port
+from workers.mailer import Ledger, MailRoom, Waits, mail_room
+from workers.migrating import migrate
+
+METADATA = Metadata(actor="tests")
+
+
+def environment(database_url: str, **more: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "JWT_SECRET": "x" * 32,
+        "TRADELOG_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
+        "WEB_ORIGIN": "https://shop.example",
+        "MAIL_RETRY_FIRST": "0s",
+        "MAIL_ATTEMPTS": "4",
+        **more,
+    }
+
+
+class Town:
+    """People, the log in which they do things, and the post."""
+
+    def __init__(self, write: WriteSide, settings: Settings, stack: AsyncExitStack) -> None:
+        self.write = write
+        self.settings = settings
+        self.queue = PostgresMails(write.database)
+        self._stack = stack
+
+    async def room(self, mailer: Mailer, **options: Any) -> MailRoom:
+        return await self._stack.enter_async_context(mail_room(self.settings, mailer, **options))
+
+    async def person(self, name: str = "Ann", *, verified: bool = True) -> Account:
+        """Of a verified one nobody is owed a mail."""
+        person = NewPerson(
+            email=f"{uuid4().hex}@example.com",
+            password="Secret123",
+            profile=Profile(first_name=name),
+            email_verified=verified,
+        )
+        account: Account = (await self.write.bus.handle(CreateAccount(person=person), METADATA)).state
+        return account
+
+    async def happens(self, account: Account, *events: AccountEvent) -> int:
+        """The position of the last of them."""
+        return (await self.write.store.change(ACCOUNTS, account.id, lambda _: events, METADATA)).position
+
+    async def changes_password(self, account: Account) -> int:
+        return await self.happens(account, PasswordChanged(account_id=account.id, password_hash="x"))
+
+    async def is_verified_as_a_seller(self, account: Account) -> None:
+        shop = seller_of(account.id)
+        applied = SellerApplied(
+            seller_id=shop,
+            account_id=account.id,
+            account_number=account.number,
+            profile=ShopProfile(),
+            agreed_at=self.write.clock.now(),
+        )
+        verified = SellerVerified(seller_id=shop, account_id=account.id)
+        await self.write.store.change(SELLERS, shop, lambda _: [applied, verified], METADATA)
+
+    async def mails(self, state: MailState | None = None) -> list[QueuedMail]:
+        return await self.queue.listed(state, after=0, limit=1000)
+
+    async def states(self) -> list[tuple[str, str]]:
+        return [(mail.template, mail.state.value) for mail in await self.mails()]
+
+    async def one(self) -> QueuedMail:
+        (mail,) = await self.mails()
+        return mail
+
+
+@pytest.fixture
+async def town(database_url: str) -> AsyncIterator[Town]:
+    await migrate(database_url)
+    settings = Settings.read(environment(database_url))
+    async with AsyncExitStack() as stack:
+        write = await stack.enter_async_context(write_side(settings))
+        yield Town(write, settings, stack)
+
+
+async def all_of(room: MailRoom) -> None:
+    """Everything that is owed and due, one step after the other."""
+    while await room.ledger.catch_up():
+        pass
+    while await room.postman.send_due():
+        pass
+
+
+class Failing:
+    """Fails in the ways given, one per attempt, and then takes mail."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.sent: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.sent.append(message)
+
+
+class Hanging:
+    """Takes mail, and never says so."""
+
+    def __init__(self) -> None:
+        self.taken: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        self.taken.append(message)
+        await asyncio.Event().wait()
+
+
+class TestAMail:
+    async def test_is_sent_because_of_an_event_with_a_link_that_is_good(self, town: Town) -> None:
+        mailer = MemoryMailer()
+        ann = await town.person(verified=False)
+        await all_of(await town.room(mailer))
+        (message,) = mailer.sent
+        assert message.to == ann.email
+        assert message.subject == "Confirm your e-mail address"
+        assert message.text.startswith("Hello Ann,\n")
+        assert message.headers["Auto-Submitted"] == "auto-generated"
+        _, _, token = message.text.partition("https://shop.example/verify-email?token=")
+        read = town.write.one_time_tokens.read("verify-email", token.split()[0])
+        assert read == (ann.id, 1)
+        mail = await town.one()
+        assert (mail.state, mail.account_id, mail.attempts) == (MailState.SENT, ann.id, 1)
+        assert mail.sent_at is not None
+
+    async def test_about_a_forgotten_password_goes_to_whoever_has_the_account_and_to_nobody_else(
+        self, town: Town
+    ) -> None:
+        mailer = MemoryMailer()
+        ann = await town.person()
+        for email in (ann.email, "nobody@example.com"):
+            await town.write.bus.handle(RequestPasswordReset(email=email), METADATA)
+        await all_of(await town.room(mailer))
+        (message,) = mailer.sent
+        assert message.to == ann.email
+        assert "https://shop.example/reset-password?token=" in message.text
+
+    async def test_whose_link_was_superseded_is_not_sent(self, town: Town) -> None:
+        mailer = MemoryMailer()
+        ann = await town.person()
+        for _ in range(3):
+            await town.write.bus.handle(RequestPasswordReset(email=ann.email), METADATA)
+        await all_of(await town.room(mailer))
+        assert len(mailer.sent) == 1
+        assert [mail.state.value for mail in await town.mails()] == ["dropped", "dropped", "sent"]
+
+    async def test_that_its_reader_does_not_want_is_not_sent_unless_it_is_about_security(
+        self, town: Town
+    ) -> None:
+        room = await town.room(mailer := MemoryMailer())
+        ann = await town.person()
+        for wanted in (True, False):
+            preferences = Preferences(email_notifications=wanted)
+            await town.happens(ann, PreferencesUpdated(account_id=ann.id, preferences=preferences))
+            await town.is_verified_as_a_seller(ann)
+            await town.changes_password(ann)
+            await all_of(room)
+        assert [message.subject for message in mailer.sent] == [
+            "Your shop has been verified",
+            "Your password was changed",
+            "Your password was changed",
+        ]
+
+
+class TestOnce:
+    async def test_though_the_place_in_the_log_is_lost(self, town: Town) -> None:
+        mailer = MemoryMailer()
+        await town.changes_password(await town.person())
+        await all_of(await town.room(mailer))
+        await town.write.database.rows("DELETE FROM reactions")
+        await all_of(await town.room(mailer))
+        assert len(mailer.sent) == 1
+        assert await town.states() == [("password-changed", "sent")]
+
+    async def test_though_the_ledger_dies_between_the_queue_and_its_place(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class DeathError(Exception):
+            pass
+
+        async def die(name: str, position: int) -> None:
+            raise DeathError
+
+        mailer = MemoryMailer()
+        await town.changes_password(await town.person())
+        room = await town.room(mailer)
+        with monkeypatch.context() as patched:
+            patched.setattr(room.ledger._places, "move", die)
+            with pytest.raises(DeathError):
+                await room.ledger.catch_up()
+        assert await town.states() == [("password-changed", "waiting")]
+        await all_of(room)
+        assert len(mailer.sent) == 1
+
+    async def test_between_two_mailers(self, town: Town) -> None:
+        ann = await town.person()
+        for _ in range(60):
+            await town.changes_password(ann)
+        both = asyncio.Event()
+        mailers: list[MemoryMailer] = []
+
+        class Together(MemoryMailer):
+            """Sends nothing before the other one has something to send too."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.asked = False
+                mailers.append(self)
+
+            async def send(self, message: Message) -> None:
+                self.asked = True
+                if all(mailer.asked for mailer in (first, second)):
+                    both.set()
+                await both.wait()
+                await super().send(message)
+
+        first, second = Together(), Together()
+        rooms = [await town.room(mailer) for mailer in (first, second)]
+        await asyncio.gather(*(all_of(room) for room in rooms))
+        sent = Counter(message.message_id for mailer in mailers for message in mailer.sent)
+        assert len(sent) == 60
+        assert set(sent.values()) == {1}
+        assert all(mailer.sent for mailer in mailers)
+
+    async def test_a_mail_whose_mailer_died_on_it_is_sent_again_as_the_same_one(self, town: Town) -> None:
+        await town.changes_password(await town.person())
+        dead, living = Hanging(), MemoryMailer()
+        room = await town.room(dead, lease=timedelta(seconds=1))
+        heir = await town.room(living)
+        await room.ledger.catch_up()
+        sending = asyncio.create_task(room.postman.send_due())
+        await eventually(lambda: bool(dead.taken))
+        assert await heir.postman.send_due() == 0  # for a while it is nobody else's
+        await eventually(lambda: _sent(heir))
+        assert [mail.message_id for mail in living.sent] == [mail.message_id for mail in dead.taken]
+        assert (await town.one()).attempts == 2
+        # Twice: once to stop, and once to wait no longer for the answer that never comes.
+        for _ in range(2):
+            sending.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert (await town.one()).state is MailState.SENT
+
+    async def test_a_mailer_that_is_told_to_stop_writes_down_what_it_sent(self, town: Town) -> None:
+        class Slow(MemoryMailer):
+            def __init__(self) -> None:
+                super().__init__()
+                self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+            async def send(self, message: Message) -> None:
+                self.asked.set()
+                await self.go_on.wait()
+                await super().send(message)
+
+        mailer = Slow()
+        await town.changes_password(await town.person())
+        room = await town.room(mailer)
+        running = asyncio.create_task(room.run())
+        await mailer.asked.wait()
+        running.cancel()
+        await asyncio.sleep(0)
+        mailer.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert len(mailer.sent) == 1
+        assert (await town.one()).state is MailState.SENT
+
+    async def test_a_new_mailer_does_not_send_what_is_history(self, town: Town) -> None:
+        class Later:
+            def now(self) -> Any:
+                return town.write.clock.now() + timedelta(days=8)
+
+        await town.person(verified=False)
+        await town.changes_password(await town.person())
+        room = await town.room(MemoryMailer())
+        ledger = Ledger(room.ledger._log, room.ledger._places, town.queue, Later())
+        assert await ledger.catch_up() > 0
+        assert await ledger.catch_up() == 0
+        assert await town.mails() == []
+
+
+async def _sent(room: MailRoom) -> bool:
+    return await room.postman.send_due() > 0
+
+
+class TestAFailure:
+    async def test_for_now_is_tried_again_later(self, town: Town) -> None:
+        await town.changes_password(await town.person())
+        mailer = Failing(MailDelayedError("451"), MailDelayedError("451"))
+        room = await town.room(mailer)
+        await room.ledger.catch_up()
+        await room.postman.send_due()
+        mail = await town.one()
+        assert (mail.state, mail.attempts, mail.error) == (MailState.WAITING, 1, "451")
+        await all_of(room)
+        mail = await town.one()
+        assert (mail.state, mail.attempts, mail.error) == (MailState.SENT, 3, "")
+        assert len(mailer.sent) == 1
+
+    def test_is_tried_again_ever_later_over_about_a_day(self) -> None:
+        waits = Waits()
+        for attempt in range(1, 10):
+            plain = min(5 * 4 ** (attempt - 1), 6 * 3600)
+            found = [waits.after(attempt).total_seconds() for _ in range(20)]
+            assert all(plain <= seconds <= 1.25 * plain for seconds in found)
+            assert len(set(found)) > 1
+        total = sum((waits.after(attempt) for attempt in range(1, waits.attempts)), timedelta())
+        assert timedelta(hours=18) < total < timedelta(hours=26)
+
+    async def test_for_good_is_a_dead_letter_that_an_operator_may_try_again(self, town: Town) -> None:
+        position = await town.changes_password(await town.person())
+        mailer = Failing(MailRefusedError("550 5.1.1"))
+        room = await town.room(mailer)
+        await all_of(room)
+        mail = await town.one()
+        assert (mail.state, mail.attempts, mail.error) == (MailState.DEAD, 1, "550 5.1.1")
+        assert (await town.queue.counts()).dead == 1
+        for _ in range(2):
+            retried = await town.queue.retry(position, "password-changed")
+            assert (retried.state, retried.attempts, retried.error) == (MailState.WAITING, 0, "")
+        await all_of(room)
+        assert len(mailer.sent) == 1
+        assert (await town.queue.retry(position, "password-changed")).state is MailState.SENT
+        assert (await town.queue.drop(position, "password-changed")).state is MailState.SENT
+
+    async def test_that_does_not_end_is_one_for_good(self, town: Town) -> None:
+        await town.changes_password(await town.person())
+        mailer = Failing(*(MailDelayedError(f"try {n}") for n in range(1, 9)))
+        await all_of(await town.room(mailer))
+        mail = await town.one()
+        assert (mail.state, mail.attempts, mail.error) == (MailState.DEAD, 4, "try 4")
+
+    async def test_that_brings_the_process_down_is_not_repeated_for_ever(self, town: Town) -> None:
+        await town.changes_password(await town.person())
+        mailer = Failing(*(RuntimeError("a bug") for _ in range(9)))
+        room = await town.room(mailer, lease=timedelta())
+        await room.ledger.catch_up()
+        for _ in range(4):
+            with pytest.raises(RuntimeError, match="a bug"):
+                await room.postman.send_due()
+        assert await room.postman.send_due() == 1
+        mail = await town.one()
+        assert (mail.state, mail.error) == (MailState.DEAD, "all attempts broke off")
+
+    async def test_of_the_database_at_the_last_moment_costs_no_second_mail(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await town.changes_password(await town.person())
+        mailer = MemoryMailer()
+        room = await town.room(mailer)
+        await room.ledger.catch_up()
+        rows, away = town.queue._database.__class__.rows, iter([True, True])
+
+        async def failing(self: Any, statement: Any, parameters: Any = ()) -> Any:
+            if "'sent'" in statement and next(away, False):
+                raise LogUnavailableError("The database does not answer")
+            return await rows(self, statement, parameters)
+
+        monkeypatch.setattr(town.queue._database.__class__, "rows", failing)
+        await all_of(room)
+        assert len(mailer.sent) == 1
+        assert (await town.one()).state is MailState.SENT
+
+    async def test_a_mail_that_nobody_knows_is_named(self, town: Town) -> None:
+        for act in (town.queue.retry, town.queue.drop):
+            with pytest.raises(MailNotFoundError, match="no mail verify-email because of event 7"):
+                await act(7, "verify-email")
+
+    async def test_a_mail_that_nothing_calls_for_is_not_sent(self, town: Town) -> None:
+        ann = await town.person(verified=False)
+        position = await town.changes_password(ann)
+        odd = [(10**12, "password-changed"), (position, "verify-email"), (position, "pigeon-post")]
+        await town.queue.owe([OwedMail(cause, template, ann.id) for cause, template in odd])
+        room = await town.room(mailer := MemoryMailer())
+        while await room.postman.send_due():
+            pass
+        assert mailer.sent == []
+        assert {(mail.state.value, mail.error) for mail in await town.mails()} == {
+            ("dropped", "nothing in the log calls for it")
+        }
+
+    async def test_a_dropped_one_is_sent_no_more(self, town: Town) -> None:
+        position = await town.changes_password(await town.person())
+        room = await town.room(mailer := MemoryMailer())
+        await room.ledger.catch_up()
+        assert (await town.queue.drop(position, "password-changed")).state is MailState.DROPPED
+        await all_of(room)
+        assert mailer.sent == []
+
+
+class TestAServer:
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> Iterator[MailServer]:
+        server = MailServer(tmp_path / "mail")
+        yield server
+        server.stop()
+
+    async def test_that_comes_back_gets_the_mail_once(self, town: Town, server: MailServer) -> None:
+        ann = await town.person()
+        await town.changes_password(ann)
+        mailer = SmtpMailer(LOOPBACK, server.port, clock=town.write.clock, sender="noreply@ecom.com")
+        room = await town.room(mailer)
+        await room.ledger.catch_up()
+        await room.postman.send_due()
+        mail = await town.one()
+        assert (mail.state, mail.error) == (
+            MailState.WAITING, "the mail server does not answer: SMTPConnectError",
+        )  # fmt: skip
+        server.start()
+        await all_of(room)
+        assert (await town.one()).state is MailState.SENT
+        (arrived,) = server.mails(to=ann.email)
+        assert "was changed on" in text_of(arrived)
+
+
+class TestWhoWasErased:
+    async def test_is_not_written_to(self, town: Town) -> None:
+        mailer = MemoryMailer()
+        room = await town.room(mailer)
+        ann, bob = await town.person(verified=False), await town.person("Bob", verified=False)
+        await town.changes_password(ann)
+        await room.ledger.catch_up()
+        await town.happens(ann, AccountErased(account_id=ann.id, erased_at=town.write.clock.now()))
+        await all_of(room)
+        assert [message.to for message in mailer.sent] == [bob.email]
+        mails = [mail for mail in await town.mails() if mail.account_id == ann.id]
+        assert [(mail.state, mail.error) for mail in mails] == 2 * [
+            (MailState.DROPPED, "the person was erased")
+        ]
+
+    async def test_is_not_written_to_by_a_mailer_that_has_not_heard_of_it_yet(self, town: Town) -> None:
+        mailer = MemoryMailer()
+        room = await town.room(mailer)
+        ann = await town.person(verified=False)
+        await town.changes_password(ann)
+        await room.ledger.catch_up()
+        await town.happens(ann, AccountErased(account_id=ann.id, erased_at=town.write.clock.now()))
+        assert await room.postman.send_due() == 2
+        assert mailer.sent == []
+
+    async def test_is_not_written_to_when_only_the_key_is_gone(self, town: Town) -> None:
+        mailer = MemoryMailer()
+        ann = await town.person(verified=False)
+        await town.changes_password(ann)
+        await town.write.keys.destroy(ann.id)
+        await all_of(await town.room(mailer))
+        assert mailer.sent == []
+        assert {mail.state for mail in await town.mails()} == {MailState.DROPPED}
+
+    async def test_leaves_nothing_that_tells_who_it_was(self, town: Town, database_url: str) -> None:
+        ann = await town.person("Annabel", verified=False)
+        refusal = MailRefusedError("the mail server refused the recipient: 550 5.1.1")
+        await all_of(await town.room(Failing(refusal)))
+        with psycopg.connect(database_url) as connection:
+            rows = connection.execute("SELECT mails::text FROM mails").fetchall()
+        assert len(rows) == 1
+        assert ann.email not in str(rows)
+        assert "Annabel" not in str(rows)
+
+
+async def test_what_ended_long_ago_is_forgotten(town: Town) -> None:
+    ann = await town.person()
+    for _ in range(2):
+        await town.changes_password(ann)
+    room = await town.room(Failing(MailRefusedError("550")))
+    await all_of(room)
+    await town.write.database.rows("UPDATE mails SET created_at = now() - interval '31 days'")
+    await town.queue.forget(timedelta(days=30))
+    # What was given up is an operator's to end.
+    assert (await town.one()).state is MailState.DEAD
+
+
+class TestByHand:
+    async def test_mails_are_listed_tried_again_and_given_up(self, town: Town, database_url: str) -> None:
+        ann = await town.person()
+        positions = [await town.changes_password(ann) for _ in range(2)]
+        await all_of(await town.room(Failing(MailRefusedError("550 5.1.1"), MailRefusedError("550 5.1.1"))))
+
+        async def tradelog(*arguments: str) -> tuple[int | None, str, str]:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "workers.cli",
+                "mails",
+                *arguments,
+                env={**os.environ, "DATABASE_URL": database_url},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, err = await process.communicate()
+            return process.returncode, out.decode(), err.decode()
+
+        code, listed, err = await tradelog("list", "--state", "dead")
+        assert (code, err) == (0, "")
+        rows = [
+            [cell.strip() for cell in line.strip("│").split("│")]
+            for line in listed.splitlines()
+            if "│" in line
+        ]
+        assert rows == [
+            [str(position), "password-changed", "dead", "1", "", "", "550 5.1.1"] for position in positions
+        ]
+        first, second = map(str, positions)
+        retried = f"password-changed because of event {first} is waiting\n"
+        assert await tradelog("retry", first, "password-changed") == (0, retried, "")
+        dropped = f"password-changed because of event {second} is dropped\n"
+        assert await tradelog("drop", second, "password-changed") == (0, dropped, "")
+        code, out, err = await tradelog("retry", "7", "password-changed")
+        assert (code, out) == (1, "")
+        assert err == "tradelog: There is no mail password-changed because of event 7\n"
+        assert await town.states() == [("password-changed", "waiting"), ("password-changed", "dropped")]
+
+
+class TestAsAProcess:
+    async def test_it_is_killed_at_any_moment_and_works_without_nats(
+        self, town: Town, database_url: str, tmp_path: Path
+    ) -> None:
+        server = MailServer(tmp_path / "mail")
+        metrics = free_port()
+        more = {
+            **os.environ,
+            **environment(database_url, NATS_URL=f"nats://{LOOPBACK}:{free_port()}"),
+            **server.environment(),
+            "TRADELOG_METRICS_PORT": str(metrics),
+            "MAIL_ATTEMPTS": "50",
+        }
+        process = Process(
+            "mailer",
+            [sys.executable, "-m", "workers.mailer"],
+            log_path=tmp_path / "mailer.log",
+            environment=more,
+        )
+        ann = await town.person()
+        await town.changes_password(ann)
+        process.start()
+        try:
+            await eventually(lambda: _tried(town), within=30)
+            process.kill()
+            await town.changes_password(ann)
+            process.start()
+            await eventually(lambda: _owed(town, 2), within=30)
+            server.start()
+            await eventually(lambda: len(server.mails(to=ann.email)) == 2, within=30)
+            await eventually(lambda: _ended(town), within=30)
+            process.signal(signal.SIGTERM)
+            assert await process.until_ended(within=10)
+            assert process.exit_code == 0, process.log_tail()
+        finally:
+            await process.stop()
+            server.stop()
+        arrived = server.mails()
+        assert len(arrived) == 2
+        assert len({mail["Message-ID"] for mail in arrived}) == 2
+        assert ann.email not in process.log_path.read_text()
+
+
+async def _tried(town: Town) -> bool:
+    return [bool(mail.error) for mail in await town.mails()] == [True]
+
+
+async def _owed(town: Town, count: int) -> bool:
+    return len(await town.mails()) == count
+
+
+async def _ended(town: Town) -> bool:
+    return {mail.state for mail in await town.mails()} == {MailState.SENT}

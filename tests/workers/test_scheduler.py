@@ -1,0 +1,247 @@
+"""What is due because time has passed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from application.accounts.standing import EraseAccount, RequestDeletion
+from application.adapters.command_results import sweep_command_results
+from application.adapters.database import Database
+from application.errors import LogUnavailableError
+from application.ports import Metadata
+from domain.accounts.account import ACCOUNTS, GRACE, UserNotFoundError
+from domain.kernel import AccountId, RuleViolatedError
+from tests.application.shop import Shop
+from workers.migrating import migrate
+from workers.scheduler import Job, Scheduler, erase_due
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class StoppedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+class GraceTooLongError(RuleViolatedError):
+    code = "NOT_DUE"
+
+
+class AccountList:
+    """The read model, as far as the scheduler asks it."""
+
+    def __init__(self, *due: uuid.UUID) -> None:
+        self.due = due
+        self.asked: list[Any] = []
+
+    async def one(self, query: str, *parameters: Any) -> tuple[Any, ...] | None:
+        raise NotImplementedError
+
+    async def all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        self.asked.append(parameters)
+        return [(account_id,) for account_id in self.due]
+
+
+class Erasing:
+    """Remembers who was erased; ``refusals`` are what it says to some."""
+
+    def __init__(self, refusals: dict[uuid.UUID, Exception] | None = None) -> None:
+        self.refusals = refusals or {}
+        self.erased: list[uuid.UUID] = []
+        self.metadata: list[Metadata] = []
+
+    async def handle(self, command: object, metadata: Metadata) -> None:
+        assert isinstance(command, EraseAccount)
+        if command.account_id in self.refusals:
+            raise self.refusals[command.account_id]
+        self.erased.append(command.account_id)
+        self.metadata.append(metadata)
+
+
+class TestErasing:
+    async def test_is_asked_for_whoever_is_due_by_now(self) -> None:
+        first, second = uuid.uuid4(), uuid.uuid4()
+        bus, accounts = Erasing(), AccountList(first, second)
+        assert await erase_due(bus, accounts, StoppedClock()) == 2
+        assert bus.erased == [first, second]
+        assert accounts.asked[0][0] == NOW
+        assert {metadata.actor for metadata in bus.metadata} == {"worker:scheduler"}
+
+    async def test_is_for_the_account_to_decide_whatever_the_list_says(self) -> None:
+        gone, recovered, due = (AccountId(uuid.uuid4()) for _ in range(3))
+        bus = Erasing({gone: UserNotFoundError("gone"), recovered: GraceTooLongError("not due")})
+        assert await erase_due(bus, AccountList(gone, recovered, due), StoppedClock()) == 1
+        assert bus.erased == [due]
+
+    async def test_stops_where_the_log_does_not_answer(self) -> None:
+        first, second = uuid.uuid4(), uuid.uuid4()
+        bus = Erasing({first: LogUnavailableError("down")})
+        with pytest.raises(LogUnavailableError):
+            await erase_due(bus, AccountList(first, second), StoppedClock())
+        assert bus.erased == []
+
+
+class TestAPersonWhoLeft:
+    async def test_is_erased_when_the_grace_is_over_and_not_before(self) -> None:
+        shop = Shop()
+        caller = await shop.buyer()
+        accounts = AccountList(caller.account_id)
+        await shop.handle(RequestDeletion(account_id=caller.account_id, password="Secret123"))
+        shop.clock.at += GRACE - timedelta(seconds=1)
+        assert await erase_due(shop.bus, accounts, shop.clock) == 0
+        assert not (await shop.now(ACCOUNTS, caller.account_id)).erased
+        shop.clock.at += timedelta(seconds=1)
+        assert await erase_due(shop.bus, accounts, shop.clock) == 1
+        assert (await shop.now(ACCOUNTS, caller.account_id)).erased
+        head = await shop.log.head()
+        # The list has not heard of it yet.
+        assert await erase_due(shop.bus, accounts, shop.clock) == 0
+        assert await shop.log.head() == head
+
+
+class Waits:
+    """A clock that runs as fast as it is asked to, and stands still after so many waits."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.by_job: dict[str, list[float]] = {}
+        self.over = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        waits = self.by_job.setdefault(task.get_name(), [])
+        waits.append(seconds)
+        if len(waits) == self.most:
+            self.over.set()
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+
+async def ran(waits: Waits, *jobs: Job, **options: Any) -> None:
+    running = asyncio.create_task(Scheduler(jobs, sleep=waits, **options).run())
+    async with asyncio.timeout(5):
+        await waits.over.wait()
+        while any(len(each) < waits.most for each in waits.by_job.values()):
+            await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+def a_job(name: str, work: Callable[[], Awaitable[int]], minutes: int = 1) -> Job:
+    return Job(name=name, every=timedelta(minutes=minutes), work=work)
+
+
+async def nothing() -> int:
+    return 0
+
+
+async def failing() -> int:
+    raise LogUnavailableError("down")
+
+
+class TestTheRounds:
+    async def test_each_job_has_its_own_interval_and_is_a_little_late_or_early(self) -> None:
+        waits = Waits(20)
+        await ran(waits, a_job("quick", nothing), a_job("slow", nothing, minutes=60))
+        assert all(54 <= wait <= 66 for wait in waits.by_job["quick"])
+        assert all(54 * 60 <= wait <= 66 * 60 for wait in waits.by_job["slow"])
+        assert len(set(waits.by_job["quick"])) > 1
+
+    async def test_what_fails_is_tried_again_ever_later_and_holds_up_nobody(self) -> None:
+        waits = Waits(8)
+        told: list[tuple[str, int | None]] = []
+        await ran(
+            waits,
+            a_job("failing", failing),
+            a_job("good", nothing),
+            ended=lambda job, done, seconds: told.append((job, done)),
+        )
+        expected = (1, 2, 4, 8, 16, 32, 60, 60)
+        for wait, about in zip(waits.by_job["failing"], expected, strict=True):
+            assert about * 0.9 <= wait <= about * 1.1
+        assert all(wait >= 54 for wait in waits.by_job["good"])
+        assert ("failing", None) in told
+        assert ("good", 0) in told
+
+    async def test_what_works_again_is_on_time_again(self) -> None:
+        waits = Waits(4)
+        outcomes = iter([False, False, True, False])
+
+        async def flaky() -> int:
+            if not next(outcomes):
+                raise LogUnavailableError("down")
+            return 1
+
+        await ran(waits, a_job("flaky", flaky))
+        about = (1, 2, 60, 1)
+        assert [round(wait / each) for wait, each in zip(waits.by_job["flaky"], about, strict=True)] == [
+            1,
+            1,
+            1,
+            1,
+        ]
+
+    async def test_once_is_once(self) -> None:
+        scheduler = Scheduler([a_job("good", nothing), a_job("failing", failing)])
+        assert await scheduler.run_once() == {"good": 0, "failing": None}
+
+
+class TestSweeping:
+    async def test_forgets_the_answers_that_are_old_and_no_others(self, database_url: str) -> None:
+        await migrate(database_url)
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            await connection.execute(
+                "INSERT INTO command_results (scope, key, request_hash, status, body, position, recorded_at)"
+                " SELECT 'user:a', number::text, '', 200, '', 1, now() - number * interval '1 day'"
+                " FROM generate_series(1, 12000) AS number"
+            )
+        async with Database(database_url, connections=2) as database:
+            assert await sweep_command_results(database, timedelta(days=30)) == 12_000 - 29
+            left = await database.rows("SELECT count(*) FROM command_results")
+            assert left == [(29,)]
+            assert await sweep_command_results(database, timedelta(days=30)) == 0
+
+
+async def test_the_process_does_everything_once_where_somebody_else_keeps_the_time(
+    database_url: str,
+) -> None:
+    await migrate(database_url)
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "JWT_SECRET": "a secret of the tests, of 32 characters and more",
+        "TRADELOG_MASTER_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    }
+
+    def once() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "workers.scheduler", "--once"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    without_read_models = await asyncio.to_thread(once)
+    assert without_read_models.returncode == 1
+    assert "erase-accounts" in without_read_models.stdout
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        await connection.execute("CREATE TABLE accounts (key uuid, erase_after timestamptz)")
+    with_them = await asyncio.to_thread(once)
+    assert (with_them.returncode, with_them.stderr) == (0, "")
