@@ -175,9 +175,10 @@ class Commands:
             return None
         if not _KEY.fullmatch(key):
             raise InvalidInputError({"Idempotency-Key": ["Must be 1 to 255 printable characters"]})
-        content = b"%b %b\n%b" % (
+        content = b"%b %b?%b\n%b" % (
             request.method.encode(),
             request.scope["path"].encode(),
+            request.scope["query_string"],
             await request.body(),
         )
         scope = actor_of(request)

@@ -8,14 +8,12 @@ from typing import Annotated, Final
 from msgspec import Meta, UnsetType
 
 from api.input import Check, Url
+from application.accounts.people import is_ambiguous
 
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _USERNAME: Final = re.compile(r"[A-Za-z0-9._-]+")
-_UUID_LENGTH: Final = 36
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _LANGUAGE: Final = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
-RESERVED_NAMES: Final = frozenset({"me", "profile", "addresses", "following"})
-"""What stands beside a user in a path (C58)."""
 
 
 def _email_faults(email: str) -> list[str]:
@@ -27,9 +25,7 @@ def _email_faults(email: str) -> list[str]:
 def _username_faults(username: str) -> list[str]:
     if not _USERNAME.fullmatch(username):
         return ["Must consist of letters, digits, '.', '_' and '-'"]
-    # Paths name people by integer, by uuid and by this.
-    ambiguous = username.isdigit() or len(username) == _UUID_LENGTH or username.lower() in RESERVED_NAMES
-    return ["Must not look like an id, nor be a reserved word"] if ambiguous else []
+    return ["Must not look like an id, nor be a reserved word"] if is_ambiguous(username) else []
 
 
 def _password_faults(password: str) -> list[str]:

@@ -108,13 +108,18 @@ def percentage(value: float) -> Decimal:
 
 def decode(content: bytes, body_type: type[B]) -> B:
     """The body of a request, or ``InvalidInputError`` that names each field in the way."""
-    try:
-        raw = _fold(msgspec.json.decode(content), "body", keeps_null=body_type.keeps_null)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
-        raise MalformedJsonError({"body": [f"Is not JSON: {broken}"]}, "Malformed JSON") from broken
+    raw = folded(content, keeps_null=body_type.keeps_null)
     if not isinstance(raw, dict):
         raise InvalidInputError({"body": ["Must be an object"]})
     return _converted(raw, body_type, strict=True)
+
+
+def folded(content: bytes, *, keeps_null: bool = False) -> Any:
+    """What a request's body says, whoever looks into it: with its keys in our spelling."""
+    try:
+        return _fold(msgspec.json.decode(content), "body", keeps_null=keeps_null)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise MalformedJsonError({"body": [f"Is not JSON: {broken}"]}, "Malformed JSON") from broken
 
 
 def decode_query(query_string: bytes, query_type: type[B]) -> B:

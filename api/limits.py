@@ -25,9 +25,12 @@ from litestar.enums import ScopeType
 from litestar.handlers.base import BaseRouteHandler
 
 from api.client_address import address_of, neighbourhood
+from api.input import folded
+from application.cancelling import obey_cancellation
 from application.errors import RateLimitedError, UnavailableError
 from application.ports import Counted, Hits, RateLimits
 from application.settings import Settings
+from domain.kernel import InvalidInputError
 
 log = structlog.get_logger()
 
@@ -66,7 +69,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True):
-    """What routes allow one address, and beyond that each e-mail address, known to us or not."""
+    """What is allowed to one address, or account, and beyond that for each e-mail address, known to us or not."""
 
     per_address: RateLimitItem
     per_email: RateLimitItem | None = None
@@ -88,6 +91,13 @@ _TOKEN: Final = Strict(per_address=RateLimitItemPerMinute(10, 15, "one-time toke
 _PASSWORD: Final = Strict(per_address=RateLimitItemPerMinute(10, 15, "password"))
 _EXPORT: Final = Strict(per_address=RateLimitItemPerHour(10, 1, "export"))
 _OAUTH: Final = Strict(per_address=RateLimitItemPerMinute(20, 15, "oauth"))
+
+OTHER_EMAIL: Final = Strict(
+    per_address=RateLimitItemPerHour(10, 1, "other email"),
+    per_email=RateLimitItemPerHour(3, 1, "register of"),
+)
+"""For one account: another address is told whether somebody has it, and gets mail, as by signing up."""
+RESEND_OF_ACCOUNT: Final = Strict(per_address=RateLimitItemPerHour(3, 1, "resend of"))
 
 STRICT: Final[Mapping[tuple[str, str], Strict]] = {
     ("POST", "/auth/login"): _LOGIN,
@@ -276,6 +286,7 @@ class Limits:
         silent = False
         exchanges = 0
         while True:
+            obey_cancellation()
             await asyncio.sleep(EXCHANGE_EVERY)
             exchanges += 1
             try:
@@ -310,6 +321,16 @@ async def within_limits(connection: Connection, _: BaseRouteHandler) -> None:
             charge(connection, standing)
 
 
+async def charge_strictly(connection: Connection, limit: Strict, account_id: object, email: str = "") -> None:
+    """For what only turns out behind the guards to be one of the things that are counted exactly."""
+    limits: Limits | None = connection.app.state.limits
+    if limits is None:
+        return
+    standing = await limits.strict(limit, f"account {account_id}", _same_for_all(email))
+    if standing is not None:
+        charge(connection, standing)
+
+
 def charge_account(connection: Connection, account_id: object) -> None:
     """The limit of this part of the API for whoever turned out to be asking, from wherever they do."""
     limits: Limits | None = connection.app.state.limits
@@ -331,11 +352,16 @@ def charge(connection: Connection, standing: Standing) -> None:
 async def _email_in(connection: Any) -> str:
     """Whom a sign-in or the like is about, if that can be read; whether it is any good is not for us to say."""
     try:
-        body = msgspec.json.decode(await connection.body())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = folded(await connection.body())
+    except InvalidInputError:
         return ""
     given = body.get("email") or body.get("username") if isinstance(body, dict) else ""
-    return unicodedata.normalize("NFKC", given).casefold().strip()[:254] if isinstance(given, str) else ""
+    return _same_for_all(given) if isinstance(given, str) else ""
+
+
+def _same_for_all(email: str) -> str:
+    """Whatever its spelling."""
+    return unicodedata.normalize("NFKC", email).casefold().strip()[:254]
 
 
 def _hits(item: RateLimitItem, subject: str) -> Hits:

@@ -40,6 +40,7 @@ from api.fields import (
     split_name,
 )
 from api.input import Body, Faults, Url, decode
+from api.limits import RESEND_OF_ACCOUNT, charge_strictly
 from api.models import CsrfToken, Done, SignedInAnswer, Tokens, ValidToken
 from api.problems import envelope
 from api.users import account_of, shown
@@ -203,9 +204,13 @@ class SignInController(Controller):
             backend.cookies.require_csrf(request, session_id)
         command = RefreshSession(session_id=session_id, generation=generation)
         lifetime = _lifetime(body.expires_in_mins)
-        carried = await backend.commands.carry_out(
-            request, command, partial(_tokens, backend=backend, lifetime=lifetime), person=_whose
-        )
+        try:
+            carried = await backend.commands.carry_out(
+                request, command, partial(_tokens, backend=backend, lifetime=lifetime), person=_whose
+            )
+        except AuthenticationError:
+            backend.authenticator.forget(session_id)  # a token that was used before has ended it
+            raise
         return carried.response(_cookies(request, carried.body, backend))
 
     @post("/logout", status_code=200, security=BEARER, responses=answers(Done, 200, 401, 403))
@@ -328,7 +333,9 @@ class SignInController(Controller):
     )
     async def resend_verification(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Ask for another link to prove the e-mail address; the one before is no good any more."""
-        command = RequestEmailVerification(account_id=caller_of(request).account_id)
+        account_id = caller_of(request).account_id
+        await charge_strictly(request, RESEND_OF_ACCOUNT, account_id)
+        command = RequestEmailVerification(account_id=account_id)
         return await backend.commands.answer(
             request, command, lambda _: {"message": "Verification email sent"}, status=202
         )

@@ -39,6 +39,7 @@ from api.fields import (
     split_name,
 )
 from api.input import Body, Faults, decode
+from api.limits import OTHER_EMAIL, charge_strictly
 from api.models import Done, Preferences, Privacy, PublicUser, User
 from api.wire import answer, encode
 from application.accounts.avatars import avatars_of
@@ -200,16 +201,18 @@ class UserController(Controller):
     ) -> ASGIResponse:
         """Change what is given, all at once or nothing (C19).
 
-        A new e-mail address has to be proved again. A new ``password`` takes ``currentPassword``, or a sign-in of the
-        last 15 minutes, else 403 ``REAUTH_REQUIRED``; all other sessions end.
+        Another e-mail address and a new ``password`` take ``currentPassword``, or a sign-in of the last 15 minutes,
+        else 403 ``REAUTH_REQUIRED``. The address has to be proved again; with the password all other sessions end.
         """
         caller = caller_of(request)
+        current_password = await _password_for_another_email(request, data, backend)
         command = UpdateAccount(
             account_id=caller.account_id,
             profile=data.profile(),
             image=_another_picture(data, caller.account_id, backend),
             username=data.username or None,
             email=data.email or None,
+            current_password=current_password,
             password=_new_password(request, data),
         )
         view = await view_of(caller.account_id, backend)
@@ -357,6 +360,21 @@ def _new_password(request: HttpRequest, data: ProfileBody) -> NewPassword | None
         password=wanted,
         session_id=request.scope["state"]["access"].session_id,
     )
+
+
+async def _password_for_another_email(
+    request: HttpRequest, data: ProfileBody, backend: BackendParts
+) -> str | None:
+    """What proves who asks for another address: whoever reads that mailbox can have the account by it."""
+    if not data.email:
+        return None
+    account_id = caller_of(request).account_id
+    if found((await backend.write.store.load(ACCOUNTS, account_id)).state).email == data.email:
+        return None
+    if not data.current_password:
+        require_recent_sign_in(request)
+    await charge_strictly(request, OTHER_EMAIL, account_id, data.email)
+    return data.current_password or None
 
 
 def _another_picture(data: ProfileBody, account_id: AccountId, backend: BackendParts) -> str | None:

@@ -225,10 +225,10 @@ def handlers(
         RefreshSession: partial(refresh_session, store=store, clock=clock, session_lifetime=session_lifetime),
         LogOut: partial(log_out, store=store),
         RevokeSession: partial(revoke_session, store=store),
-        RevokeOtherSessions: partial(revoke_other_sessions, store=store),
+        RevokeOtherSessions: partial(revoke_other_sessions, store=store, clock=clock),
         ChangePassword: partial(change_password, store=store, passwords=passwords, clock=clock),
         RequestPasswordReset: partial(request_password_reset, store=store, keys=keys, clock=clock),
-        ResetPassword: partial(reset_password, store=store, passwords=passwords, clock=clock),
+        ResetPassword: partial(reset_password, store=store, keys=keys, passwords=passwords, clock=clock),
         RequestEmailVerification: partial(request_email_verification, store=store, clock=clock),
         VerifyEmail: partial(verify_email, store=store, clock=clock),
         UpdateAccount: partial(

@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.accounts.events import AccountErased
 from domain.kernel import tag_of
+from projections.cancelling import obey_cancellation
 from projections.generations import Generation, Generations, create_schema
 from projections.ports import Feed, Log, RetiredError, S, Sink
 from projections.projection import Projection
@@ -156,6 +157,7 @@ class Engine(Generic[S]):
                     locks = await self._connect()
                     try:
                         while True:
+                            obey_cancellation()
                             await self._control(locks)
                             await self._pause()
                     finally:

@@ -17,6 +17,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from domain.kernel import Event, Recorded, tag_of
+from projections.cancelling import obey_cancellation
 from projections.ports import (
     Batch,
     Change,
@@ -100,6 +101,7 @@ class Runner(Generic[Doc, S]):
         try:
             await self._through_outages(self._reload)
             while True:
+                obey_cancellation()
                 await self._gate()
                 await self._through_outages(self._step)
         finally:

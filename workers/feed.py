@@ -14,9 +14,10 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from application.cancelling import obey_cancellation
 from application.ports import StoredEvent
 from domain.kernel import Event, Recorded
-from workers.jetstream import STREAM, SUBJECTS, ensure_stream, obey_cancellation, stored_of
+from workers.jetstream import STREAM, SUBJECTS, ensure_stream, stored_of
 
 RING: Final = 10_000
 REFILL: Final = 1_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -55,15 +54,6 @@ async def connect(url: str, name: str, client: Client | None = None) -> Client:
         error_cb=failed,
     )
     return client
-
-
-def obey_cancellation() -> None:
-    """To be called by every loop around this client: some of its methods swallow a cancellation, as does Python
-    3.11's own ``wait_for`` when the answer comes at the same moment, and the loop would go on for ever.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def ensure_stream(stream: JetStreamContext) -> tuple[int, StoredEvent | None]:

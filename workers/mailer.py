@@ -33,6 +33,7 @@ from application.adapters.mail.providers import mailer_of
 from application.adapters.mail.queue import PostgresMails
 from application.adapters.one_time_tokens import SealedOneTimeTokens
 from application.adapters.reactions import PostgresReactions
+from application.cancelling import obey_cancellation
 from application.errors import UnavailableError
 from application.mail.policy import CAUSES, Template, account_of, mails_for, owed_because_of
 from application.mail.ports import (
@@ -294,6 +295,7 @@ class MailRoom:
 
     async def _follow(self) -> None:
         while True:
+            obey_cancellation()
             if await patiently(self.ledger.catch_up):
                 self._queue_bell.ring()
             else:
@@ -301,11 +303,13 @@ class MailRoom:
 
     async def _deliver(self) -> None:
         while True:
+            obey_cancellation()
             if not await patiently(self.postman.send_due):
                 await self._queue_bell.wait()
 
     async def _look_on(self) -> None:
         while True:
+            obey_cancellation()
             await patiently(self._look)
             await asyncio.sleep(LOOK_EVERY)
 

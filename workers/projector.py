@@ -23,6 +23,7 @@ from application.adapters.database import Database
 from application.adapters.event_log import LogDatastore, PostgresEventLog
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
 from application.adapters.schema import create_schema_async
+from application.cancelling import obey_cancellation
 from application.errors import UnavailableError
 from application.ports import StoredEvent
 from application.settings import Settings
@@ -37,7 +38,7 @@ from projections.ports import Sink
 from projections.projection import Projection, Rows
 from projections.runner import Advanced
 from workers.feed import StreamFeed
-from workers.jetstream import LOCAL_NATS, connect, obey_cancellation
+from workers.jetstream import LOCAL_NATS, connect
 from workers.lease import lone_connection
 from workers.signals import until_signalled
 from workers.starting import start

@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 from application.adapters.reactions import PostgresReactions
 from application.bootstrap import write_side
 from application.bus import CommandBus
+from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.ports import AlreadyAnsweredError, Answer, Changed, Clock, Metadata, Once, StoredEvent
 from application.processes.forget_follows import forget_follows_of
@@ -29,7 +30,7 @@ from application.settings import Settings
 from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, Event, Recorded, tag_of
 from domain.orders.events import OrderPlaced
-from workers.jetstream import DOORBELL, connect, obey_cancellation
+from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
 from workers.signals import until_signalled
 from workers.starting import start

@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from application.adapters.database import Database
 from application.adapters.event_log import LogDatastore, PostgresEventLog
+from application.cancelling import obey_cancellation
 from application.errors import UnavailableError
 from application.ports import StoredEvent
 from application.settings import Settings
@@ -29,7 +30,6 @@ from workers.jetstream import (
     connect,
     ensure_stream,
     headers_of,
-    obey_cancellation,
     subject_of,
 )
 from workers.lease import while_leading

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Final, Protocol
 from uuid import UUID
 
+import psycopg
 import structlog
 from prometheus_client import Counter, Gauge
 
@@ -20,6 +21,7 @@ from application.accounts.standing import EraseAccount
 from application.adapters.command_results import sweep_command_results
 from application.adapters.rate_limits import sweep_rate_limits
 from application.bootstrap import WriteSide, write_side
+from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.ports import Clock, Metadata
 from application.settings import Settings
@@ -81,6 +83,7 @@ class Scheduler:
         every = job.every.total_seconds()
         retry = min(FIRST_RETRY, every)
         while True:
+            obey_cancellation()
             if await self._do(job) is None:
                 wait, retry = retry, min(2 * retry, every)
             else:
@@ -93,6 +96,9 @@ class Scheduler:
         done: int | None = None
         try:
             done = await job.work()
+        except psycopg.errors.UndefinedTable as missing:
+            # The very first start is still going on: somebody else makes that table in a moment.
+            log.warning("job waits", job=job.name, reason=str(missing).splitlines()[0])
         # An outage, or a bug in this one job: the others go on, and it is tried again, which is all we can do here.
         except Exception:
             log.exception("job failed", job=job.name)

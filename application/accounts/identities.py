@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from application.accounts.people import EMAIL, Origin, SignedIn, session_started
+from application.accounts.people import EMAIL, Origin, SignedIn, identity_kind, session_started
 from application.accounts.registering import NewPerson, registration_of
 from application.claims import owner_of
 from application.ports import (
@@ -55,7 +55,7 @@ async def sign_in_with_identity(
     proved. Otherwise whoever registers a stranger's address first could wait for them to come (A25).
     """
     identity = command.identity
-    kind = _kind_of(identity)
+    kind = identity_kind(identity.provider)
     identity_ref = StreamRef(CLAIMS, keys.claim_id(kind, identity.subject))
     owner = await owner_of(kind, identity.subject, store, keys)
     linked = AccountId(owner) if owner else await _owner_of_email(identity, store, keys)
@@ -97,18 +97,23 @@ async def sign_in_with_identity(
     return await store.change_together([*registration.refs, identity_ref], decide, metadata)
 
 
-def _kind_of(identity: VerifiedIdentity) -> str:
-    return f"identity-{identity.provider}"
-
-
 async def _owner_of_email(identity: VerifiedIdentity, store: EventStore, keys: Keys) -> AccountId | None:
     owner = await owner_of(EMAIL, identity.email, store, keys) if identity.email else None
     if owner is None:
         return None
     account = (await store.load(ACCOUNTS, owner)).state
-    if account is None or not identity.email_verified or not account.email_verified:
+    proved = account is not None and identity.email_verified and account.email_verified
+    if account is None or not proved or not _is_one_mailbox(account.email, identity.email):
         raise EmailExistsError("Email already registered", details={"email": ["Is already registered"]})
     return account.id
+
+
+def _is_one_mailbox(one: str, other: str) -> bool:
+    """Whether mail to both certainly goes to one and the same person.
+
+    Claims are wider, so that no two people have addresses that are easily mistaken for each other.
+    """
+    return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())
 
 
 async def _sign_in(
@@ -122,7 +127,7 @@ async def _sign_in(
     lifetime: timedelta,
 ) -> Changed[SignedIn]:
     identity = command.identity
-    kind = _kind_of(identity)
+    kind = identity_kind(identity.provider)
     now = clock.now()
     account_ref = StreamRef(ACCOUNTS, account_id)
 

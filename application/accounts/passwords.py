@@ -8,8 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from application.accounts.people import found, owner_of_login
-from application.accounts.signing_in import InvalidCredentialsError
+from application.accounts.people import found, identity_kind, owner_of_login
+from application.accounts.signing_in import InvalidCredentialsError, require_live, require_unlocked
+from application.errors import ConcurrentChangeError
 from application.ports import (
     Changed,
     Clock,
@@ -22,7 +23,9 @@ from application.ports import (
     StreamRef,
 )
 from domain.accounts.account import ACCOUNTS, Account, InvalidTokenError
+from domain.accounts.session import SESSIONS
 from domain.accounts.sign_in import SIGN_INS, SignIn, sign_in_of
+from domain.claims.claim import CLAIMS, Claim
 from domain.kernel import AccountId
 
 
@@ -62,14 +65,24 @@ async def change_password(
     )
     hashed = await passwords.hash(command.new_password)
 
-    def decide(account: Account | None) -> list[Any]:
-        if verified is not None and found(account).password_hash != verified:
+    refs: list[StreamRef[Any, Any]] = [
+        StreamRef(ACCOUNTS, command.account_id),
+        StreamRef(SESSIONS, command.session_id),
+    ]
+
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Account]:
+        account = found(loaded[0].state)
+        require_live(loaded[1].state, account, clock.now())
+        if verified is not None and account.password_hash != verified:
             raise InvalidCredentialsError(
                 "Password incorrect", details={"currentPassword": ["Is not correct"]}
             )
-        return found(account).change_password(hashed, spared=command.session_id)
+        events = account.change_password(hashed, spared=command.session_id)
+        after = ACCOUNTS.fold(account, events)
+        assert after is not None
+        return Proposal(outcome=after, events=[(refs[0], events)])
 
-    return await store.change(ACCOUNTS, command.account_id, decide, metadata)
+    return await store.change_together(refs, decide, metadata)
 
 
 async def request_password_reset(
@@ -85,23 +98,42 @@ async def request_password_reset(
 
 
 async def reset_password(
-    command: ResetPassword, metadata: Metadata, *, store: EventStore, passwords: Passwords, clock: Clock
+    command: ResetPassword,
+    metadata: Metadata,
+    *,
+    store: EventStore,
+    keys: Keys,
+    passwords: Passwords,
+    clock: Clock,
 ) -> Changed[Account]:
+    hashed = await passwords.hash(command.new_password)
+    seen = (await store.load(ACCOUNTS, command.account_id)).state
+    unlinked = seen.identities_to_unlink if seen is not None else ()
+    kinds = [identity_kind(provider) for provider, _ in unlinked]
     refs: list[StreamRef[Any, Any]] = [
         StreamRef(ACCOUNTS, command.account_id),
         StreamRef(SIGN_INS, sign_in_of(command.account_id)),
+        *(
+            StreamRef(CLAIMS, keys.claim_id(kind, identity))
+            for kind, (_, identity) in zip(kinds, unlinked, strict=True)
+        ),
     ]
-    hashed = await passwords.hash(command.new_password)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Account]:
         account: Account | None = loaded[0].state
         if account is None or account.erased:
             raise InvalidTokenError("Invalid or expired token")
         used = SignIn.of(loaded[1].state, account.id, account.id).use_reset(command.number, clock.now())
+        if account.identities_to_unlink != unlinked:
+            raise ConcurrentChangeError("Somebody else changed this at the same time")
         events = account.reset_password(hashed)
         after = ACCOUNTS.fold(account, events)
         assert after is not None
-        return Proposal(outcome=after, events=[(refs[0], events), (refs[1], used)])
+        released = [
+            (ref, Claim.release(claim.state, kind, account.id))
+            for ref, claim, kind in zip(refs[2:], loaded[2:], kinds, strict=True)
+        ]
+        return Proposal(outcome=after, events=[(refs[0], events), (refs[1], used), *released])
 
     return await store.change_together(refs, decide, metadata)
 
@@ -137,4 +169,5 @@ async def verified_hash(
             msgspec.structs.replace(metadata, once=None, expected_version=None),
         )
         raise InvalidCredentialsError("Password incorrect", details={field: ["Is not correct"]})
+    await require_unlocked(account_id, store=store, clock=clock)
     return account.password_hash

@@ -19,6 +19,11 @@ from domain.kernel import AccountId, stream_id
 EMAIL: Final = "email"
 USERNAME: Final = "username"
 
+RESERVED_USERNAMES: Final = frozenset({"me", "profile", "addresses", "following"})
+"""What stands beside a user in a path (C58)."""
+
+_UUID_LENGTH: Final = 36
+
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """From where somebody comes: what their device says of itself, and its network address."""
@@ -51,6 +56,16 @@ async def account_called(reference: str, store: EventStore, keys: Keys) -> Accou
             return AccountId(owner)
         case account_id:
             return AccountId(account_id)
+
+
+def identity_kind(provider: str) -> str:
+    """Of the claim on what a provider calls somebody."""
+    return f"identity-{provider}"
+
+
+def is_ambiguous(username: str) -> bool:
+    """Paths name people by integer, by uuid and by username: none may pass for another."""
+    return username.isdigit() or len(username) == _UUID_LENGTH or username.lower() in RESERVED_USERNAMES
 
 
 def found(account: Account | None) -> Account:

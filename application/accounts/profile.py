@@ -12,7 +12,7 @@ import msgspec
 from application.accounts.avatars import discard_picture
 from application.accounts.passwords import verified_hash
 from application.accounts.people import EMAIL, USERNAME, found
-from application.accounts.signing_in import InvalidCredentialsError
+from application.accounts.signing_in import InvalidCredentialsError, require_live
 from application.errors import ConcurrentChangeError
 from application.ports import (
     Changed,
@@ -28,6 +28,8 @@ from application.ports import (
 )
 from domain.accounts.account import ACCOUNTS, Account, EmailExistsError, UsernameExistsError
 from domain.accounts.events import AccountEvent
+from domain.accounts.session import SESSIONS
+from domain.accounts.sign_in import SIGN_INS, SignIn, sign_in_of
 from domain.claims.claim import CLAIMS, Claim
 from domain.claims.events import ClaimEvent
 from domain.kernel import AccountId
@@ -42,13 +44,17 @@ class NewPassword(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpdateAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """All at once or nothing; what is none stays. ``profile`` has the new values of some fields of ``Profile``."""
+    """All at once or nothing; what is none stays. ``profile`` has the new values of some fields of ``Profile``.
+
+    ``current_password`` is none for one who signed in a moment ago, or changes nothing that takes it.
+    """
 
     account_id: AccountId
     profile: Mapping[str, Any] = {}
     image: str | None = None
     username: str | None = None
     email: str | None = None
+    current_password: str | None = None
     password: NewPassword | None = None
 
 
@@ -74,16 +80,19 @@ async def update_account(
 ) -> Changed[Account]:
     seen = found((await store.load(ACCOUNTS, command.account_id)).state)
     wanted = command.password
-    verified = hashed = None
-    if wanted is not None:
-        verified = await verified_hash(
-            command.account_id, wanted.current, metadata, store=store, passwords=passwords, clock=clock
-        )
-        hashed = await passwords.hash(wanted.password)
+    current = wanted.current if wanted is not None else command.current_password
+    verified = await verified_hash(
+        command.account_id, current, metadata, store=store, passwords=passwords, clock=clock
+    )
+    hashed = await passwords.hash(wanted.password) if wanted is not None else None
     email = _Claimed.of(EMAIL, seen.email, command.email, keys)
     username = _Claimed.of(USERNAME, seen.username, command.username, keys)
     account_ref = StreamRef(ACCOUNTS, command.account_id)
-    refs = [account_ref, *email.refs, *username.refs]
+    claims: list[StreamRef[Any, Any]] = [*email.refs, *username.refs]
+    tries_ref = StreamRef(SIGN_INS, sign_in_of(command.account_id))
+    tries = [tries_ref] if command.email not in (None, seen.email) else []
+    spared = [StreamRef(SESSIONS, wanted.session_id)] if wanted is not None else []
+    refs: list[StreamRef[Any, Any]] = [account_ref, *claims, *tries, *spared]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Account]:
         account = found(loaded[0].state)
@@ -95,13 +104,19 @@ async def update_account(
             )
         states = [each.state for each in loaded[1:]]
         emails = email.moved(account.id, states[: len(email.refs)])
-        usernames = username.moved(account.id, states[len(email.refs) :])
+        usernames = username.moved(account.id, states[len(email.refs) : len(claims)])
         events = _changed(account, command, clock.now())
         if wanted is not None and hashed is not None:
+            require_live(loaded[-1].state, account, clock.now())
             events += account.change_password(hashed, spared=wanted.session_id)
         after = ACCOUNTS.fold(account, events)
         assert after is not None
-        return Proposal(outcome=after, events=[(account_ref, events), *emails, *usernames])
+        withdrawn = [
+            # A link to set a password may be in the mailbox that was given up.
+            (ref, SignIn.of(states[len(claims)], account.id, account.id).withdraw_reset())
+            for ref in tries
+        ]
+        return Proposal(outcome=after, events=[(account_ref, events), *withdrawn, *emails, *usernames])
 
     changed = await store.change_together(refs, decide, metadata)
     if changed.state.image != seen.image:

@@ -10,7 +10,14 @@ from uuid import uuid4
 
 import msgspec
 
-from application.accounts.people import EMAIL, USERNAME, Origin, SignedIn, session_started
+from application.accounts.people import (
+    EMAIL,
+    USERNAME,
+    Origin,
+    SignedIn,
+    is_ambiguous,
+    session_started,
+)
 from application.ports import (
     Changed,
     Clock,
@@ -202,8 +209,9 @@ def _taken(claim: Loaded[Claim]) -> bool:
 async def _free_username(email: str, store: EventStore, keys: Keys) -> str:
     """The address's local part, with a number behind it where somebody has that already."""
     base = re.sub(r"[^a-z0-9._-]", "", email.partition("@")[0].lower())[:40]
-    # It must not look like an id, by which people are named in paths too.
-    base = base if len(base) > 2 and not base.isdigit() else f"user-{base}".rstrip("-")
-    candidates = [base, *(f"{base}{n}" for n in range(2, 10)), f"{base}-{uuid4().hex[:8]}"]
+    base = base if len(base) > 2 and not is_ambiguous(base) else f"user-{base}".rstrip("-")
+    other = uuid4().hex
+    possible = [base, *(f"{base}{n}" for n in range(2, 10)), f"{base}-{other[:8]}", f"{base}-{other[:9]}"]
+    candidates = [name for name in possible if not is_ambiguous(name)]
     claims = await store.load_many([StreamRef(CLAIMS, keys.claim_id(USERNAME, name)) for name in candidates])
     return next(name for name, held in zip(candidates, claims, strict=True) if not _taken(held))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from application.ports import (
     StreamRef,
 )
 from domain.accounts.account import ACCOUNTS, Account
-from domain.accounts.events import AccountEvent, SessionEvent
+from domain.accounts.events import SessionEvent
 from domain.accounts.session import SESSIONS, Session, SessionNotFoundError
 from domain.accounts.sign_in import SIGN_INS, SignIn, sign_in_of
 from domain.kernel import AccountId, DomainError
@@ -148,6 +148,12 @@ async def verify_password(
     return Verified(account_id=account_id, password_hash=known_hash)
 
 
+async def require_unlocked(account_id: AccountId, *, store: EventStore, clock: Clock) -> None:
+    """Also for a password that was right: it may have been one of many that were tried at once."""
+    tries = await store.load(SIGN_INS, sign_in_of(account_id))
+    SignIn.of(tries.state, account_id, account_id).require_unlocked(clock.now())
+
+
 async def refresh_session(
     command: RefreshSession,
     metadata: Metadata,
@@ -181,9 +187,15 @@ async def refresh_session(
     return changed
 
 
-def is_live(session: Session, account: Account, now: Any) -> bool:
+def is_live(session: Session, account: Account, now: datetime) -> bool:
     """Whether the session is good for anything still."""
     return session.is_live(now) and account.admits(session) and account.may_sign_in
+
+
+def require_live(session: Session | None, account: Account, now: datetime) -> None:
+    """For what a session outlives that all others end by: one that has ended itself must not come back by it."""
+    if session is None or session.account_id != account.id or not is_live(session, account, now):
+        raise AuthenticationError("Invalid or expired token")
 
 
 async def log_out(command: LogOut, metadata: Metadata, *, store: EventStore) -> Changed[Session]:
@@ -207,9 +219,18 @@ async def revoke_session(
 
 
 async def revoke_other_sessions(
-    command: RevokeOtherSessions, metadata: Metadata, *, store: EventStore
+    command: RevokeOtherSessions, metadata: Metadata, *, store: EventStore, clock: Clock
 ) -> Changed[Account]:
-    def decide(account: Account | None) -> list[AccountEvent]:
-        return found(account).revoke_sessions("revoked by their owner", spared=command.spared)
+    account_ref = StreamRef(ACCOUNTS, command.account_id)
+    spared = [] if command.spared is None else [StreamRef(SESSIONS, command.spared)]
 
-    return await store.change(ACCOUNTS, command.account_id, decide, metadata)
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Account]:
+        account = found(loaded[0].state)
+        if command.spared is not None:
+            require_live(loaded[1].state, account, clock.now())
+        events = account.revoke_sessions("revoked by their owner", spared=command.spared)
+        after = ACCOUNTS.fold(account, events)
+        assert after is not None
+        return Proposal(outcome=after, events=[(account_ref, events)])
+
+    return await store.change_together([account_ref, *spared], decide, metadata)

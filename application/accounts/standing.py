@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 
 from application.accounts.passwords import verified_hash
-from application.accounts.people import EMAIL, USERNAME, found
-from application.accounts.signing_in import verify_password
+from application.accounts.people import EMAIL, USERNAME, found, identity_kind
+from application.accounts.signing_in import require_unlocked, verify_password
 from application.errors import ConcurrentChangeError
 from application.ports import (
     Changed,
@@ -198,6 +198,7 @@ async def cancel_deletion_by_password(
     verified = await verify_password(
         command.login, command.password, metadata, store=store, keys=keys, passwords=passwords, clock=clock
     )
+    await require_unlocked(verified.account_id, store=store, clock=clock)
     return await _decide(
         verified.account_id, lambda person: person.cancel_deletion(clock.now()), metadata, store
     )
@@ -274,7 +275,7 @@ def _recorded(refs: Sequence[StreamRef[Any, Any]], consequences: Consequences) -
 def _held_by(account: Account, seller: Seller | None) -> list[tuple[str, str]]:
     """The unique values that the person has."""
     held = [(EMAIL, account.email), (USERNAME, account.username)]
-    held += [(f"identity-{provider}", identity) for provider, identity in account.identities]
+    held += [(identity_kind(provider), identity) for provider, identity in account.identities]
     if seller is not None and seller.profile.slug:
         held.append((SHOP_SLUG, seller.profile.slug))
     return held

@@ -39,9 +39,9 @@ class Argon2Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, password_hash: str, password: str) -> bool:
-        if password_hash.startswith(_BCRYPT):
-            return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
         try:
+            if password_hash.startswith(_BCRYPT):
+                return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
             return self._hasher.verify(password_hash, password)
-        except (VerificationError, InvalidHashError):
-            return False
+        except (VerificationError, InvalidHashError, ValueError):
+            return False  # the last of these is bcrypt's word for a hash that is none

@@ -29,6 +29,7 @@ from domain.accounts.events import (
     EmailVerificationRequested,
     EmailVerified,
     IdentityLinked,
+    IdentityUnlinked,
     PasswordChanged,
     PasswordRehashed,
     PasswordReset,
@@ -311,9 +312,21 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return [changed, *self.revoke_sessions("password changed", spared=spared)]
 
     def reset_password(self, password_hash: str) -> list[AccountEvent]:
-        """By somebody who reads the account's mail, which is thereby proved to be theirs."""
+        """By somebody who reads the account's mail, which is thereby proved to be theirs.
+
+        If it was not before, then whoever could sign in until now may have been somebody else: all of that ends.
+        """
         reset = PasswordReset(account_id=self.id, password_hash=password_hash)
-        return [reset, *self.prove_email(), *self.revoke_sessions("password reset")]
+        unlinked = [
+            IdentityUnlinked(account_id=self.id, provider=provider, identity=identity)
+            for provider, identity in self.identities_to_unlink
+        ]
+        return [reset, *self.prove_email(), *unlinked, *self.revoke_sessions("password reset")]
+
+    @property
+    def identities_to_unlink(self) -> tuple[tuple[str, str], ...]:
+        """Those that were linked by somebody who may not be the one whose address this is."""
+        return () if self.email_verified else self.identities
 
     def rehash_password(self, password_hash: str) -> list[AccountEvent]:
         return [PasswordRehashed(account_id=self.id, password_hash=password_hash)]
@@ -438,6 +451,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(account, epoch=account.epoch + 1, spared=spared)
             case IdentityLinked(provider=provider, identity=identity):
                 return replace(account, identities=(*account.identities, (provider, identity)))
+            case IdentityUnlinked(provider=provider, identity=identity):
+                kept_identities = tuple(each for each in account.identities if each != (provider, identity))
+                return replace(account, identities=kept_identities)
             case AccountSuspended():
                 return replace(account, suspended=True)
             case AccountRestored():

@@ -246,6 +246,16 @@ class IdentityLinked(Event, frozen=True, kw_only=True, tag="identity_linked"):
     identity: PersonalText
 
 
+class IdentityUnlinked(Event, frozen=True, kw_only=True, tag="identity_unlinked"):
+    """The provider's word on that person is not taken for this account any more."""
+
+    subject = "account_id"
+
+    account_id: AccountId
+    provider: str
+    identity: PersonalText
+
+
 class AccountSuspended(Event, frozen=True, kw_only=True, tag="account_suspended"):
     """An admin's soft delete: nobody signs in, nothing is lost."""
 
@@ -373,6 +383,13 @@ class PasswordResetUsed(Event, frozen=True, kw_only=True, tag="password_reset_us
     number: int
 
 
+class PasswordResetWithdrawn(Event, frozen=True, kw_only=True, tag="password_reset_withdrawn"):
+    """It went to an address that the account has no more."""
+
+    subject_id: UUID
+    number: int
+
+
 AccountEvent: TypeAlias = (
     AccountRegistered
     | EmailVerificationRequested
@@ -394,6 +411,7 @@ AccountEvent: TypeAlias = (
     | RoleGranted
     | RoleRevoked
     | IdentityLinked
+    | IdentityUnlinked
     | AccountSuspended
     | AccountRestored
     | AccountFlagged
@@ -409,5 +427,6 @@ SignInEvent: TypeAlias = (
     | AccountUnlocked
     | PasswordResetRequested
     | PasswordResetUsed
+    | PasswordResetWithdrawn
 )
 RosterEvent: TypeAlias = AdminAdded | AdminRemoved

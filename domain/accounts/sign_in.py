@@ -22,6 +22,7 @@ from domain.accounts.events import (
     LoginSucceeded,
     PasswordResetRequested,
     PasswordResetUsed,
+    PasswordResetWithdrawn,
     SignInEvent,
 )
 from domain.kernel import AccountId, Decider, DomainError, stream_id
@@ -64,6 +65,8 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
             raise AccountLockedError("Too many failed attempts", details={"retryAfter": seconds})
 
     def fail(self, now: datetime) -> list[SignInEvent]:
+        """Refused while locked: of many who try at once, nobody learns more than those who made the lock fall."""
+        self.require_unlocked(now)
         failed = LoginFailed(subject_id=self.subject_id, account_id=self.account_id, failed_at=now)
         if self.row_at(now) + 1 < MOST_FAILURES:
             return [failed]
@@ -93,6 +96,12 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
         locked = self.failures or self.locked_until is not None
         return [*used, AccountUnlocked(subject_id=self.subject_id)] if locked else used
 
+    def withdraw_reset(self) -> list[SignInEvent]:
+        """The link of the last request is good for nothing any more, if it was."""
+        if self.reset_expires_at is None:
+            return []
+        return [PasswordResetWithdrawn(subject_id=self.subject_id, number=self.reset_number)]
+
     def row_at(self, now: datetime) -> int:
         """How many failures in a row there are by now."""
         recent = self.last_failure is not None and now - self.last_failure < LOCKED_FOR
@@ -110,7 +119,7 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(known, failures=0, last_failure=None, locked_until=None)
             case PasswordResetRequested(number=number, expires_at=expires_at):
                 return replace(known, reset_number=number, reset_expires_at=expires_at)
-            case PasswordResetUsed():
+            case PasswordResetUsed() | PasswordResetWithdrawn():
                 return replace(known, reset_expires_at=None)
             case _:
                 assert_never(event)

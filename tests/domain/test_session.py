@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from domain.accounts.events import RefreshTokenRotated, SessionEvent, SessionRevoked, SessionStarted
+from domain.accounts.events import (
+    RefreshTokenReused,
+    RefreshTokenRotated,
+    SessionEvent,
+    SessionRevoked,
+    SessionStarted,
+)
 from domain.accounts.session import LEEWAY, SESSIONS, Session
 from tests.domain.builders import BUYER, NOW
 
@@ -14,6 +20,10 @@ WEEK = timedelta(days=7)
 STARTED = SessionStarted(session_id=ID, account_id=BUYER.account_id, started_at=NOW, expires_at=NOW + WEEK)
 ROTATED = RefreshTokenRotated(session_id=ID, generation=2, rotated_at=NOW, expires_at=NOW + WEEK)
 REUSED = SessionRevoked(session_id=ID, reason="refresh token reused")
+
+
+def reuse_of(generation: int) -> list[SessionEvent]:
+    return [RefreshTokenReused(session_id=ID, generation=generation), REUSED]
 
 
 def session_after(*events: SessionEvent) -> Session:
@@ -30,11 +40,11 @@ class TestExchanging:
         assert session_after(ROTATED).exchange(1, NOW + LEEWAY, WEEK) == []
 
     def test_after_the_leeway_it_is_a_reuse_and_the_family_ends(self) -> None:
-        assert session_after(ROTATED).exchange(1, NOW + LEEWAY + timedelta(seconds=1), WEEK) == [REUSED]
+        assert session_after(ROTATED).exchange(1, NOW + LEEWAY + timedelta(seconds=1), WEEK) == reuse_of(1)
 
     def test_an_older_token_ends_the_family_at_once(self) -> None:
         again = RefreshTokenRotated(session_id=ID, generation=3, rotated_at=NOW, expires_at=NOW + WEEK)
-        assert session_after(ROTATED, again).exchange(1, NOW, WEEK) == [REUSED]
+        assert session_after(ROTATED, again).exchange(1, NOW, WEEK) == reuse_of(1)
 
 
 class TestEnding:
