@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from litestar import Controller, HttpMethod, Request, delete, get, post, route
@@ -13,7 +14,7 @@ from msgspec import Meta, structs
 from api.authentication import BEARER, caller_of, signed_in
 from api.backend import Backend, BackendParts
 from api.documentation import answers
-from api.fields import FullName, Phone, split_name
+from api.fields import Phone, split_name
 from api.input import Body, Faults
 from api.models import SavedAddress
 from api.users import document_of
@@ -31,6 +32,8 @@ Line = Annotated[str, Meta(min_length=1, max_length=200)]
 Optional = Annotated[str, Meta(max_length=200)]
 ZipCode = Annotated[str, Meta(min_length=1, max_length=20)]
 Name = Annotated[str, Meta(max_length=100)]
+FullNameOrNone = Annotated[str, Meta(max_length=101)]
+"""Empty where nobody is named, as in our answers (C59)."""
 
 
 class AddressChangeBody(Body, frozen=True, kw_only=True):
@@ -39,8 +42,8 @@ class AddressChangeBody(Body, frozen=True, kw_only=True):
     label: Name | None = None
     first_name: Name | None = None
     last_name: Name | None = None
-    full_name: FullName | None = None
-    name: FullName | None = None
+    full_name: FullNameOrNone | None = None
+    name: FullNameOrNone | None = None
     address: Line | None = None
     address_line2: Optional | None = None
     line2: Optional | None = None
@@ -155,8 +158,11 @@ def _newest(account: Account) -> dict[str, Any]:
 
 
 async def _number_of(reference: str, backend: BackendParts, account_id: AccountId) -> int:
+    """What the reference names; 0 for what is not there, which the command refuses unless it took it away itself."""
     account = (await backend.write.store.load(ACCOUNTS, account_id)).present
-    return _number(account, reference)
+    with suppress(AddressNotFoundError):
+        return _number(account, reference)
+    return 0
 
 
 def _number(account: Account, reference: str) -> int:

@@ -13,7 +13,7 @@ from api.authentication import BEARER, admin, caller_of
 from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.fields import Reason
-from api.input import Body, decode, decode_query
+from api.input import Body, decode_query, optional_body
 from api.models import Flags, ManagedUser, User, UserPage
 from api.paging import ListQuery, listed
 from api.users import view_of
@@ -94,15 +94,14 @@ class AdminUserController(Controller):
         command = SetRole(account_id=account_id, role=Role(_role(data.role)), by=by)
         return await _changed(request, account_id, command, backend)
 
-    @delete("/{ref:str}", status_code=200, responses=answers(None, 204, 401, 403, 404, 422))
+    @delete("/{ref:str}", status_code=200, body=ReasonBody, responses=answers(None, 204, 401, 403, 404, 422))
     async def suspend(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Soft-delete somebody: they are signed out and stay out, and their shop is closed, until they are restored."""
-        content = await request.body()
-        data = decode(content, ReasonBody) if content else ReasonBody()
+        data = await optional_body(request, ReasonBody)
         account_id = await _called(ref, backend)
         command = SuspendAccount(account_id=account_id, reason=data.reason, by=caller_of(request).account_id)
         response = await backend.commands.answer(request, command, None, status=204)
-        backend.authenticator.forget_account(account_id)
+        backend.authenticator.changed(account_id)
         return response
 
     @post("/{ref:str}/restore", status_code=200, responses=answers(User, 200, 401, 403, 404, 409))
@@ -119,16 +118,20 @@ class AdminUserController(Controller):
         account_id = await _called(ref, backend)
         flags = tuple(dict.fromkeys(data.flags))
         command = FlagAccount(account_id=account_id, flags=flags, note=data.note)
-        return await backend.commands.answer(request, command, _flags)
+        return await backend.commands.answer(request, command, _flags, person=_id_of)
 
 
 async def _changed(
     request: HttpRequest, account_id: AccountId, command: object, backend: BackendParts
 ) -> ASGIResponse:
     view = await view_of(account_id, backend)
-    response = await backend.commands.answer(request, command, view)
-    backend.authenticator.forget_account(account_id)
+    response = await backend.commands.answer(request, command, view, person=_id_of)
+    backend.authenticator.changed(account_id)
     return response
+
+
+def _id_of(account: Account) -> AccountId:
+    return account.id
 
 
 async def _called(reference: str, backend: BackendParts) -> AccountId:

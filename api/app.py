@@ -68,6 +68,8 @@ from projections.bootstrap import ReadSide, read_side
 log = structlog.get_logger()
 
 REVOCATIONS: Final = "events.*.sessions.session_revoked"
+OUTDATED: Final = "api.sessions.outdated"
+"""By which API processes tell each other what they have ended, without waiting for the relay."""
 ACCOUNTS: Final = "events.*.accounts.>"
 """Roles, suspensions, passwords: on what an account is, it depends what its sessions may."""
 
@@ -158,9 +160,11 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
         exception_handlers={
             DomainError: refused,
             HTTPException: refused_by_framework,
-            # The latter is a database in which nothing was made yet: its first start is still going on.
+            # The others are a database in which nothing was made yet, at its first start, or in which what is served
+            # was made by the program before this one, and today's is being built.
             psycopg.OperationalError: unavailable,
             psycopg.errors.UndefinedTable: unavailable,
+            psycopg.errors.UndefinedColumn: unavailable,
             Exception: failed,
         },
         lifespan=[backend],
@@ -255,6 +259,17 @@ async def _listening(url: str, nats: Client | None, parts: BackendParts) -> Asyn
 
 async def _hear_of_sessions(nats: Client, parts: BackendParts) -> None:
     authenticator = parts.authenticator
+    telling: set[asyncio.Task[None]] = set()
+
+    def tell(what: str, which: UUID) -> None:
+        if nats.is_connected:
+            task = asyncio.create_task(nats.publish(OUTDATED, f"{what} {which}".encode()))
+            telling.add(task)
+            task.add_done_callback(telling.discard)
+
+    async def outdated(message: Msg) -> None:
+        what, _, which = message.data.decode().partition(" ")
+        authenticator.hear(what, UUID(which))
 
     async def revoked(message: Msg) -> None:
         if message.headers:
@@ -268,8 +283,10 @@ async def _hear_of_sessions(nats: Client, parts: BackendParts) -> None:
                 parts.write.keys.forget(account_id)
                 parts.write.store.forget(account_id)
 
+    await nats.subscribe(OUTDATED, cb=outdated)
     await nats.subscribe(REVOCATIONS, cb=revoked)
     await nats.subscribe(ACCOUNTS, cb=changed)
+    authenticator.announce_by(tell)
 
 
 def _dependencies(

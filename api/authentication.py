@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -96,6 +97,28 @@ class Authenticator:
         self._sessions: dict[UUID, set[UUID]] = {}
         self._looks: set[_Look] = set()
         self._listening = False
+        self._tell: Callable[[str, UUID], None] = lambda what, which: None
+
+    def announce_by(self, tell: Callable[[str, UUID], None]) -> None:
+        """Other processes hear from us at once what they would hear of through the relay a moment later, if it runs."""
+        self._tell = tell
+
+    def hear(self, what: str, which: UUID) -> None:
+        """What another process has told."""
+        if what == "session":
+            self.forget(which)
+        else:
+            self.forget_account(which)
+
+    def ended(self, session_id: UUID) -> None:
+        """This process has ended a session."""
+        self.forget(session_id)
+        self._tell("session", session_id)
+
+    def changed(self, account_id: UUID) -> None:
+        """This process has changed what an account may do, or ended its sessions."""
+        self.forget_account(account_id)
+        self._tell("account", account_id)
 
     def listen(self, listening: bool) -> None:
         """Whether we hear of sessions and accounts from now on; what was not heard before is not believed."""

@@ -135,6 +135,8 @@ class AvatarController(Controller):
             image = await _sent_file(request)
         else:
             require_json(request)
+            if not content:
+                raise InvalidInputError({"body": ["Is required"]})
             image = decode(content, ChosenPicture).key_of(account_id)
 
         def view(account: Account) -> dict[str, Any]:

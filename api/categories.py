@@ -23,7 +23,7 @@ from projections.categories.query import category_body, category_tree
 HttpRequest = Request[Any, Any, Any]
 
 
-def _slug_faults(slug: str) -> list[str]:
+def slug_faults(slug: str) -> list[str]:
     legal = (
         is_legal_slug(slug)
         and all(c.isascii() and (c.isalnum() or c == "-") for c in slug)
@@ -32,7 +32,7 @@ def _slug_faults(slug: str) -> list[str]:
     return [] if legal else ["Must be lower-case letters, digits and '-', and no reserved word"]
 
 
-Slug = Annotated[str, Meta(min_length=1, max_length=100), Check(_slug_faults)]
+Slug = Annotated[str, Meta(min_length=1, max_length=100), Check(slug_faults)]
 
 
 class CategoryBody(Body, frozen=True, kw_only=True):

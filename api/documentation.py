@@ -28,12 +28,12 @@ from api.problems import validation_status
 _MEANINGS: Final = {
     400: "The input is refused; `details` names the fields",
     401: "No token, or not a good one",
-    403: "Not allowed",
+    403: "Not allowed, or sent with cookies but without their `X-CSRF-Token`",
     404: "There is no such thing",
     409: "It exists already, or somebody else changed it first",
     413: "The body is too large",
     415: "The body is of a kind that is not understood here",
-    422: "A rule of the business stands in the way",
+    422: "A rule of the business stands in the way, or the `Idempotency-Key` was used for another request",
     423: "Locked for now; try again after `Retry-After` seconds",
     429: "Asked for too often; try again after `Retry-After` seconds",
     503: "Something that is needed does not answer; try again after `Retry-After` seconds",
@@ -46,6 +46,7 @@ back as `X-Min-Log-Position` sees that change, whatever happens.
 """
 
 _MUTATING: Final = {"post", "put", "patch", "delete"}
+_REFERENCE: Final = "#/components/schemas/{name}"
 
 _HEADERS: Final = {
     "Idempotency-Key": "Carries out a request once, however often it is sent with this key; up to 255 characters",
@@ -200,6 +201,9 @@ def complete(app: Litestar) -> None:
         for handler in route.route_handlers:
             for method in map(str.lower, handler.http_methods):
                 if method in operations:
+                    _describe_body(handler, operations[method], components)
+                    if method in _MUTATING:
+                        _describe_refusals(operations[method])
                     described = operations[method].setdefault("parameters", [])
                     described.extend(_parameters(handler, method, components))
                     if "204" in operations[method]["responses"]:
@@ -207,6 +211,36 @@ def complete(app: Litestar) -> None:
                         operations[method]["responses"].pop("200", None)
                     if validation_status(route.path_format) == 422:
                         _refuse_with_422(operations[method]["responses"])
+    _drop_illegal_defaults(components)
+
+
+def _drop_illegal_defaults(components: dict[str, Any]) -> None:
+    """By an empty text we know that a field was not sent; where it must not be empty, nobody may send that."""
+    for component in components.values():
+        for described in component.get("properties", {}).values():
+            if described.get("default") == "" and described.get("minLength", 0):
+                del described["default"]
+
+
+def _describe_body(handler: HTTPRouteHandler, operation: dict[str, Any], components: dict[str, Any]) -> None:
+    """What a handler reads by itself, because it may be absent."""
+    body = handler.opt.get("body")
+    if body is not None:
+        (reference,), found = msgspec.json.schema_components([body], ref_template=_REFERENCE)
+        components.update(found)
+        operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": reference}}}
+
+
+def _describe_refusals(operation: dict[str, Any]) -> None:
+    """How every change may be refused, whatever it is about."""
+    refusal = operation["responses"]["400"]
+    statuses = [409, 422]
+    if "requestBody" in operation:
+        statuses += [413, 415]
+    if operation.get("security"):
+        statuses += [403]
+    for status in statuses:
+        operation["responses"].setdefault(str(status), {**refusal, "description": _MEANINGS[status]})
 
 
 def _refuse_with_422(responses: dict[str, Any]) -> None:
@@ -220,7 +254,7 @@ def _parameters(handler: HTTPRouteHandler, method: str, components: dict[str, An
     parameters: list[dict[str, Any]] = []
     query = handler.opt.get("query")
     if query is not None:
-        _, found = msgspec.json.schema_components([query], ref_template="#/components/schemas/{name}")
+        _, found = msgspec.json.schema_components([query], ref_template=_REFERENCE)
         own = found.pop(query.__name__)
         components.update(found)
         for name, described in own["properties"].items():

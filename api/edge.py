@@ -36,6 +36,8 @@ _OPERATIONAL: Final = re.compile(r"/api/v1(/(?:health|metrics|docs)(?:/.*)?)")
 _PRODUCT: Final = "/api/v1/products/"
 _DOCUMENTATION: Final = "/docs"
 _ACCOUNTS: Final = "/api/v1/auth/"
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Anybody can make up others, and a measure of each would stay in memory for ever."""
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _MOST_DRAINED: Final = 16 * MOST_BYTES
 _LONGEST_DRAINED: Final = 10.0
@@ -102,10 +104,11 @@ class Edge:
         finally:
             seconds = perf_counter() - began
             route: str = scope.get("path_template", "") or "unmatched"
-            self._metrics.request(scope["method"], route, status, seconds)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.request(method, route, status, seconds)
             log.info(
                 "request",
-                method=scope["method"],
+                method=method,
                 path=route,
                 status=status,
                 ms=round(seconds * 1000, 2),

@@ -19,8 +19,12 @@ from api.wire import answer, camel_cased, encode
 from application.ports import StreamRef
 from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import Caller
+from domain.accounts.sign_in import sign_in_of
+from domain.carts.events import cart_of
+from domain.kernel import Event, Recorded
 from domain.sellers.events import seller_of
 from domain.sellers.seller import SELLERS
+from projections.audit.query import AuditFilter, audited_positions
 from projections.carts.query import cart_of_account
 from projections.orders.query import orders_of
 from projections.products.query import reviews_by
@@ -31,7 +35,8 @@ from projections.wire import time
 HttpRequest = Request[Any, Any, Any]
 
 MOST: int = 1_000_000
-READ_MODELS = ("accounts", "sessions", "orders", "carts", "products", "sellers", "follows")
+READ_MODELS = ("accounts", "sessions", "orders", "carts", "products", "sellers", "follows", "audit_trail")
+STAFF = "staff"
 
 
 class ExportController(Controller):
@@ -44,7 +49,7 @@ class ExportController(Controller):
         responses=answers(PersonalExport, 200, 401, 429),
     )
     async def export(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """Everything that is held about one, as one file: what is shown, and all events of the account and the shop."""
+        """Everything that is held about one, as one file: what is shown, and every event that tells about one."""
         caller = caller_of(request)
         for read_model in READ_MODELS:
             await backend.reading.fresh(request, read_model)
@@ -63,10 +68,6 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
     sessions = await sessions_of(reads, account_id, now)
     orders = await orders_of(reads, account_id, 0, MOST)
     followed = await followed_by(reads, account_id, 0, MOST)
-    events = [
-        *await write.log.read_stream(account_id),
-        *await write.log.read_stream(shop_id),
-    ]
     return {
         "exportedAt": time(now),
         "account": await account_of(request, backend),
@@ -80,5 +81,26 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
         "reviews": await reviews_by(reads, account_id),
         "shop": None if shop.state is None else camel_cased(msgspec.to_builtins(shop.state, str_keys=True)),
         "following": [str(each.shop.seller.id) for each in followed.shops],
-        "history": [event_body(event) for event in sorted(events, key=lambda event: event.position)],
+        "history": [_event_body(event, caller) for event in await _history(caller, backend)],
     }
+
+
+async def _history(caller: Caller, backend: BackendParts) -> list[Recorded[Event]]:
+    """Every event that tells about the person, wherever it stands, and all of what is theirs alone."""
+    log, account_id = backend.write.log, caller.account_id
+    about = await audited_positions(backend.read.reads, AuditFilter(person=account_id, limit=MOST))
+    events = {event.position: event for event in (await log.at_positions(about) if about else [])}
+    for stream in (account_id, seller_of(account_id), sign_in_of(account_id), cart_of(account_id)):
+        events.update((event.position, event) for event in await log.read_stream(stream))
+    return [events[position] for position in sorted(events)]
+
+
+def _event_body(event: Recorded[Event], caller: Caller) -> dict[str, Any]:
+    """Who of us did something is told to auditors, and not to whom it was done."""
+    body = event_body(event)
+    kind = event.actor.partition(":")[0]
+    if kind in ("user", "operator") and event.actor != f"user:{caller.account_id}":
+        body["actor"] = STAFF
+    if event.impersonator is not None:
+        body["impersonator"] = STAFF
+    return body

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origi
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar.connection import ASGIConnection
+from litestar.connection import ASGIConnection, Request
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.exceptions import HTTPException
 from litestar.openapi.spec import Reference, Schema
@@ -85,6 +85,10 @@ def _url_faults(url: str) -> list[str]:
     return [] if _URL.fullmatch(url) else ["Must be a valid URL"]
 
 
+def _optional_url_faults(url: str) -> list[str]:
+    return _url_faults(url) if url else []
+
+
 _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 
 Price = Annotated[float, Meta(gt=0, le=100_000_000), Check(_price_faults)]
@@ -93,6 +97,8 @@ Percentage = Annotated[float, Meta(ge=0, le=100), Check(_price_faults)]
 Quantity = Annotated[int, Meta(ge=1, le=999)]
 Stock = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Url = Annotated[str, Meta(max_length=2048), Check(_url_faults)]
+OptionalUrl = Annotated[str, Meta(max_length=2048), Check(_optional_url_faults)]
+"""An empty one is none, as our answers have it (C59)."""
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 AnyReference = Annotated[int, Meta(ge=0, lt=10**18)] | Annotated[str, Meta(min_length=1, max_length=100)]
 """An integer id, a uuid, a slug or a number (C10)."""
@@ -129,6 +135,15 @@ def decode_query(query_string: bytes, query_type: type[B]) -> B:
         key = camel(name)
         given[key] = f"{given[key]},{value}" if key in given else value
     return _converted(_fold(given, "query"), query_type, strict=False)
+
+
+async def optional_body(request: Request[Any, Any, Any], body_type: type[B]) -> B:
+    """The body of a request that may come without one."""
+    content = await request.body()
+    if not content:
+        return body_type()
+    require_json(request)
+    return decode(content, body_type)
 
 
 class RequestBody(AbstractDTO[Body]):

@@ -183,7 +183,8 @@ class Broad:
             except UnavailableError:
                 for subject, count in [*telling, *untold]:
                     count.told = False
-                    self._untold.setdefault(subject, count)
+                    if self._counts.get(subject) is count:  # else it ended or made room, and is not missed
+                        self._untold.setdefault(subject, count)
                 raise
             now = monotonic()
             for (_, count), hits, total in zip(telling, asked, totals, strict=True):

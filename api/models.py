@@ -195,7 +195,7 @@ class Session(Shape, frozen=True, kw_only=True):
 
 
 class PersonalExport(Shape, frozen=True, kw_only=True):
-    """``history`` has every event of the account and of the shop that it is."""
+    """``history`` has every event that tells about the person; who of the staff did something is not told."""
 
     exported_at: str
     account: User

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from api.authentication import BEARER, admin, caller_of, reader, seller, signed_in
 from api.backend import Backend, BackendParts
-from api.categories import Slug
+from api.categories import Slug, slug_faults
 from api.commands import Carried
 from api.documentation import answers
 from api.input import Body, Check, Price, PriceBound, decode_query, money
@@ -76,6 +76,8 @@ def _link_faults(links: dict[str, str]) -> list[str]:
 
 
 ShopName = Annotated[str, Meta(min_length=2, max_length=100, examples=["Vintage Vault"]), Check(_name_faults)]
+SlugOrNone = Annotated[str, Meta(max_length=100), Check(lambda slug: slug_faults(slug) if slug else [])]
+"""Empty as a personal shop has it and shows it, which changes nothing."""
 ShopCategory = Annotated[str, Meta(max_length=100, examples=["Fashion"])]
 ShopBio = Annotated[str, Meta(max_length=2000)]
 Experience = Annotated[str, Meta(max_length=200, examples=["I sell occasionally"])]
@@ -157,7 +159,7 @@ class ShopChangeBody(Body, frozen=True, kw_only=True):
     """``logoUrl`` is an address of the web, the key of one of your uploads, or empty for none."""
 
     shop_name: ShopName | None = None
-    slug: Slug | None = None
+    slug: SlugOrNone | None = None
     category: ShopCategory | None = None
     bio: ShopBio | None = None
     experience_level: Experience | None = None
@@ -171,7 +173,7 @@ class ShopChangeBody(Body, frozen=True, kw_only=True):
         return ChangeSellerProfile(
             seller_id=_own(caller),
             shop_name=None if self.shop_name is None else self.shop_name.strip(),
-            slug=self.slug,
+            slug=self.slug or None,
             category=self.category,
             bio=self.bio,
             experience_level=self.experience_level,
@@ -520,15 +522,22 @@ def _shown(found: FoundShop, caller: Caller | None, backend: BackendParts) -> di
 
 
 async def _judge(request: HttpRequest, command: object, backend: BackendParts) -> ASGIResponse:
-    carried = await backend.commands.carry_out(request, command, _view(backend), conditional=True)
+    carried = await backend.commands.carry_out(
+        request, command, _view(backend), conditional=True, person=_owner_of
+    )
     return _judged(carried, backend)
+
+
+def _owner_of(seller: Seller) -> UUID:
+    assert seller.account_id is not None, "the house is not judged"
+    return seller.account_id
 
 
 def _judged(carried: Carried, backend: BackendParts) -> ASGIResponse:
     """What somebody may do has changed with it, and holds from the next request on."""
     judged: Seller | None = carried.changed.state if carried.changed else None
     if judged is not None and judged.account_id is not None:
-        backend.authenticator.forget_account(judged.account_id)
+        backend.authenticator.changed(judged.account_id)
     return carried.response()
 
 

@@ -43,7 +43,7 @@ class SessionController(Controller):
         account_id = caller_of(request).account_id
         command = RevokeOtherSessions(account_id=account_id, spared=_current(request))
         response = await backend.commands.answer(request, command, None, status=204)
-        backend.authenticator.forget_account(account_id)
+        backend.authenticator.changed(account_id)
         return response
 
     @delete(
@@ -60,7 +60,7 @@ class SessionController(Controller):
             raise SessionNotFoundError("Session not found")
         command = RevokeSession(account_id=caller_of(request).account_id, session_id=session)
         response = await backend.commands.answer(request, command, None, status=204)
-        backend.authenticator.forget(session)
+        backend.authenticator.ended(session)
         return response
 
 

@@ -39,7 +39,7 @@ from api.fields import (
     Username,
     split_name,
 )
-from api.input import Body, Faults, Url, decode
+from api.input import Body, Faults, OptionalUrl, optional_body
 from api.limits import RESEND_OF_ACCOUNT, charge_strictly
 from api.models import CsrfToken, Done, SignedInAnswer, Tokens, ValidToken
 from api.problems import envelope
@@ -53,7 +53,7 @@ from application.accounts.verifying import RequestEmailVerification, VerifyEmail
 from application.errors import AuthenticationError
 from domain.accounts.account import Account
 from domain.accounts.events import Profile, Role
-from domain.kernel import AccountId
+from domain.kernel import AccountId, InvalidInputError
 from projections.wire import time
 
 HttpRequest = Request[Any, Any, Any]
@@ -75,7 +75,7 @@ class RegisterBody(Body, frozen=True, kw_only=True):
     display_name: FullName = ""
     username: Username | None = None
     gender: Gender = ""
-    image: Url | None = None
+    image: OptionalUrl | None = None
     phone: Phone = ""
     age: Age | None = None
 
@@ -186,18 +186,19 @@ class SignInController(Controller):
         lifetime = _lifetime(data.expires_in_mins)
         return await signed_in_answer(request, command, backend, status=200, lifetime=lifetime)
 
-    @post("/refresh", status_code=200, responses=answers(Tokens, 200, 401, 403, 429))
+    @post("/refresh", status_code=200, body=RefreshBody, responses=answers(Tokens, 200, 401, 403, 429))
     async def refresh(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Exchange a refresh token, from the body, as Bearer token or from the cookie, for new tokens (C13).
 
         Each can be used once. The one before it is answered for 30 s more, should an answer have been lost; any older
         one ends the session, for somebody has stolen it.
         """
-        content = await request.body()
-        body = decode(content, RefreshBody) if content else RefreshBody()
+        body = await _refresh_body(request)
         token = body.refresh_token or bearer_token(request)
         by_cookie = "" if token else cookie(request, REFRESH)
         if not token and not by_cookie:
+            if await request.body():
+                raise InvalidInputError({"refreshToken": ["Is required"]})
             raise AuthenticationError("Invalid or expired token")
         session_id, generation = backend.write.tokens.read_refresh(token or by_cookie)
         if by_cookie:
@@ -209,23 +210,28 @@ class SignInController(Controller):
                 request, command, partial(_tokens, backend=backend, lifetime=lifetime), person=_whose
             )
         except AuthenticationError:
-            backend.authenticator.forget(session_id)  # a token that was used before has ended it
+            backend.authenticator.ended(session_id)  # a token that was used before has ended it
             raise
         return carried.response(_cookies(request, carried.body, backend))
 
-    @post("/logout", status_code=200, security=BEARER, responses=answers(Done, 200, 401, 403))
+    @post(
+        "/logout",
+        status_code=200,
+        security=BEARER,
+        body=RefreshBody,
+        responses=answers(Done, 200, 401, 403),
+    )
     async def log_out(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """End this session: its tokens are good for nothing any more. To ask for this twice changes nothing.
 
         Whose access token has just expired may name the session by its refresh token (C55).
         """
-        content = await request.body()
-        body = decode(content, RefreshBody) if content else RefreshBody()
+        body = await _refresh_body(request)
         session_id = await _session_to_end(request, body.refresh_token, backend)
         carried = await backend.commands.carry_out(
             request, LogOut(session_id=session_id), lambda _: {"message": "Logged out successfully"}
         )
-        backend.authenticator.forget(session_id)
+        backend.authenticator.ended(session_id)
         return carried.response(backend.cookies.cleared_cookies(request))
 
     @post("/validate", status_code=200, security=BEARER, responses=answers(ValidToken, 200, 401))
@@ -286,7 +292,7 @@ class SignInController(Controller):
         response = await backend.commands.answer(
             request, command, lambda _: {"message": "Password reset successfully"}, person=_id_of
         )
-        backend.authenticator.forget_account(account_id)
+        backend.authenticator.changed(account_id)
         return response
 
     @post(
@@ -310,7 +316,7 @@ class SignInController(Controller):
         response = await backend.commands.answer(
             request, command, lambda _: {"message": "Password changed successfully"}
         )
-        backend.authenticator.forget_account(caller.account_id)
+        backend.authenticator.changed(caller.account_id)
         return response
 
     @post("/verify-email", status_code=200, responses=answers(Done, 200, 429))
@@ -339,6 +345,11 @@ class SignInController(Controller):
         return await backend.commands.answer(
             request, command, lambda _: {"message": "Verification email sent"}, status=202
         )
+
+
+async def _refresh_body(request: HttpRequest) -> RefreshBody:
+    """Forms, which pages of others can send as well, are none: their user would be signed in as somebody else."""
+    return await optional_body(request, RefreshBody)
 
 
 async def _session_to_end(request: HttpRequest, refresh_token: str, backend: BackendParts) -> UUID:

@@ -29,6 +29,7 @@ from api.fields import (
     Interests,
     KnownPassword,
     Language,
+    LastName,
     Password,
     PersonName,
     Phone,
@@ -38,7 +39,7 @@ from api.fields import (
     Username,
     split_name,
 )
-from api.input import Body, Faults, decode
+from api.input import Body, Faults, optional_body
 from api.limits import OTHER_EMAIL, charge_strictly
 from api.models import Done, Preferences, Privacy, PublicUser, User
 from api.wire import answer, encode
@@ -80,7 +81,7 @@ class ProfileBody(Body, frozen=True, kw_only=True):
     keeps_null: ClassVar[bool] = True
 
     first_name: PersonName | UnsetType = UNSET
-    last_name: PersonName | UnsetType | None = UNSET
+    last_name: LastName | UnsetType | None = UNSET
     full_name: FullName | UnsetType = UNSET
     name: FullName | UnsetType = UNSET
     display_name: FullName | UnsetType | None = UNSET
@@ -218,7 +219,7 @@ class UserController(Controller):
         view = await view_of(caller.account_id, backend)
         response = await backend.commands.answer(request, command, view, conditional=True)
         if command.password is not None:
-            backend.authenticator.forget_account(caller.account_id)
+            backend.authenticator.changed(caller.account_id)
         return response
 
     @get(
@@ -310,14 +311,14 @@ class UserController(Controller):
         "/users/me",
         http_method=[HttpMethod.DELETE],
         status_code=200,
+        body=DeletionBody,
         guards=[signed_in],
         security=BEARER,
         responses=answers(Done, 200, 401, 403, 422, 429),
     )
     async def delete(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """The same; without a ``password`` one must have signed in within the last 15 minutes."""
-        content = await request.body()
-        return await _delete(request, decode(content, DeletionBody) if content else DeletionBody(), backend)
+        return await _delete(request, await optional_body(request, DeletionBody), backend)
 
     @post("/users/me/restore", status_code=200, responses=answers(Done, 200, 403, 422, 423, 429))
     async def restore(
@@ -345,7 +346,7 @@ async def _delete(request: HttpRequest, data: DeletionBody, backend: BackendPart
     carried = await backend.commands.carry_out(
         request, command, lambda _: {"message": "Account scheduled for deletion"}
     )
-    backend.authenticator.forget_account(account_id)
+    backend.authenticator.changed(account_id)
     return carried.response(backend.cookies.cleared_cookies(request))
 
 

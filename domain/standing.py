@@ -9,9 +9,9 @@ import msgspec
 
 from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import AccountEvent, Role, RosterEvent
-from domain.accounts.roster import Roster
+from domain.accounts.roster import ADMINS, Roster
 from domain.sellers.events import SellerEvent, SellerStatus, ShopProfile
-from domain.sellers.seller import Seller
+from domain.sellers.seller import SELLERS, Seller
 
 
 class Consequences(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,11 +24,12 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """``seller`` is none for somebody who never wanted to sell."""
+    """``seller`` is none for somebody who never wanted to sell; ``by`` is who decides on them, if an account does."""
 
     account: Account
     seller: Seller | None
     roster: Roster
+    by: Account | None = None
 
     def grant(self, role: Role) -> Consequences:
         return self._after(self.account.grant(role))
@@ -68,25 +69,28 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         """Nobody buys from somebody who cannot sign in or may not sell any more; who is back sells again."""
         before, seller = self.account, self.seller
         if seller is None:
-            return _personal_shop_of(after) if Role.SELLER in after.roles else []
+            return _shop_of(after) if Role.SELLER in after.roles else []
         if after.erased:
             return seller.close()
         events: list[SellerEvent] = []
         if Role.SELLER in after.roles and Role.SELLER not in before.roles:
             events += _may_sell_again(seller)
-        elif Role.SELLER in before.roles and Role.SELLER not in after.roles and seller.sells:
+        elif Role.SELLER in before.roles and Role.SELLER not in after.roles and seller.entitled:
             events += seller.suspend("the role was taken away", cause="admin")
         if after.may_sign_in and not before.may_sign_in:
             events += seller.reinstate(cause="account")
         elif before.may_sign_in and not after.may_sign_in:
-            events += seller.suspend("the account is not active", cause="account")
+            events += _closed_with_the_account(seller)
         return events
 
     def _admins(self, after: Account) -> list[RosterEvent]:
         """An admin who cannot sign in is none (C-1: there is always one)."""
-        if _administers(after):
-            return self.roster.add(after.id)
-        return self.roster.remove(after.id) if _administers(self.account) else []
+        if not (_administers(after) or _administers(self.account)):
+            return []
+        # An admin from before there was a roster gets onto it by acting as one.
+        events = self.roster.add(self.by.id) if self.by is not None and _administers(self.by) else []
+        roster = ADMINS.fold(self.roster, events) or self.roster
+        return [*events, *(roster.add(after.id) if _administers(after) else roster.remove(after.id))]
 
 
 _HIGHER = {
@@ -97,10 +101,20 @@ _HIGHER = {
 }
 
 
-def _personal_shop_of(account: Account) -> list[SellerEvent]:
-    """Without a slug, so that nothing can be in its way; its owner gives it one (C24)."""
+def _shop_of(account: Account) -> list[SellerEvent]:
+    """Without a slug, so that nothing can be in its way; its owner gives it one (C24).
+
+    Who had the role before sellers had events may have things for sale: they are closed with the account too.
+    """
     name = account.profile.display_name or account.profile.first_name or account.username
-    return Seller.open_personal(account.id, account.number, ShopProfile(shop_name=name[:100]))
+    opened = Seller.open_personal(account.id, account.number, ShopProfile(shop_name=name[:100]))
+    seller = SELLERS.fold(None, opened)
+    assert seller is not None
+    return opened if account.may_sign_in else [*opened, *_closed_with_the_account(seller)]
+
+
+def _closed_with_the_account(seller: Seller) -> list[SellerEvent]:
+    return seller.suspend("the account is not active", cause="account")
 
 
 def _may_sell_again(seller: Seller) -> list[SellerEvent]:

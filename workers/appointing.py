@@ -35,11 +35,9 @@ async def grant(environment: Mapping[str, str], email: str, role: Role, console:
                 f"nobody has an account with {email}: `tradelog accounts create` makes one"
             )
         account = (await write.store.load(ACCOUNTS, account_id)).present
-        if role in account.roles:
-            console.print(f"{email} is {role} already")
-            return
+        # Also for who has the role already: an admin from before there was a roster gets onto it.
         await write.bus.handle(GrantRole(account_id=account_id, role=role), _metadata())
-        console.print(f"{email} is {role} now")
+        console.print(f"{email} is {role} {'already' if role in account.roles else 'now'}")
 
 
 async def create(

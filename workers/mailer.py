@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -243,12 +245,11 @@ class Postman:
         except MailRefusedError as refusal:
             await self._bury(mail, str(refusal))
         except MailDelayedError as delay:
-            if mail.attempts >= self._waits.attempts:
-                await self._bury(mail, str(delay))
-            else:
-                wait = self._waits.after(mail.attempts)
-                await patiently(partial(self._queue.delay, mail, wait, str(delay)))
-                log.info("mail delayed", cause=mail.cause, template=mail.template, reason=str(delay))
+            await self._delay(mail, str(delay))
+        except OUTAGES:
+            raise
+        except Exception as bug:  # noqa: BLE001 - with this mail alone: the others are sent meanwhile
+            await self._delay(mail, _where(bug))
         else:
             # However long that takes: what is not written down is sent again.
             await patiently(partial(self._queue.sent, mail))
@@ -260,6 +261,14 @@ class Postman:
             # The log was restored from a backup, say, or a newer program wrote this down.
             raise PointlessMailError("nothing in the log calls for it")
         return await self._writer.write(recorded[0], Template(mail.template))
+
+    async def _delay(self, mail: QueuedMail, reason: str) -> None:
+        if mail.attempts >= self._waits.attempts:
+            await self._bury(mail, reason)
+            return
+        wait = self._waits.after(mail.attempts)
+        await patiently(partial(self._queue.delay, mail, wait, reason))
+        log.info("mail delayed", cause=mail.cause, template=mail.template, reason=reason)
 
     async def _bury(self, mail: QueuedMail, reason: str) -> None:
         await patiently(partial(self._queue.bury, mail, reason))
@@ -323,6 +332,12 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
         reraise=True,
     )
     return await trying(work)
+
+
+def _where(bug: Exception) -> str:
+    """What it says itself may quote the mail, and so the person."""
+    places = traceback.extract_tb(bug.__traceback__)
+    return f"{type(bug).__name__} at {Path(places[-1].filename).name}:{places[-1].lineno}"
 
 
 def _tell(state: RetryCallState) -> None:

@@ -96,8 +96,8 @@ class Scheduler:
         done: int | None = None
         try:
             done = await job.work()
-        except psycopg.errors.UndefinedTable as missing:
-            # The very first start is still going on: somebody else makes that table in a moment.
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as missing:
+            # The very first start is still going on, or the first one of this version: somebody else makes it now.
             log.warning("job waits", job=job.name, reason=str(missing).splitlines()[0])
         # An outage, or a bug in this one job: the others go on, and it is tried again, which is all we can do here.
         except Exception:
@@ -110,17 +110,27 @@ class Scheduler:
 
 
 async def erase_due(bus: Bus, reads: Reads, clock: Clock) -> int:
-    """Erase whose grace is over. The list may be behind: whether it is so is for each account to decide."""
+    """Erase whose grace is over. The list may be behind: whether it is so is for each account to decide.
+
+    One that cannot be erased is told of, and holds up no other.
+    """
     erased = 0
+    failures: list[Exception] = []
     for account_id in await accounts_due(reads, clock.now(), MOST_AT_ONCE):
         try:
             await bus.handle(EraseAccount(account_id=AccountId(account_id)), _metadata(account_id))
-        except (UnavailableError, ConcurrentChangeError):
+        except UnavailableError:
             raise
+        except ConcurrentChangeError as busy:
+            failures.append(busy)
         except DomainError as refusal:
             log.info("not erased", account=str(account_id), reason=refusal.message)
+        except Exception as bug:  # noqa: BLE001 - with this account alone; it is raised below
+            failures.append(bug)
         else:
             erased += 1
+    if failures:
+        raise ExceptionGroup("some accounts could not be erased", failures)
     return erased
 
 

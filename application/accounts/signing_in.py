@@ -35,6 +35,10 @@ class InvalidCredentialsError(DomainError):
     code = "INVALID_CREDENTIALS"
 
 
+class _TokenReusedError(AuthenticationError):
+    """The token was exchanged before: the session is to end."""
+
+
 class LogIn(msgspec.Struct, frozen=True, kw_only=True):
     """``login`` is an e-mail address or a username (C12)."""
 
@@ -179,12 +183,21 @@ async def refresh_session(
         events = session.exchange(command.generation, now, session_lifetime)
         after = SESSIONS.fold(session, events)
         assert after is not None
+        if after.revoked:
+            raise _TokenReusedError("Invalid or expired token")
         return Proposal(outcome=SignedIn(account=account, session=after), events=[(refs[0], events)])
 
-    changed = await store.change_together(refs, decide, metadata)
-    if changed.state.session.revoked:
-        raise AuthenticationError("Invalid or expired token")
-    return changed
+    def end(session: Session | None) -> list[SessionEvent]:
+        assert session is not None, "its token was used before"
+        return [] if session.revoked else session.exchange(command.generation, now, session_lifetime)
+
+    try:
+        return await store.change_together(refs, decide, metadata)
+    except _TokenReusedError:
+        # A refusal, though something is recorded: no answer that the same request may be given again.
+        refused = msgspec.structs.replace(metadata, once=None, expected_version=None)
+        await store.change(SESSIONS, command.session_id, end, refused)
+        raise
 
 
 def is_live(session: Session, account: Account, now: datetime) -> bool:

@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from application.accounts.avatars import avatars_of, uploads_of
 from application.accounts.passwords import verified_hash
 from application.accounts.people import EMAIL, USERNAME, found, identity_kind
 from application.accounts.signing_in import require_unlocked, verify_password
@@ -111,7 +113,13 @@ class EraseAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForgetPerson(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a person outside the log goes, and with their key what the log says of them."""
+    """Their key goes, and with it what the log says of them; so do the answers that were kept for them."""
+
+    account_id: AccountId
+
+
+class ForgetFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """All that they ever uploaded goes."""
 
     account_id: AccountId
 
@@ -123,7 +131,9 @@ async def grant_role(command: GrantRole, metadata: Metadata, *, store: EventStor
 async def set_role(command: SetRole, metadata: Metadata, *, store: EventStore) -> Changed[Account]:
     if command.account_id == command.by:
         raise OwnRoleError("Another admin must change your role")
-    return await _decide(command.account_id, lambda person: person.set_role(command.role), metadata, store)
+    return await _decide(
+        command.account_id, lambda person: person.set_role(command.role), metadata, store, by=command.by
+    )
 
 
 async def suspend_account(
@@ -132,7 +142,11 @@ async def suspend_account(
     if command.account_id == command.by:
         raise OwnAccountError("Another admin must delete your account, or you yourself by asking for it")
     return await _decide(
-        command.account_id, lambda person: person.suspend(command.reason, clock.now()), metadata, store
+        command.account_id,
+        lambda person: person.suspend(command.reason, clock.now()),
+        metadata,
+        store,
+        by=command.by,
     )
 
 
@@ -231,13 +245,16 @@ async def erase_account(
     return await store.change_together(refs, decide, metadata)
 
 
-async def forget_person(
-    command: ForgetPerson, metadata: Metadata, *, traces: Traces, objects: ObjectStore
-) -> Changed[None]:
-    """The key first, which nothing can hold up for long. May be repeated as often as it takes."""
+async def forget_person(command: ForgetPerson, metadata: Metadata, *, traces: Traces) -> Changed[None]:
+    """May be repeated as often as it takes."""
     await traces.destroy(command.account_id)
-    for kind in ("avatars", "uploads"):
-        await objects.delete_prefix(f"{kind}/{command.account_id}/")
+    return Changed(state=None, version=0)
+
+
+async def forget_files(command: ForgetFiles, metadata: Metadata, *, objects: ObjectStore) -> Changed[None]:
+    """The same; apart from the key, which must not wait for an object store that is away."""
+    for prefix in (avatars_of(command.account_id), uploads_of(command.account_id)):
+        await objects.delete_prefix(prefix)
     return Changed(state=None, version=0)
 
 
@@ -246,14 +263,20 @@ async def _decide(
     decide: Callable[[Person], Consequences],
     metadata: Metadata,
     store: EventStore,
+    *,
+    by: AccountId | None = None,
 ) -> Changed[Account]:
     refs = _standing_refs(account_id)
+    deciding: list[StreamRef[Any, Any]] = [] if by is None else [StreamRef(ACCOUNTS, by)]
 
     def propose(loaded: Sequence[Loaded[Any]]) -> Proposal[Account]:
-        consequences = decide(_person(loaded))
+        person = _person(loaded)
+        if deciding:
+            person = replace(person, by=loaded[-1].state)
+        consequences = decide(person)
         return Proposal(outcome=consequences.after, events=_recorded(refs, consequences))
 
-    return await store.change_together(refs, propose, metadata)
+    return await store.change_together([*refs, *deciding], propose, metadata)
 
 
 def _standing_refs(account_id: AccountId) -> list[StreamRef[Any, Any]]:

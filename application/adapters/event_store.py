@@ -72,7 +72,7 @@ class _Known(msgspec.Struct, frozen=True):
 _NOTHING: Final = _Known()
 
 _OF_A_PERSON: Final = b"\0person\0"
-"""Stands before an answer that is sealed with the key of a person who did not ask in their own name yet."""
+"""Stands before an answer that is sealed with the key of somebody else than who asked, or of who was nobody yet."""
 
 
 class _Command(msgspec.Struct, Generic[T, S], frozen=True):
@@ -380,9 +380,9 @@ class EventStore:
         raise AlreadyAnsweredError(Answer(status=result.status, body=body), result.position)
 
     async def _cipher_of(self, once: Once, person: UUID | None) -> Cipher | None:
-        """The key of the person whom the answer tells about: who asked, or who it turned out to be."""
+        """The key of the person whom the answer tells about: who asked, unless it turned out to be somebody else."""
         kind, _, sender = once.scope.partition(":")
-        if kind == "user":
+        if person is None and kind == "user":
             person = UUID(sender)
         return self._keys.system if person is None else await self._keys.cipher_for(person)
 
@@ -464,7 +464,7 @@ def _place(once: Once) -> bytes:
 
 
 def _sealed_for(body: bytes) -> tuple[UUID | None, bytes]:
-    """Whose key an answer is sealed with, if it is not to be told from who asked; and the ciphertext."""
+    """Whose key an answer is sealed with, if that is not to be told from who asked; and the ciphertext."""
     if not body.startswith(_OF_A_PERSON):
         return None, body
     start = len(_OF_A_PERSON)

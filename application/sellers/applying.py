@@ -48,6 +48,8 @@ async def apply_to_sell(
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Seller]:
         seller: Seller | None = loaded[0].state
+        account = found(loaded[1].state)
+        account.require_may_sign_in()
 
         def applied(chosen: str) -> list[Any]:
             return Seller.apply(
@@ -70,7 +72,7 @@ async def apply_to_sell(
             events += verified
             after = SELLERS.fold(after, verified)
             assert after is not None
-            proposed.append((account_ref, found(loaded[1].state).grant(Role.SELLER)))
+            proposed.append((account_ref, account.grant(Role.SELLER)))
         return Proposal(outcome=after, events=proposed)
 
     return await store.change_together([seller_ref, account_ref, *slug.refs.values()], decide, metadata)

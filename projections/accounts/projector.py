@@ -66,7 +66,8 @@ def _fold(document: AccountDocument | None, recorded: Recorded[Any], _: UUID) ->
         account=replace(account, password_hash="", identities=()),
         created_at=document.created_at if document else account.registered_at or recorded.timestamp,
         updated_at=recorded.timestamp,
-        shop=document.shop if document else None,
+        # With the shop goes SellerClosed. But whoever forgets must not depend on two events being together.
+        shop=document.shop if document and not account.erased else None,
     )
 
 

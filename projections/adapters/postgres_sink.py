@@ -54,6 +54,10 @@ _MOVE_QUIETLY: Final = f"""
 WITH quiet AS (SELECT set_config('synchronous_commit', 'off', true) AS setting)
 {_MOVE.replace("WHERE", "FROM quiet WHERE setting = 'off' AND")}
 """
+# What made it stop once may have been told in words that quote anybody. It goes on, so they are not needed any more.
+_FORGET_FAILURE: Final = """
+UPDATE projection_generations SET error = '' WHERE name = %s AND generation = %s AND error <> ''
+"""
 _PARK: Final = """
 INSERT INTO dead_letters
     (name, generation, version, key, whole, stream, stream_version, position, tag, error, subjects)
@@ -178,6 +182,7 @@ class PostgresSink:
                             FORGET_ERRORS,
                             {"name": self.name, "generation": None, "persons": list(batch.erased)},
                         )
+                        await cursor.execute(_FORGET_FAILURE, (self.name, self.generation))
             except _REFUSALS as refusal:
                 refused = await self._refused(connection, part.changes)
                 if not refused:

@@ -1,4 +1,7 @@
-"""How the audit trail is made: a row for every event there is, without what the event says."""
+"""How the audit trail is made: a row for every event there is, without what the event says.
+
+``person`` is whom it tells something personal about; whoever asks what is held about them is answered by it.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, DateTime, Index, Text, Uuid
+from sqlalchemy import Column, DateTime, Index, Text, Uuid, text
 
-from domain.kernel import Recorded, tag_of
+from domain.kernel import Event, Recorded, tag_of
 from domain.registry import EVENTS
 from projections.projection import Projection, Rows, read_model
 
@@ -21,11 +24,13 @@ audit_trail = read_model(
     Column("type", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
+    Column("person", Uuid),
     Index("idx_audit_position", "position", unique=True),
     Index("idx_audit_stream", "stream", "position"),
     Index("idx_audit_type", "type", "position"),
     Index("idx_audit_actor", "actor", "position"),
     Index("idx_audit_at", "at", "position"),
+    Index("idx_audit_person", "person", "position", postgresql_where=text("person IS NOT NULL")),
 )
 
 
@@ -35,6 +40,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     actor: str
     at: datetime
+    person: UUID | None = None
 
 
 def _keys(recorded: Recorded[Any]) -> Sequence[UUID]:
@@ -42,18 +48,20 @@ def _keys(recorded: Recorded[Any]) -> Sequence[UUID]:
 
 
 def _fold(_: AuditEntry | None, recorded: Recorded[Any], __: UUID) -> AuditEntry:
+    event: Event = recorded.event
     return AuditEntry(
         stream=recorded.stream,
         aggregate=recorded.aggregate,
-        type=tag_of(type(recorded.event)),
+        type=tag_of(type(event)),
         actor=recorded.actor,
         at=recorded.timestamp,
+        person=None if event.subject is None else getattr(event, event.subject),
     )
 
 
 AUDIT_TRAIL = Projection(
     name="audit_trail",
-    version=1,
+    version=2,
     events=tuple(EVENTS.values()),
     document=AuditEntry,
     keys=_keys,

@@ -12,9 +12,10 @@ from projections.ports import Reads
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events; ``after`` is the position that the last page ended with."""
+    """Which events; ``after`` is the position that the last page ended with, ``person`` whom they tell about."""
 
     stream: UUID | None = None
+    person: UUID | None = None
     type: str = ""
     actor: str = ""
     since: datetime | None = None
@@ -29,6 +30,7 @@ async def audited_positions(reads: Reads, asked: AuditFilter) -> list[int]:
     parameters: list[Any] = [asked.after]
     for condition, value in (
         ("stream = %s", asked.stream),
+        ("person = %s", asked.person),
         ("type = %s", asked.type),
         ("actor = %s", asked.actor),
         ("at >= %s", asked.since),

@@ -109,9 +109,27 @@ class TestStayingSignedIn:
         assert_problem(
             shop.guest.post("/auth/refresh", {"refreshToken": first["refreshToken"]}), 401, "UNAUTHORIZED"
         )
+        assert_problem(shop.client(third["token"]).get("/me"), 401, "UNAUTHORIZED")
         assert_problem(
             shop.guest.post("/auth/refresh", {"refreshToken": third["refreshToken"]}), 401, "UNAUTHORIZED"
         )
+
+    @pytest.mark.parametrize("path", ["refresh", "logout"])
+    @pytest.mark.parametrize(
+        "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+    )
+    def test_a_form_of_another_site_puts_nobody_into_a_session(
+        self, shop: Shop, path: str, content_type: str
+    ) -> None:
+        """Browsers send such a form without asking us first, and would keep the cookies of the answer."""
+        mine = shop.guest.made("/auth/register", a_registration())
+        head = shop.head()
+        form = f'{{"refreshToken": "{mine["refreshToken"]}", "x": "="}}'.encode()
+        headers = {"Content-Type": content_type}
+        refused = shop.guest("POST", f"/auth/{path}", content=form, headers=headers)
+        assert_problem(refused, 415, "UNSUPPORTED_MEDIA_TYPE")
+        assert "set-cookie" not in refused.headers
+        assert shop.head() == head
 
     def test_a_strangers_key_gives_nobody_somebody_elses_tokens(self, shop: Shop) -> None:
         key = {"Idempotency-Key": uuid.uuid4().hex}

@@ -281,6 +281,16 @@ class TestSeveralProcesses:
         assert granted.status_code == 200
         soon(lambda: there.get("/audit/events").status_code == 200, "the role", within=1)
 
+    def test_also_while_the_relay_is_away(self, two: tuple[Shop, str]) -> None:
+        shop, origin = two
+        here, there = self.signed_in(shop, origin)
+        shop.run(shop.processes["relay"].stop())
+        try:
+            assert here.post("/auth/logout").status_code == 200
+            soon(lambda: there.get("/cart").status_code == 401, "the end of the session", within=1)
+        finally:
+            shop.processes["relay"].start()
+
     def test_also_when_nobody_can_tell(self, two: tuple[Shop, str]) -> None:
         shop, origin = two
         here, there = self.signed_in(shop, origin)

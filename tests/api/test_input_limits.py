@@ -31,7 +31,23 @@ def named(most: int, least: int = 0) -> Values:
 
 NO_EMAIL: Values = st.one_of(
     st.text(LETTERS, max_size=30).filter(lambda text: "@" not in text),
-    st.sampled_from(["@", "a@", "@b.c", "a@b", "a b@c.de", "a@b@c.de", "a@.de", "a@b..de", "ü@example.com"]),
+    st.sampled_from(
+        [
+            "@",
+            "a@",
+            "@b.c",
+            "a@b",
+            "a b@c.de",
+            "a@b@c.de",
+            "a@.de",
+            "a@b..de",
+            "ü@example.com",
+            "a,b@x.yz",
+            "<a>@x.yz",
+            "a@x.yz>",
+            "a@-x.yz",
+        ]
+    ),
     st.text(string.ascii_lowercase, min_size=250, max_size=260).map(lambda text: f"{text}@example.com"),
     NOT_TEXT,
 )

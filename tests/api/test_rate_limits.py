@@ -119,6 +119,15 @@ class TestCountingTogether:
         assert list(shared.hits.values()) == [3]
         assert broad.hit("jane").remaining == 1
 
+    async def test_memory_has_an_end_also_while_nothing_can_be_told(self) -> None:
+        shared, broad = Shared(), a_broad(most_subjects=10)
+        shared.available = False
+        for number in range(100):
+            broad.hit(str(number))
+            with pytest.raises(LogUnavailableError):
+                await broad.exchange(shared)
+        assert len(broad._untold) == 10
+
     async def test_hits_during_an_exchange_are_neither_lost_nor_told_twice(self) -> None:
         class Slow(Shared):
             async def count(self, asked: Sequence[Hits]) -> list[Counted]:
@@ -263,6 +272,57 @@ class TestStrictLimits:
         ]
         assert 429 not in [answer.status_code for answer in seen[:10]]
         assert_refused(seen[10], 10, 900)
+
+    def test_spelling_a_field_differently_does_not_hide_whose_it_is(self, shop: Limited) -> None:
+        email = f"{uuid.uuid4().hex}@example.com"
+        spellings: list[dict[str, Any]] = [
+            {"email_": email},
+            {"username_": email},
+            {"email": f"{uuid.uuid4().hex}@example.com", "email_": email},
+            {"email": None, "username": email},
+        ]
+        seen = [
+            shop.ask(
+                "POST",
+                "/api/v1/auth/login",
+                f"2001:db8:{turn:x}:{next(_numbers):x}::1",
+                json={**spellings[turn % len(spellings)], "password": "WrongPass123"},
+            )
+            for turn in range(11)
+        ]
+        assert {answer.status_code for answer in seen[:10]} == {400, 423}
+        assert_refused(seen[10], 10, 900)
+
+    def test_changing_the_email_is_no_way_around_them(self, shop: Limited, address: str) -> None:
+        """Each change tells whether somebody has an address, and sends mail there."""
+        tokens = shop.tokens(2)
+
+        def change(token: str, turn: int, email: str) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}"}
+            where = f"2001:db8:{turn:x}:{next(_numbers):x}::1"
+            return shop.ask("PATCH", "/api/v1/users/me", where, json={"email": email}, headers=headers)
+
+        wanted = f"{uuid.uuid4().hex}@example.com"
+        for turn, email in enumerate((wanted, f"{uuid.uuid4().hex}@example.com") * 2):
+            assert change(tokens[0], turn, email).status_code == 200
+        assert change(tokens[1], 4, wanted.upper()).status_code == 200
+        assert_refused(change(tokens[0], 5, wanted), 3, 3600)
+        for turn in range(6, 11):
+            assert change(tokens[0], turn, f"{uuid.uuid4().hex}@example.com").status_code == 200
+        assert_refused(change(tokens[0], 12, f"{uuid.uuid4().hex}@example.com"), 10, 3600)
+
+    def test_a_link_is_sent_again_to_an_account_three_times_an_hour_from_anywhere(
+        self, shop: Limited, address: str
+    ) -> None:
+        registered = shop.ask("POST", "/api/v1/auth/register", address, json=a_registration()).json()
+        headers = {"Authorization": f"Bearer {registered['token']}"}
+
+        def resend(turn: int) -> httpx.Response:
+            where = f"2001:db8:{turn:x}:{next(_numbers):x}::1"
+            return shop.ask("POST", "/api/v1/auth/verify-email/resend", where, headers=headers)
+
+        assert [resend(turn).status_code for turn in range(3)] == [202] * 3
+        assert_refused(resend(3), 3, 3600)
 
     def test_registering_and_signing_up_share_three_an_hour(self, shop: Limited, address: str) -> None:
         for path in ("register", "signup", "register"):

@@ -1,11 +1,20 @@
 """What people do with their own accounts, over HTTP."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from api.authentication import RECENTLY
+from application.accounts.people import Origin, SignedIn, session_started
+from application.bootstrap import write_side
+from application.ports import Metadata
+from domain.accounts.account import ACCOUNTS
+from domain.accounts.session import SESSIONS
+from domain.kernel import AccountId
 from tests.api.shop import PASSWORD, Client, Shop, a_registration, assert_problem, soon
 
 ADDRESS = {
@@ -47,6 +56,19 @@ class Person:
         return self.shop.client(
             self.shop.guest.made("/auth/login", {"email": self.email, "password": password})["token"]
         )
+
+
+async def token_of_an_old_session(shop: Shop, person: Person) -> str:
+    """Of one that began when nobody would call it recent any more."""
+    async with write_side(shop.settings) as write:
+        account_id = AccountId(UUID(person.user["uuid"]))
+        account = (await write.store.load(ACCOUNTS, account_id)).present
+        now = write.clock.now()
+        started = session_started(account, now - RECENTLY, timedelta(days=7), Origin(), "password")
+        session = await write.store.change(
+            SESSIONS, started.session_id, lambda _: [started], Metadata(actor="tests")
+        )
+        return write.tokens.access(SignedIn(account=account, session=session.state), now)
 
 
 @pytest.fixture
@@ -168,6 +190,21 @@ class TestProfile:
         assert_problem(jane.client.patch("/users/me", wrong), 400, "INVALID_CREDENTIALS", "currentPassword")
         assert jane.client.patch("/users/me", {"password": "Another1x"}).status_code == 200
         jane.log_in("Another1x")
+
+    def test_another_address_takes_the_password_or_a_recent_sign_in(self, jane: Person, shop: Shop) -> None:
+        """Whoever reads its mail can have the account by it: the same as a new password then."""
+        found = shop.client(shop.run(token_of_an_old_session(shop, jane)))
+        new = {"email": f"new-{jane.email}"}
+        head = shop.head()
+        for path in ("/users/me", "/users/profile", "/me"):
+            assert_problem(found.patch(path, new), 403, "REAUTH_REQUIRED")
+        assert shop.head() == head
+        wrong = {**new, "currentPassword": "wrong"}
+        assert_problem(found.patch("/users/me", wrong), 400, "INVALID_CREDENTIALS", "currentPassword")
+        assert found.patch("/users/me", {"email": jane.email, "firstName": "Janet"}).status_code == 200
+        assert jane.me()["email"] == jane.email
+        assert found.patch("/users/me", {**new, "currentPassword": PASSWORD}).status_code == 200
+        assert jane.client.patch("/users/me", {"email": jane.email}).status_code == 200
 
 
 class TestPreferencesAndPrivacy:
@@ -437,3 +474,23 @@ class TestLeaving:
         assert history["account_registered"]["passwordHash"] == "***"
         assert history["profile_updated"]["profile"]["bio"] == "Collects stamps"
         assert "argon2" not in response.text
+
+    def test_an_export_tells_of_ended_sessions_and_failures_and_of_nobody_else(
+        self, jane: Person, shop: Shop, admin: Client
+    ) -> None:
+        login = {"email": jane.email, "password": PASSWORD}
+        there = {"User-Agent": "A phone that was lost"}
+        lost = shop.client(shop.guest.made("/auth/login", login, headers=there)["token"])
+        assert lost.post("/auth/logout").status_code in {200, 204}
+        assert shop.guest.post("/auth/login", {**login, "password": "Wrong1Password"}).status_code == 400
+        flagged = admin(
+            "PUT", f"/admin/users/{jane.id}/flags", json={"flags": ["vip"], "note": "writes poems"}
+        )
+        assert flagged.status_code == 200
+        exported = jane.client.get("/users/me/export", headers=after(flagged))
+        history = {event["type"]: event for event in exported.json()["history"]}
+        assert "A phone that was lost" in exported.text
+        assert history["login_failed"]["data"]["failedAt"]
+        assert history["account_flagged"]["data"]["note"] == "writes poems"
+        assert history["account_flagged"]["actor"] == "staff"
+        assert admin.get("/me").json()["uuid"] not in exported.text

@@ -517,6 +517,21 @@ class TestByHttp:
         with pytest.raises(MailDelayedError, match="does not answer"):
             await send_by(f"http://{LOOPBACK}:{free_port()}")
 
+    async def test_a_service_that_answers_bit_by_bit_holds_up_the_queue_no_longer_than_any_other(
+        self,
+    ) -> None:
+        class Dripping(httpx.AsyncByteStream):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                while True:
+                    await asyncio.sleep(0)
+                    yield b" "
+
+        answer = httpx.Response(202, stream=Dripping())
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
+            mailer = SendGridMailer(client, "SG.key", sender="noreply@ecom.com", sender_name="", within=0.05)
+            with pytest.raises(MailDelayedError, match="does not answer"):
+                await mailer.send(MESSAGE)
+
 
 async def test_on_a_console_links_can_be_followed() -> None:
     output = io.StringIO()

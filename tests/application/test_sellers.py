@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from application.accounts.standing import EraseAccount, RequestDeletion
 from application.adapters.appending import History, Wanted
 from application.carts.filling import AddToCart, ChangeCartItem
 from application.follows.following import FollowSeller, ForgetFollows, UnfollowSeller
@@ -32,7 +33,7 @@ from application.sellers.keeping import (
 )
 from application.sellers.naming import seller_called
 from application.sellers.opening import OpenHouseSeller
-from domain.accounts.account import ACCOUNTS
+from domain.accounts.account import ACCOUNTS, GRACE, AccountSuspendedError, UserNotFoundError
 from domain.accounts.events import Caller, Role, RoleGranted, RoleRevoked
 from domain.categories.category import SlugExistsError
 from domain.claims.events import ValueClaimed, ValueReleased
@@ -164,6 +165,15 @@ class TestApplying:
         error = await refused(shop, application(await shop.buyer(), agreed_to_terms=False), InvalidInputError)
         assert isinstance(error, InvalidInputError)
         assert set(error.details) == {"agreedToTerms"}
+
+    async def test_nobody_applies_whose_account_ended_while_they_did(self, shop: Shop) -> None:
+        ann, bea = await shop.buyer("ann"), await shop.buyer("bea")
+        await shop.suspend(bea.account_id)
+        await refused(shop, application(bea), AccountSuspendedError)
+        await shop.handle(RequestDeletion(account_id=ann.account_id, password="Secret123"))
+        shop.clock.at += GRACE
+        await shop.handle(EraseAccount(account_id=ann.account_id))
+        await refused(shop, application(ann), UserNotFoundError)
 
     async def test_admins_sell_for_the_house(self, shop: Shop) -> None:
         caller = await shop.buyer()

@@ -15,10 +15,13 @@ from application.accounts.standing import (
     CancelDeletion,
     CancelDeletionByPassword,
     EraseAccount,
+    ForgetFiles,
     ForgetPerson,
+    GrantRole,
     OwnAccountError,
     RequestDeletion,
     RestoreAccount,
+    SetRole,
     SuspendAccount,
 )
 from application.ports import VerifiedIdentity
@@ -44,14 +47,23 @@ from domain.accounts.events import (
     LoginFailed,
     Profile,
     Role,
+    RoleGranted,
+    RoleRevoked,
 )
 from domain.accounts.roster import LastAdminError
 from domain.accounts.sign_in import AccountLockedError
 from domain.claims.events import ValueReleased
 from domain.kernel import AccountId
-from domain.sellers.events import SellerClosed, SellerReinstated, SellerStatus, SellerSuspended, seller_of
+from domain.sellers.events import (
+    PersonalSellerOpened,
+    SellerClosed,
+    SellerReinstated,
+    SellerStatus,
+    SellerSuspended,
+    seller_of,
+)
 from domain.sellers.seller import SELLERS, Seller
-from tests.application.shop import Shop
+from tests.application.shop import METADATA, Shop
 
 PASSWORD = "Secret123"
 
@@ -75,6 +87,12 @@ async def registered(shop: Shop, name: str = "emily", *roles: Role) -> Account:
 
 async def types_after(shop: Shop, position: int) -> list[type[Any]]:
     return [type(event) for event in await shop.events_after(position)]
+
+
+async def had_before(shop: Shop, account: Account, role: Role) -> None:
+    """As older programs recorded it: the role, and nothing that follows from it today."""
+    granted = RoleGranted(account_id=account.id, role=role)
+    await shop.store.change(ACCOUNTS, account.id, lambda _: [granted], METADATA)
 
 
 async def seller(shop: Shop, account: Account) -> Seller:
@@ -118,6 +136,57 @@ class TestSuspending:
         with pytest.raises(LastAdminError):
             await shop.handle(RequestDeletion(account_id=boss.id, password=PASSWORD))
         assert await shop.log.head() == head
+
+
+class TestTheRoleOfASeller:
+    async def test_taken_away_meanwhile_does_not_come_back_with_the_account(self, shop: Shop) -> None:
+        boss, emily = await registered(shop, "boss", Role.ADMIN), await registered(shop, "emily", Role.SELLER)
+        await shop.handle(SuspendAccount(account_id=emily.id, reason="", by=boss.id))
+        await shop.handle(SetRole(account_id=emily.id, role=Role.USER, by=boss.id))
+        await shop.handle(RestoreAccount(account_id=emily.id))
+        assert not (await seller(shop, emily)).sells
+        await shop.handle(SetRole(account_id=emily.id, role=Role.SELLER, by=boss.id))
+        assert (await seller(shop, emily)).sells
+
+    async def test_from_before_sellers_had_events_is_suspended_with_the_account(self, shop: Shop) -> None:
+        boss, emily = await registered(shop, "boss", Role.ADMIN), await registered(shop)
+        await had_before(shop, emily, Role.SELLER)
+        head = await shop.log.head()
+        await shop.handle(SuspendAccount(account_id=emily.id, reason="", by=boss.id))
+        assert await types_after(shop, head) == [
+            AccountSuspended,
+            AllSessionsRevoked,
+            PersonalSellerOpened,
+            SellerSuspended,
+        ]
+        assert not (await seller(shop, emily)).sells
+        await shop.handle(RestoreAccount(account_id=emily.id))
+        assert (await seller(shop, emily)).sells
+
+
+class TestAdminsFromBeforeThereWasARoster:
+    async def test_look_after_each_other_and_the_last_one_stays(self, shop: Shop) -> None:
+        boss, other = await registered(shop, "boss"), await registered(shop, "other")
+        for account in (boss, other):
+            await had_before(shop, account, Role.ADMIN)
+        with pytest.raises(LastAdminError):
+            await shop.handle(RequestDeletion(account_id=other.id, password=PASSWORD))
+        head = await shop.log.head()
+        await shop.handle(SetRole(account_id=other.id, role=Role.USER, by=boss.id))
+        assert await shop.events_after(head) == [
+            RoleRevoked(account_id=other.id, role=Role.ADMIN),
+            AdminAdded(account_id=boss.id),
+        ]
+        with pytest.raises(LastAdminError):
+            await shop.handle(SuspendAccount(account_id=boss.id, reason="", by=other.id))
+
+    async def test_are_on_it_once_an_operator_says_again_that_they_are_admins(self, shop: Shop) -> None:
+        boss = await registered(shop, "boss")
+        await had_before(shop, boss, Role.ADMIN)
+        head = await shop.log.head()
+        for _ in range(2):
+            await shop.handle(GrantRole(account_id=boss.id, role=Role.ADMIN))
+        assert await shop.events_after(head) == [AdminAdded(account_id=boss.id)]
 
 
 class TestLeaving:
@@ -220,6 +289,7 @@ class TestErasing:
         await shop.handle(EraseAccount(account_id=emily.id))
         for _ in range(2):
             await shop.handle(ForgetPerson(account_id=emily.id))
+            await shop.handle(ForgetFiles(account_id=emily.id))
         assert list(shop.objects.files) == ["avatars/somebody/a.webp"]
         events = await shop.events_after(0)
         assert "emily" not in repr(events).lower()

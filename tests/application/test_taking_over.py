@@ -23,9 +23,9 @@ from application.accounts.signing_in import (
 )
 from application.accounts.standing import CancelDeletionByPassword, RequestDeletion
 from application.errors import AuthenticationError
-from application.ports import VerifiedIdentity
+from application.ports import Answer, Metadata, Once, VerifiedIdentity
 from domain.accounts.account import ACCOUNTS, EmailExistsError, InvalidTokenError
-from domain.accounts.events import AccountLocked, LoginFailed
+from domain.accounts.events import AccountLocked, LoginFailed, RefreshTokenReused, SessionRevoked
 from domain.accounts.sign_in import MOST_FAILURES, AccountLockedError
 from domain.kernel import DomainError
 from tests.application.shop import PlainPasswords, Shop
@@ -215,6 +215,25 @@ class TestASessionThatHasEnded:
         owner, other = await registered(shop), await registered(shop, "other@example.com")
         with pytest.raises(AuthenticationError):
             await shop.handle(RevokeOtherSessions(account_id=owner.account.id, spared=other.session.id))
+
+
+class TestATokenThatWasUsedBefore:
+    async def test_is_refused_again_when_the_thief_repeats_the_request(self, shop: Shop) -> None:
+        """Nothing but what was answered may be answered to an ``Idempotency-Key``."""
+        session_id = (await registered(shop)).session.id
+        for generation in (1, 2):
+            await shop.handle(RefreshSession(session_id=session_id, generation=generation))
+        once = Once(
+            scope="anonymous", key="key", request_hash=b"hash", answer=lambda _: Answer(status=200, body=b"")
+        )
+        head = await shop.log.head()
+        for _ in range(2):
+            with pytest.raises(AuthenticationError):
+                await shop.handle(
+                    RefreshSession(session_id=session_id, generation=1), Metadata(actor="tests", once=once)
+                )
+        recorded = [type(event) for event in await shop.events_after(head)]
+        assert recorded == [RefreshTokenReused, SessionRevoked]
 
 
 class TestNames:

@@ -11,19 +11,28 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 import pytest
 from sqlalchemy import Column, Computed
 
 from application.adapters.keys import MemoryPersonKeys
-from domain.accounts.events import AccountErased
+from domain.accounts.events import AccountErased, AccountRegistered
 from domain.carts.events import CartItemAdded, CartItemQuantityChanged, CartOpened, cart_of
-from domain.kernel import AccountId, Event, OrderId, ReviewId, SellerId, stream_id
+from domain.kernel import AccountId, Event, OrderId, Recorded, ReviewId, SellerId, stream_id
 from domain.listings.events import ListingPublished, ListingUnpublished, StockAdjusted
 from domain.money import Money
 from domain.orders.events import OrderConfirmed, OrderLine, OrderPlaced, PostalAddress
 from domain.reviews.events import ReviewSubmitted
-from domain.sellers.events import SellerClosed, SellerReinstated, SellerSuspended, seller_of
+from domain.sellers.events import (
+    PersonalSellerOpened,
+    SellerClosed,
+    SellerReinstated,
+    SellerSuspended,
+    ShopProfile,
+    seller_of,
+)
+from projections.accounts.projector import ACCOUNT_LIST
 from projections.adapters.opensearch_client import opensearch_client
 from projections.adapters.read_pool import ReadPool
 from projections.carts.projector import CART_CONTENTS
@@ -429,3 +438,24 @@ def former_products() -> Projection[Product]:
         subjects=None,
         concerning={},
     )
+
+
+def test_an_account_forgets_its_shop_with_its_person_whatever_becomes_of_the_shops_own_events() -> None:
+    registered = AccountRegistered(account_id=ADA, number=1, email="a@b.c", username="ada", password_hash="")
+    profile = ShopProfile(shop_name="Adas Emporium", slug="adas")
+    opened = PersonalSellerOpened(seller_id=NORTH, account_id=ADA, account_number=1, profile=profile)
+    document = None
+    for position, event in enumerate((registered, opened, AccountErased(account_id=ADA, erased_at=NOW)), 1):
+        recorded: Recorded[Event] = Recorded(
+            event=event,
+            id=uuid4(),
+            stream=ADA,
+            aggregate="accounts",
+            version=position,
+            position=position,
+            timestamp=NOW,
+            actor="tests",
+        )
+        document = ACCOUNT_LIST.fold(document, recorded, ADA)
+    assert document is not None
+    assert b"mporium" not in msgspec.json.encode(document)

@@ -296,3 +296,27 @@ async def test_who_is_erased_is_forgotten_without_being_closed_too(stand: Stand,
         (shop,) = (await kept(reads, SELLER_LIST)).values()
         assert isinstance(shop, Shop)
         assert (shop.seller.status, shop.seller.profile) == (SellerStatus.CLOSED, ShopProfile())
+
+
+async def test_a_slug_that_changes_hands_within_a_batch_is_with_its_new_owner(
+    stand: Stand, reads: ReadPool
+) -> None:
+    def renamed(account_id: AccountId, slug: str) -> SellerProfileUpdated:
+        profile = ShopProfile(shop_name=slug, slug=slug)
+        return SellerProfileUpdated(
+            seller_id=seller_of(account_id), account_id=account_id, profile=profile, changed=("slug",)
+        )
+
+    async with read_models(stand):
+        await record(stand, applied(ANN, 1, "Lamps"), applied(BEA, 2, "Bowls"))
+        await record(
+            stand,
+            SellerVerified(seller_id=BEAS, account_id=BEA),
+            renamed(ANN, "lights"),
+            renamed(BEA, "lamps"),
+        )
+    assert await stand.generations.dead_letters() == []
+    for slug, seller_id in (("lamps", BEAS), ("lights", ANNS)):
+        found = await seller_by(reads, slug)
+        assert found is not None
+        assert found.shop.seller.id == seller_id

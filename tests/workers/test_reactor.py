@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
-from application.errors import ConcurrentChangeError, PaymentProviderError
+from application.accounts.standing import EraseAccount, RequestDeletion
+from application.errors import ConcurrentChangeError, PaymentProviderError, StorageUnavailableError
 from application.payments.paying import RequestPayment
 from application.ports import Changed, PaymentIntent
 from application.processes.request_payment import request_payment_for
+from domain.accounts.account import GRACE
+from domain.accounts.events import AccountErased
 from domain.orders.events import OrderPlaced
 from domain.orders.order import ORDERS
 from tests.application.shop import Shop
-from workers.reactor import Reaction, Reactor
+from tests.projections.engine.shelf import until
+from workers.reactor import REACTIONS, Reaction, Reactor
 
 REACTION = Reaction(name="request-payment", event=OrderPlaced, policy=request_payment_for)
 
@@ -111,3 +117,51 @@ class TestAnOrderWithoutAPayment:
         )
         await reactor.catch_up(patient)
         assert (await shop.now(ORDERS, order.id)).intent_id == "pi_1"
+
+
+class TestABugInOneReaction:
+    async def test_holds_up_no_other_one(self, shop: Shop, reactor: Reactor, places: MemoryPlaces) -> None:
+        def broken(_: OrderPlaced) -> list[object]:
+            raise RuntimeError("a bug")
+
+        await shop.order(await shop.buyer(), (await shop.listing(), 1))
+        head = await shop.log.head()
+        reactions = [Reaction(name="broken", event=OrderPlaced, policy=broken), REACTION]
+        running = asyncio.create_task(reactor.run(reactions))
+        try:
+            await until(lambda: places.positions.get(REACTION.name, 0) > head)
+            await shop.order(await shop.buyer("other"), (await shop.listing(title="Other"), 1))
+            reactor.ring()
+            head = await shop.log.head()
+            await until(lambda: places.positions[REACTION.name] > head)
+            assert not running.done()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+        assert "broken" not in places.positions
+
+
+class TestSomebodyWhoIsErased:
+    async def test_loses_their_key_though_the_files_of_others_cannot_be_deleted_for_now(
+        self, shop: Shop, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def away(_: str) -> None:
+            raise StorageUnavailableError("The object storage does not answer")
+
+        people = [(await shop.buyer(name)).account_id for name in ("ann", "bea")]
+        for person in people:
+            await shop.objects.put(f"avatars/{person}/a.webp", b"picture", content_type="image/webp")
+            await shop.handle(RequestDeletion(account_id=person, password="Secret123"))
+        shop.clock.at += GRACE
+        for person in people:
+            await shop.handle(EraseAccount(account_id=person))
+        forgetting = [each for each in REACTIONS if each.event is AccountErased]
+        with monkeypatch.context() as patched:
+            patched.setattr(shop.objects, "delete_prefix", away)
+            for reaction in forgetting:
+                with suppress(StorageUnavailableError):
+                    await reactor.catch_up(reaction)
+        assert [shop.keys.stored[person] for person in people] == [None, None]
+        for reaction in forgetting:
+            await reactor.catch_up(reaction)
+        assert shop.objects.files == {}

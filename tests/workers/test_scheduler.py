@@ -18,7 +18,7 @@ import pytest
 from application.accounts.standing import EraseAccount, RequestDeletion
 from application.adapters.command_results import sweep_command_results
 from application.adapters.database import Database
-from application.errors import LogUnavailableError
+from application.errors import ConcurrentChangeError, LogUnavailableError
 from application.ports import Metadata
 from domain.accounts.account import ACCOUNTS, GRACE, UserNotFoundError
 from domain.kernel import AccountId, RuleViolatedError
@@ -84,6 +84,14 @@ class TestErasing:
         bus = Erasing({gone: UserNotFoundError("gone"), recovered: GraceTooLongError("not due")})
         assert await erase_due(bus, AccountList(gone, recovered, due), StoppedClock()) == 1
         assert bus.erased == [due]
+
+    async def test_of_one_who_cannot_be_erased_holds_up_no_other(self) -> None:
+        broken, busy, due = (AccountId(uuid.uuid4()) for _ in range(3))
+        bus = Erasing({broken: KeyError("a bug"), busy: ConcurrentChangeError("busy")})
+        with pytest.raises(ExceptionGroup) as failed:
+            await erase_due(bus, AccountList(broken, busy, due), StoppedClock())
+        assert bus.erased == [due]
+        assert [type(each) for each in failed.value.exceptions] == [KeyError, ConcurrentChangeError]
 
     async def test_stops_where_the_log_does_not_answer(self) -> None:
         first, second = uuid.uuid4(), uuid.uuid4()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import httpx
@@ -21,17 +22,21 @@ class SendGridMailer:
         api_base: str = SENDGRID,
         sender: str,
         sender_name: str,
+        within: float = 30.0,
     ) -> None:
+        """``within`` is how many seconds the service may take for all of it."""
         self._client = client
         self._url = f"{api_base.rstrip('/')}/v3/mail/send"
         self._api_key = api_key
+        self._within = within
         self._from = {"email": sender, "name": sender_name} if sender_name else {"email": sender}
 
     async def send(self, message: Message) -> None:
         headers = {"Authorization": f"Bearer {self._api_key}"}
         try:
-            answer = await self._client.post(self._url, json=self._body(message), headers=headers)
-        except httpx.TransportError as away:
+            async with asyncio.timeout(self._within):
+                answer = await self._client.post(self._url, json=self._body(message), headers=headers)
+        except (httpx.TransportError, TimeoutError) as away:
             raise MailDelayedError(f"the mail service does not answer: {type(away).__name__}") from away
         if answer.is_success:
             return

@@ -451,6 +451,22 @@ class TestOnce:
             await world.store.change(JARS, A, opened, asked)
         assert found.value.answer == Answer(status=201, body=b"")
 
+    async def test_so_is_the_answer_that_an_admin_got_about_that_person(self, world: World) -> None:
+        admin, person = uuid4(), uuid4()
+        about = Answer(status=200, body=b'{"email":"ada@example.com"}', person=person)
+        asked = Metadata(
+            actor=f"user:{admin}",
+            once=Once(scope=f"user:{admin}", key="k", request_hash=b"hash", answer=lambda _: about),
+        )
+        await world.store.change(JARS, A, opened, asked)
+        with pytest.raises(AlreadyAnsweredError) as found:
+            await world.store.change(JARS, A, opened, asked)
+        assert found.value.answer == Answer(status=200, body=about.body)
+        await world.keys.destroy(person)
+        with pytest.raises(AlreadyAnsweredError) as found:
+            await world.store.change(JARS, A, opened, asked)
+        assert found.value.answer == Answer(status=200, body=b"")
+
 
 class TestPersons:
     async def test_what_is_personal_is_read_until_the_person_is_erased(self, world: World) -> None:

@@ -436,6 +436,17 @@ class TestErased:
             outcome = await market.stand.asked(await market.stand.generations.rollback(market.stand.name))
             assert outcome == "there is no previous generation"
 
+    async def test_so_is_what_was_said_of_a_failure(self, market: Market) -> None:
+        """The words of an error may quote whatever was at hand."""
+        async with market.stand.running(market.projection()):
+            await market.record(*SOME)
+            await market.stand.caught_up()
+            async with market.stand.pool.connection() as connection:
+                await connection.execute("UPDATE projection_generations SET error = 'name of 101'")
+            await market.record(erased(ADA))
+            await market.is_right()
+        assert (await market.stand.latest()).error == ""
+
     async def test_what_knows_of_the_erasure_stays(self, market: Market) -> None:
         async with market.stand.running(market.projection()):
             await market.record(*SOME, erased(ADA))
