@@ -203,17 +203,21 @@ def _fold(value: Any, field: str, *, keeps_null: bool = False) -> Any:
         for key, item in value.items():
             if item is None and not keeps_null:
                 continue
-            name = camel(key)
+            name = camel(_without_nul(key, field))
             ours = SYNONYMS.get(name, name)
             if ours == name or ours not in folded:
                 folded[ours] = _fold(item, ours)
         return folded
     if isinstance(value, list):
         return [_fold(item, field) for item in value]
-    if isinstance(value, str) and "\0" in value:
-        # Postgres cannot hold it, so it must not get into the log.
+    return _without_nul(value, field) if isinstance(value, str) else value
+
+
+def _without_nul(text: str, field: str) -> str:
+    """Postgres cannot hold it, so it must not get into the log, nor as a key of one's own making."""
+    if "\0" in text:
         raise InvalidInputError({field: ["Must not contain the character NUL"]})
-    return value
+    return text
 
 
 def _converted(raw: dict[str, Any], body_type: type[B], *, strict: bool) -> B:

@@ -425,7 +425,7 @@ def _whose(signed: SignedIn) -> AccountId:
 
 def _signed_in_body(signed: SignedIn, *, backend: BackendParts, lifetime: timedelta | None) -> dict[str, Any]:
     """C12: S2's body, and DummyJSON's flat fields beside."""
-    user = shown(signed.account, backend)
+    user = shown(signed.account, backend, signed.seller)
     flat = {
         name: user[name] for name in ("id", "username", "email", "firstName", "lastName", "gender", "image")
     }

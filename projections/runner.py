@@ -405,6 +405,7 @@ class _Folding(Generic[Doc]):
         self._again = again
         self._waiting: list[DeadLetter] = []
         self._refused: dict[UUID, str] = {}
+        self._eager: set[UUID] = set()
         self.queues: dict[UUID, list[Recorded[Any]]] = {}
         self.erased: dict[UUID, int] = {}
         self.results: dict[UUID, tuple[Doc | None, int]] = {}
@@ -435,17 +436,22 @@ class _Folding(Generic[Doc]):
         if key is not None:
             self._queue(recorded, (key,))
             return
-        if recorded.stream in self._parked_streams:
+        is_parked = recorded.stream in self._parked_streams
+        if is_parked:
             self._park(recorded.stream, recorded, whole=True)
-            return
+            if person is None:
+                return
         try:
             keys = self._projection.touched(recorded)
             subject = self._projection.subject_of(recorded)
         except Exception:  # noqa: BLE001  # any bug in the projection's code parks the event's stream
-            if not self._runner.was_skipped(recorded.position, recorded.stream):
+            if not (is_parked or self._runner.was_skipped(recorded.position, recorded.stream)):
                 self._parked_streams.add(recorded.stream)
                 self._park(recorded.stream, recorded, whole=True, error=traceback.format_exc())
             return
+        if is_parked:
+            # As in `_queue`: what is shown of somebody takes it now, and once more in its turn.
+            self._eager.update(keys)
         if subject is None:
             self._queue(recorded, keys, at_once=person is not None)
             return
@@ -476,7 +482,8 @@ class _Folding(Generic[Doc]):
         changes: list[Change] = []
         for key in keys:
             events, before = self.queues[key], self._runner.known(key)
-            if before[0] is None and key in self._parked_keys:
+            is_eager = key in self._eager and all(erased_person(each) is not None for each in events)
+            if before[0] is None and (key in self._parked_keys or is_eager):
                 continue  # there is nothing to be forgotten yet
             if key in self._refused:
                 self._park_all(key, events, self._refused[key], before)

@@ -162,6 +162,9 @@ async def verified_hash(
         return None
     SignIn.of(tries.state, account_id, account_id).require_unlocked(clock.now())
     if not await passwords.matches(password, account.password_hash or None):
+        if metadata.once is not None:
+            # A retry of what has changed the password is no guess.
+            await store.raise_if_answered(metadata.once)
         await store.change(
             SIGN_INS,
             sign_in_of(account_id),

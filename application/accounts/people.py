@@ -15,6 +15,7 @@ from domain.accounts.account import Account, UserNotFoundError
 from domain.accounts.events import SessionStarted
 from domain.accounts.session import Session
 from domain.kernel import AccountId, stream_id
+from domain.sellers.seller import Seller
 
 EMAIL: Final = "email"
 USERNAME: Final = "username"
@@ -33,8 +34,11 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """``seller`` is the shop that the account is, where it was looked at."""
+
     account: Account
     session: Session
+    seller: Seller | None = None
 
 
 async def owner_of_login(login: str, store: EventStore, keys: Keys) -> tuple[UUID, AccountId | None]:

@@ -51,7 +51,7 @@ from domain.accounts.session import SESSIONS, Session
 from domain.claims.claim import CLAIMS, Claim
 from domain.kernel import AccountId, Event, stream_id
 from domain.sellers.events import seller_of
-from domain.sellers.seller import SELLERS
+from domain.sellers.seller import SELLERS, Seller
 from domain.standing import Person
 
 Streams = list[tuple[StreamRef[Any, Any], Sequence[Event]]]
@@ -88,6 +88,12 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     account: Account
     events: list[AccountEvent]
     claims: tuple[StreamRef[Any, Any], StreamRef[Any, Any]]
+
+    @property
+    def shop(self) -> Seller | None:
+        """What the account's first roles make it sell by."""
+        person = Person(account=self.account, seller=None, roster=Roster())
+        return SELLERS.fold(None, person.begin().seller)
 
     @property
     def refs(self) -> list[StreamRef[Any, Any]]:
@@ -128,7 +134,9 @@ async def register_account(
     session = session_started(
         registration.account, clock.now(), session_lifetime, command.origin, "registration"
     )
-    outcome = SignedIn(account=registration.account, session=Session.evolve(None, session))
+    outcome = SignedIn(
+        account=registration.account, session=Session.evolve(None, session), seller=registration.shop
+    )
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[SignedIn]:
         started = (StreamRef(SESSIONS, session.session_id), [session])

@@ -27,6 +27,8 @@ from domain.accounts.events import SessionEvent
 from domain.accounts.session import SESSIONS, Session, SessionNotFoundError
 from domain.accounts.sign_in import SIGN_INS, SignIn, sign_in_of
 from domain.kernel import AccountId, DomainError
+from domain.sellers.events import seller_of
+from domain.sellers.seller import SELLERS
 
 
 class InvalidCredentialsError(DomainError):
@@ -97,6 +99,7 @@ async def log_in(
     refs: list[StreamRef[Any, Any]] = [
         StreamRef(SIGN_INS, sign_in_of(account_id)),
         StreamRef(ACCOUNTS, account_id),
+        StreamRef(SELLERS, seller_of(account_id)),
     ]
     now = clock.now()
 
@@ -109,7 +112,7 @@ async def log_in(
         events = account.rehash_password(rehashed) if rehashed else []
         started = session_started(account, now, session_lifetime, command.origin, "password")
         return Proposal(
-            outcome=SignedIn(account=account, session=Session.evolve(None, started)),
+            outcome=SignedIn(account=account, session=Session.evolve(None, started), seller=loaded[2].state),
             events=[
                 (refs[0], succeeded),
                 (refs[1], events),
@@ -135,8 +138,12 @@ async def verify_password(
     Whether somebody is known by that name or not, the same is asked, computed and recorded.
     """
     subject, account_id = await owner_of_login(login, store, keys)
-    tries, owner = await store.load_many(
-        [StreamRef(SIGN_INS, sign_in_of(subject)), StreamRef(ACCOUNTS, subject)]
+    tries, owner, _ = await store.load_many(
+        [
+            StreamRef(SIGN_INS, sign_in_of(subject)),
+            StreamRef(ACCOUNTS, subject),
+            StreamRef(SELLERS, seller_of(AccountId(subject))),  # needed next, and so at hand by then
+        ]
     )
     SignIn.of(tries.state, subject, account_id).require_unlocked(clock.now())
     known_hash = owner.state.password_hash if owner.state else ""

@@ -73,9 +73,8 @@ class S3Objects:
         if not prefix:
             raise ValueError("without a prefix that would be the whole bucket")
         if not self._settings.stores_objects:
-            return  # there is nothing to be found
-        if self._settings.stores_objects:  # where there is no store, nothing was ever put
-            await self._run(lambda: self._delete(prefix))
+            return  # where there is no store, nothing was ever put
+        await self._run(lambda: self._delete(prefix))
 
     async def presign_upload(
         self, key: str, *, content_type: str, size: int, lifetime: timedelta

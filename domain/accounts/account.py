@@ -182,7 +182,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         if self.deletion is not None:
             raise DeletionScheduledError(
                 "This account is scheduled for deletion",
-                details={"eraseAfter": self.deletion.erase_after.isoformat()},
+                details={"eraseAfter": f"{self.deletion.erase_after:%Y-%m-%dT%H:%M:%SZ}"},
             )
 
     def admits(self, session: Session) -> bool:
@@ -476,7 +476,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
                     password_hash="",
                     registered_at=account.registered_at,
                     privacy=Privacy(profile_visibility="private"),
-                    epoch=account.epoch + 1,
+                    epoch=account.epoch if account.erased else account.epoch + 1,
                     erased=True,
                 )
             case _:

@@ -41,7 +41,11 @@ class TestSigningUp:
             "password": PASSWORD,
             "username": f"u{a_registration()['email'][:8]}",
         }
-        assert shop.guest.made("/auth/signup", body)["user"]["roles"] == ["seller", "user"]
+        user = shop.guest.made("/auth/signup", body)["user"]
+        assert user["roles"] == ["seller", "user"]
+        login = {"username": user["username"], "password": PASSWORD}
+        assert shop.guest.made("/auth/login", login)["user"]["seller"] == user["seller"]
+        assert user["seller"].items() >= {"kind": "personal", "status": "verified"}.items()
 
     def test_an_email_is_taken_once_whatever_its_case(self, shop: Shop) -> None:
         body = a_registration()

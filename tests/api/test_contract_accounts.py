@@ -1034,6 +1034,10 @@ class TestBodies:
             refused = scene.user(method, path, content=content, headers={"Content-Type": "application/json"})
             assert_problem(refused, 400, "VALIDATION_ERROR", "body")
 
+    def test_nul_is_refused_in_names_of_ones_own_too(self, scene: Scene) -> None:
+        refused = scene.user.post("/sellers/apply", {**APPLICATION, "social_links": {"a\0b": "@vintage"}})
+        assert_problem(refused, 400, "VALIDATION_ERROR", "socialLinks")
+
     def test_an_address_is_taken_away_once_by_one_key(self, scene: Scene) -> None:
         for reference in ("id", "uuid"):
             address = scene.user.made("/users/me/addresses", S2_ADDRESS)[reference]

@@ -386,6 +386,13 @@ class TestPasswords:
         assert jane.client.made("/auth/change-password", body) == {"message": "Password changed successfully"}
         assert_problem(other.get("/me"), 401, "UNAUTHORIZED")
         assert jane.client.get("/me").status_code == 200
+        again = {"currentPassword": "NewSecurePass456", "newPassword": "EvenNewer789"}
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        retried = [jane.client.post("/auth/change-password", again, headers=key) for _ in range(2)]
+        assert [each.status_code for each in retried] == [200, 200]
+        jane.client.made(
+            "/auth/change-password", {"currentPassword": "EvenNewer789", "newPassword": "NewSecurePass456"}
+        )
         refused = jane.client.post("/auth/change-password", body)
         assert_problem(refused, 400, "INVALID_CREDENTIALS", "currentPassword")
         weak = {"current_password": "NewSecurePass456", "new_password": "weak"}

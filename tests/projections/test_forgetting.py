@@ -444,9 +444,9 @@ def test_an_account_forgets_its_shop_with_its_person_whatever_becomes_of_the_sho
     registered = AccountRegistered(account_id=ADA, number=1, email="a@b.c", username="ada", password_hash="")
     profile = ShopProfile(shop_name="Adas Emporium", slug="adas")
     opened = PersonalSellerOpened(seller_id=NORTH, account_id=ADA, account_number=1, profile=profile)
-    document = None
-    for position, event in enumerate((registered, opened, AccountErased(account_id=ADA, erased_at=NOW)), 1):
-        recorded: Recorded[Event] = Recorded(
+    erased = AccountErased(account_id=ADA, erased_at=NOW)
+    history: list[Recorded[Event]] = [
+        Recorded(
             event=event,
             id=uuid4(),
             stream=ADA,
@@ -456,6 +456,12 @@ def test_an_account_forgets_its_shop_with_its_person_whatever_becomes_of_the_sho
             timestamp=NOW,
             actor="tests",
         )
+        for position, event in enumerate((registered, opened, erased), 1)
+    ]
+    document = None
+    for recorded in history:
         document = ACCOUNT_LIST.fold(document, recorded, ADA)
     assert document is not None
     assert b"mporium" not in msgspec.json.encode(document)
+    # Where it was parked, the erasure comes once at once and once in its turn.
+    assert ACCOUNT_LIST.fold(document, history[-1], ADA) == document

@@ -394,6 +394,29 @@ class TestParked:
             assert await market.stand.asked(await market.stand.generations.retry(letter.id)) == "settled"
             await market.is_right()
 
+    async def test_nor_does_one_whose_own_stream_is_parked(self, market: Market) -> None:
+        async with market.stand.running(market.projection()):
+            await market.record(*SOME)
+            await market.stand.caught_up()
+        async with market.stand.pool.connection() as connection:
+            await connection.execute(
+                """
+                INSERT INTO dead_letters
+                    (name, generation, version, key, whole, stream, stream_version, position, tag, error)
+                VALUES (%s, 1, 2, %s, true, %s, 1, 1, 'review_submitted', 'a bug')
+                """,
+                (market.stand.name, ADA, ADA),
+            )
+        async with market.stand.running(market.projection()):
+            await market.record(erased(ADA))
+            await market.stand.caught_up()
+            assert not await market.holds("name of 101")
+            letters = await market.stand.generations.dead_letters(market.stand.name)
+            assert [(each.tag, each.whole) for each in letters] == [
+                ("review_submitted", True),
+                ("account_erased", True),
+            ]
+
     async def test_what_is_skipped_stays_skipped(self, market: Market) -> None:
         """In this document, in this version, rebuilt or not; what waited behind is taken in."""
         market.stand.faults.folding.add(POISON)
