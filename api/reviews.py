@@ -130,11 +130,11 @@ class ReviewController(Controller):
 
     @get("/reviews/{ref:str}", responses=answers(ListedReview, 200, 404))
     async def review(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
-        """One review by integer id or uuid. A hidden one is seen by whoever wrote it and by admins."""
+        """One review by integer id or uuid. What is hidden, as its product may be, is for its writer and admins."""
         caller = await reader(request)
         position = await _fresh(request, backend)
         found = await review_by(backend.read.reads, review_called(ref))
-        if found is None or (found.review.review.hidden and not _is_private_to(caller, found)):
+        if found is None or not (found.visible or _is_private_to(caller, found)):
             raise ReviewNotFoundError("Review not found")
         return answer(encode(_shown(found, caller)), position=position)
 

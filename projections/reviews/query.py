@@ -15,7 +15,7 @@ from projections.reviews.projector import ShownReview
 from projections.wire import masked_email, time
 
 _DECODER: Final = msgspec.json.Decoder(ShownReview)
-_COLUMNS: Final = "r.document, p.number, p.title"
+_COLUMNS: Final = "r.document, p.number, p.title, p.visible"
 _FROM: Final = "FROM reviews r LEFT JOIN products p ON p.key = r.listing_id"
 
 
@@ -37,11 +37,17 @@ _ORDER: Final = {
 
 
 class FoundReview(msgspec.Struct, frozen=True, kw_only=True):
-    """A review, and the number and title of what it is about."""
+    """A review, and what it is about."""
 
     review: ShownReview
     product_number: int
     product_title: str
+    product_visible: bool
+
+    @property
+    def visible(self) -> bool:
+        """For everybody."""
+        return self.product_visible and not self.review.review.hidden
 
 
 class ReviewedProduct(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +158,10 @@ def review_body(review: Review, product_number: int, *, whole_email: bool) -> di
 
 
 def _found(row: tuple[Any, ...]) -> FoundReview:
-    document, number, title = row
+    document, number, title, visible = row
     return FoundReview(
-        review=_DECODER.decode(document), product_number=number or 0, product_title=title or ""
+        review=_DECODER.decode(document),
+        product_number=number or 0,
+        product_title=title or "",
+        product_visible=bool(visible),
     )

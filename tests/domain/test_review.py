@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from domain.accounts.account import Account, UserNotFoundError
-from domain.accounts.events import Profile
+from domain.accounts.events import Caller, Profile
 from domain.claims.claim import Claim
 from domain.claims.events import ValueClaimed
-from domain.kernel import ForbiddenError, InvalidInputError, ReviewId, stream_id
+from domain.kernel import AccountId, ForbiddenError, InvalidInputError, ReviewId, stream_id
 from domain.listings.events import ListingUnpublished
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.reviewing import ONLY_REVIEW, Opinion, review_of
@@ -183,7 +183,7 @@ class TestDeleting:
         )
 
     def test_by_nobody_else(self) -> None:
-        stranger = type(BUYER)(account_id=type(BUYER.account_id)(int=9), number=9)
+        stranger = Caller(account_id=AccountId(stream_id("account", 9)), number=9)
         with pytest.raises(ForbiddenError):
             after().delete(stranger)
 
