@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
+from application.listings.glancing import known_listing
 from application.ports import Changed, Clock, EventStore, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.slugs import reference_kind
 from domain.accounts.account import ACCOUNTS
 from domain.accounts.events import Caller
 from domain.claims.claim import CLAIMS, Claim
 from domain.kernel import ListingId, ReviewId, stream_id
-from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
+from domain.listings.listing import LISTINGS, Listing
 from domain.reviewing import ONLY_REVIEW, Opinion, review_of
 from domain.reviews.events import only_review_of, purchase_of
 from domain.reviews.purchase import PURCHASES
@@ -56,7 +57,7 @@ async def submit_review(
 ) -> Changed[Reviewed]:
     """One append over all that it depends on: nobody reviews twice, nor while the product or they are going."""
     account_id, listing_id = command.caller.account_id, command.listing_id
-    about = await _listing(listing_id, store)
+    about = await known_listing(listing_id, store)
     number = await numbers.next("reviews")
     opinion = Opinion(
         id=ReviewId(stream_id("review", number)),
@@ -94,7 +95,7 @@ async def edit_review(
 ) -> Changed[Reviewed]:
     now = clock.now()
     ref = StreamRef(REVIEWS, command.review_id)
-    listing = await _listing((await _review(ref, store)).listing_id, store)
+    listing = await known_listing((await _review(ref, store)).listing_id, store)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Reviewed]:
         review = present(loaded[0].state)
@@ -133,14 +134,6 @@ def review_called(reference: str) -> ReviewId:
             raise ReviewNotFoundError("Review not found")
         case stream:
             return ReviewId(stream)
-
-
-async def _listing(listing_id: ListingId, store: EventStore) -> Listing:
-    """For what never changes of it: whether it can be seen is decided on."""
-    listing: Listing | None = (await store.load(LISTINGS, listing_id)).state
-    if listing is None:
-        raise ProductNotFoundError("Product not found")
-    return listing
 
 
 async def _review(ref: StreamRef[Any, Any], store: EventStore) -> Review:

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from application.listings.glancing import known_listing
 from application.ports import Changed, Clock, EventStore, Loaded, Metadata, Proposal, StreamRef
 from domain.accounts.account import ACCOUNTS, Account, UserNotFoundError
 from domain.kernel import AccountId, ListingId
-from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
+from domain.listings.listing import LISTINGS, Listing
 from domain.reviewing import visible
 from domain.sellers.seller import SELLERS
 from domain.wishlists.events import wishlist_of
@@ -39,9 +40,7 @@ async def add_to_wishlist(
     command: AddToWishlist, metadata: Metadata, *, store: EventStore, clock: Clock
 ) -> Changed[Wished]:
     now = clock.now()
-    known: Listing | None = (await store.load(LISTINGS, command.listing_id)).state
-    if known is None:
-        raise ProductNotFoundError("Product not found")
+    known = await known_listing(command.listing_id, store)
     ref = StreamRef(WISHLISTS, wishlist_of(command.account_id))
     refs: list[StreamRef[Any, Any]] = [
         ref,
