@@ -51,11 +51,13 @@ from api.products import ProductController
 from api.projections import ProjectionController, SearchIndexController
 from api.reading import PATIENCE, Reading
 from api.ready import ReadyProducts
+from api.reviews import ReviewController
 from api.security_headers import for_documentation
 from api.sellers import FollowController, SellerController, ShippingProfileController
 from api.sessions import SessionController
 from api.sign_in import SignInController
 from api.users import UserController
+from api.wishlists import WishlistController
 from application.adapters.logs import configure
 from application.adapters.mail.queue import PostgresMails
 from application.adapters.rate_limits import PostgresRateLimits
@@ -140,6 +142,8 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     JwksController,
                     CategoryController,
                     ProductController,
+                    ReviewController,
+                    WishlistController,
                     CartController,
                     OrderController,
                     PaymentController,

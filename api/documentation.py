@@ -163,6 +163,8 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 "Media",
                 "Categories",
                 "Products",
+                "Reviews",
+                "Wishlist",
                 "Sellers",
                 "Cart",
                 "Orders",

@@ -27,15 +27,27 @@ from domain.sellers.seller import SELLERS
 from projections.audit.query import AuditFilter, audited_positions
 from projections.carts.query import cart_of_account
 from projections.orders.query import orders_of
-from projections.products.query import reviews_by
+from projections.reviews.query import FoundReview, reviews_by
 from projections.sellers.query import followed_by
 from projections.sessions.query import sessions_of
 from projections.wire import time
+from projections.wishlists.query import wishes_of
 
 HttpRequest = Request[Any, Any, Any]
 
 MOST: int = 1_000_000
-READ_MODELS = ("accounts", "sessions", "orders", "carts", "products", "sellers", "follows", "audit_trail")
+READ_MODELS = (
+    "accounts",
+    "sessions",
+    "orders",
+    "carts",
+    "products",
+    "reviews",
+    "sellers",
+    "follows",
+    "wishlist_items",
+    "audit_trail",
+)
 STAFF = "staff"
 
 
@@ -67,6 +79,7 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
     current = request.scope["state"]["access"].session_id
     sessions = await sessions_of(reads, account_id, now)
     orders = await orders_of(reads, account_id, 0, MOST)
+    written = await reviews_by(reads, account_id, 0, MOST)
     followed = await followed_by(reads, account_id, 0, MOST)
     return {
         "exportedAt": time(now),
@@ -78,7 +91,8 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
         "sessions": [session_body(session, current) for session in sessions],
         "orders": [msgspec.Raw(body) for body in orders.bodies],
         "cart": msgspec.Raw(await cart_of_account(reads, account_id, caller.number)),
-        "reviews": await reviews_by(reads, account_id),
+        "reviews": [_review(found) for found in written.reviews],
+        "wishlist": await wishes_of(reads, account_id),
         "shop": None if shop.state is None else camel_cased(msgspec.to_builtins(shop.state, str_keys=True)),
         "following": [str(each.shop.seller.id) for each in followed.shops],
         "history": [_event_body(event, caller) for event in await _history(caller, backend)],
@@ -104,3 +118,22 @@ def _event_body(event: Recorded[Event], caller: Caller) -> dict[str, Any]:
     if event.impersonator is not None:
         body["impersonator"] = STAFF
     return body
+
+
+def _review(found: FoundReview) -> dict[str, Any]:
+    """As they wrote it."""
+    review = found.review.review
+    return {
+        "id": review.number,
+        "productId": found.product_number,
+        "product": found.product_title,
+        "rating": review.rating,
+        "comment": review.comment,
+        "createdAt": time(review.submitted_at),
+        "updatedAt": time(review.edited_at or review.submitted_at),
+        "reviewerName": review.reviewer_name,
+        "reviewerEmail": review.reviewer_email,
+        "verifiedPurchase": review.verified_purchase,
+        "hidden": review.hidden,
+        "reason": review.reason,
+    }

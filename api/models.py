@@ -205,6 +205,7 @@ class PersonalExport(Shape, frozen=True, kw_only=True):
     orders: list[dict[str, Any]]
     cart: dict[str, Any]
     reviews: list[dict[str, Any]]
+    wishlist: list[dict[str, Any]]
     shop: dict[str, Any] | None
     following: list[UUID]
     history: list[dict[str, Any]]
@@ -275,13 +276,57 @@ class CategoryNode(Shape, frozen=True, kw_only=True):
 
 
 class Review(Shape, frozen=True, kw_only=True):
+    """``reviewerEmail`` is masked for everybody but its writer and admins."""
+
     id: int
+    uuid: UUID
     rating: int
     comment: str
     date: str
     created_at: str
     reviewer_name: str
     reviewer_email: str
+    verified_purchase: bool
+
+
+class ListedReview(Review, frozen=True, kw_only=True):
+    product_id: int
+    product_uuid: UUID
+    updated_at: str
+    status: Literal["visible", "hidden"]
+
+
+class KeptReview(ListedReview, frozen=True, kw_only=True):
+    """``reason`` is what it is hidden for."""
+
+    product: str
+    reason: str
+
+
+class ModeratedReview(Shape, frozen=True, kw_only=True):
+    id: int
+    uuid: UUID
+    rating: int
+    status: Literal["visible", "hidden"]
+    reason: str
+
+
+class ReviewPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``."""
+
+    reviews: list[ListedReview]
+    total: int
+    skip: int
+    limit: int
+
+
+class KeptReviewPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``."""
+
+    reviews: list[KeptReview]
+    total: int
+    skip: int
+    limit: int
 
 
 class Product(Shape, frozen=True, kw_only=True):
@@ -306,6 +351,7 @@ class Product(Shape, frozen=True, kw_only=True):
     seller_id: UUID
     status: Literal["draft", "active"]
     rating: float = 0
+    review_count: int = 0
     reviews: list[Review] = []
     created_at: str = ""
     updated_at: str = ""
@@ -313,6 +359,24 @@ class Product(Shape, frozen=True, kw_only=True):
 
 class ProductPage(Shape, frozen=True, kw_only=True):
     products: list[Product]
+    total: int
+    skip: int
+    limit: int
+
+
+class WishlistItem(Shape, frozen=True, kw_only=True):
+    """``id`` is the product's: there is one of each."""
+
+    id: int
+    product_id: int
+    product: Product
+    created_at: str
+
+
+class WishlistPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``."""
+
+    items: list[WishlistItem]
     total: int
     skip: int
     limit: int

@@ -132,6 +132,16 @@ from application.payments.paying import (
     request_payment,
 )
 from application.reviews.importing import ImportReview, import_review
+from application.reviews.moderating import HideReview, UnhideReview, hide_review, unhide_review
+from application.reviews.submitting import (
+    DeleteReview,
+    EditReview,
+    SubmitReview,
+    delete_review,
+    edit_review,
+    submit_review,
+)
+from application.reviews.verifying import NotePurchases, note_purchases
 from application.sellers.applying import ApplyToSell, apply_to_sell
 from application.sellers.judging import (
     ReinstateSeller,
@@ -155,6 +165,12 @@ from application.sellers.keeping import (
 )
 from application.sellers.opening import OpenHouseSeller, open_house_seller
 from application.settings import Settings
+from application.wishlists.wishing import (
+    AddToWishlist,
+    RemoveFromWishlist,
+    add_to_wishlist,
+    remove_from_wishlist,
+)
 from domain.accounts.account import GRACE
 from domain.orders.pricing import Tariff
 from domain.registry import AGGREGATES, EVENTS
@@ -266,6 +282,12 @@ def handlers(
         PublishListing: partial(publish_listing, store=store),
         UnpublishListing: partial(unpublish_listing, store=store),
         ImportReview: partial(import_review, store=store, numbers=numbers),
+        SubmitReview: partial(submit_review, store=store, numbers=numbers, clock=clock),
+        EditReview: partial(edit_review, store=store, clock=clock),
+        DeleteReview: partial(delete_review, store=store),
+        HideReview: partial(hide_review, store=store),
+        UnhideReview: partial(unhide_review, store=store),
+        NotePurchases: partial(note_purchases, store=store),
         AddToCart: partial(add_to_cart, store=store),
         ChangeCartItem: partial(change_cart_item, store=store),
         PlaceOrder: partial(
@@ -289,6 +311,8 @@ def handlers(
         FollowSeller: partial(follow_seller, store=store, clock=clock),
         UnfollowSeller: partial(unfollow_seller, store=store),
         ForgetFollows: partial(forget_follows, store=store),
+        AddToWishlist: partial(add_to_wishlist, store=store, clock=clock),
+        RemoveFromWishlist: partial(remove_from_wishlist, store=store),
     }
 
 

@@ -24,10 +24,13 @@ from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS
 from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS
-from domain.reviews.events import ReviewEvent
+from domain.reviews.events import PurchaseEvent, ReviewEvent
+from domain.reviews.purchase import PURCHASES
 from domain.reviews.review import REVIEWS
 from domain.sellers.events import SellerEvent
 from domain.sellers.seller import SELLERS
+from domain.wishlists.events import WishlistEvent
+from domain.wishlists.wishlist import WISHLISTS
 
 _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (ACCOUNTS, AccountEvent),
@@ -38,11 +41,13 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (CATEGORIES, CategoryEvent),
     (LISTINGS, ListingEvent),
     (REVIEWS, ReviewEvent),
+    (PURCHASES, PurchaseEvent),
     (CARTS, CartEvent),
     (ORDERS, OrderEvent),
     (PAYMENTS, PaymentEvent),
     (SELLERS, SellerEvent),
     (FOLLOWS, FollowEvent),
+    (WISHLISTS, WishlistEvent),
 )
 
 EVENTS: dict[str, type[Event]] = {}

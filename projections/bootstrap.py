@@ -25,8 +25,10 @@ from projections.product_search.projector import PRODUCT_SEARCH
 from projections.products.projector import PRODUCTS
 from projections.products.query import PostgresProductSearch, ProductSearch
 from projections.projection import Projection
+from projections.reviews.projector import REVIEW_LIST
 from projections.sellers.projector import SELLER_LIST
 from projections.sessions.projector import SESSION_LIST
+from projections.wishlists.projector import WISHLIST_ITEMS
 
 IN_POSTGRES: tuple[Projection[Any], ...] = (
     PRODUCTS,
@@ -37,6 +39,8 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     SESSION_LIST,
     SELLER_LIST,
     FOLLOW_LIST,
+    REVIEW_LIST,
+    WISHLIST_ITEMS,
     AUDIT_TRAIL,
 )
 

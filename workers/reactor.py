@@ -25,12 +25,13 @@ from application.ports import AlreadyAnsweredError, Answer, Changed, Clock, Meta
 from application.processes.forget_files import forget_files_of
 from application.processes.forget_follows import forget_follows_of
 from application.processes.forget_person import forget_person_of
+from application.processes.note_purchases import note_purchases_of
 from application.processes.request_payment import request_payment_for
 from application.sellers.opening import OpenHouseSeller
 from application.settings import Settings
 from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, Event, Recorded, tag_of
-from domain.orders.events import OrderPlaced
+from domain.orders.events import OrderConfirmed, OrderPlaced
 from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
 from workers.signals import until_signalled
@@ -58,6 +59,7 @@ ASKING_FOR_PAYMENT: Final = Reaction(
 )
 REACTIONS: Final = (
     ASKING_FOR_PAYMENT,
+    Reaction(name="note-purchases", event=OrderConfirmed, policy=note_purchases_of),
     Reaction(name="forget-follows", event=AccountErased, policy=forget_follows_of),
     Reaction(name="forget-person", event=AccountErased, policy=forget_person_of),
     Reaction(name="forget-files", event=AccountErased, policy=forget_files_of),

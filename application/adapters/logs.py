@@ -23,7 +23,7 @@ PERSONAL_KEYS: Final = frozenset(
         "email", "phone", "address", "shipping_address", "billing_address", "first_name", "last_name", "full_name",
         "name", "username", "city", "zip_code", "postal_code", "reviewer_name", "reviewer_email", "ip",
         "firstName", "lastName", "fullName", "zipCode", "postalCode", "shippingAddress", "billingAddress",
-        "reviewerName", "reviewerEmail",
+        "reviewerName", "reviewerEmail", "comment",
     }
 )  # fmt: skip
 

@@ -172,6 +172,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return Role.USER
 
     @property
+    def shown_name(self) -> str:
+        """What others read of who this is."""
+        profile = self.profile
+        full_name = f"{profile.first_name} {profile.last_name}".strip()
+        return profile.display_name or full_name or self.username
+
+    @property
     def may_sign_in(self) -> bool:
         return not (self.suspended or self.erased or self.deletion is not None)
 

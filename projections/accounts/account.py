@@ -194,7 +194,7 @@ def full_name(profile: Profile) -> str:
 
 
 def shown_name(account: Account) -> str:
-    return account.profile.display_name or full_name(account.profile) or account.username
+    return account.shown_name
 
 
 def _shop_body(shop: Shop) -> Mapping[str, Any]:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from domain.kernel import ReviewId
 from domain.listings.events import ListingStatus
 from domain.listings.listing import Listing
 from domain.money import Money
 from projections.wire import masked_email, time
 
+SHOWN: Final = 20
+"""How many reviews a product shows, the newest. There may be very many: the rest are asked for in pages."""
+
+KEPT: Final = 2 * SHOWN
+"""How many it knows, so that there are still enough to be shown after some of them are hidden or deleted."""
+
 
 class Opinion(msgspec.Struct, frozen=True, kw_only=True):
     """A review, as far as the product shows it."""
 
+    id: ReviewId
     number: int
     reviewer_id: UUID
     rating: int
@@ -26,28 +35,38 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
     reviewer_email: str
     submitted_at: datetime
     imported: bool
+    verified_purchase: bool = False
+    hidden: bool = False
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
-    """``hidden`` is what its seller's being suspended or gone makes it, whatever becomes of the listing meanwhile."""
+    """``hidden`` is what its seller's being suspended or gone makes it, whatever becomes of the listing meanwhile.
+
+    ``review_count`` and ``rating_sum`` are of all reviews that can be seen, ``own_count`` of those that were written
+    here. ``opinions`` are the last few in the order in which they came.
+    """
 
     listing: Listing
     created_at: datetime
     updated_at: datetime
     imported_rating: Decimal | None
     extras: dict[str, Any]
-    reviews: tuple[Opinion, ...] = ()
+    opinions: tuple[Opinion, ...] = ()
+    review_count: int = 0
+    rating_sum: int = 0
+    own_count: int = 0
     hidden: bool = False
 
     @property
     def rating(self) -> float:
         """The mean of the reviews to one decimal; of an imported product what it came with, until we know better."""
-        own = [review for review in self.reviews if not review.imported]
-        if not own and self.imported_rating is not None:
+        if not self.own_count and self.imported_rating is not None:
             return float(self.imported_rating)
-        return (
-            round(sum(review.rating for review in self.reviews) / len(self.reviews), 1) if self.reviews else 0
-        )
+        return round(self.rating_sum / self.review_count, 1) if self.review_count else 0
+
+    @property
+    def shown_reviews(self) -> Sequence[Opinion]:
+        return [opinion for opinion in self.opinions if not opinion.hidden][-SHOWN:]
 
     @property
     def visible(self) -> bool:
@@ -59,7 +78,8 @@ def product_body(product: Product) -> dict[str, Any]:
     return {
         **listing_body(product.listing),
         "rating": product.rating,
-        "reviews": [_review_body(review) for review in product.reviews],
+        "reviewCount": product.review_count,
+        "reviews": [_review_body(review) for review in product.shown_reviews],
         "createdAt": time(product.created_at),
         "updatedAt": time(product.updated_at),
         **product.extras,
@@ -97,10 +117,12 @@ def sale_price(listing: Listing) -> Money:
 def _review_body(review: Opinion) -> dict[str, Any]:
     return {
         "id": review.number,
+        "uuid": str(review.id),
         "rating": review.rating,
         "comment": review.comment,
         "date": f"{review.submitted_at:%Y-%m-%d}",
         "createdAt": time(review.submitted_at),
         "reviewerName": review.reviewer_name,
         "reviewerEmail": masked_email(review.reviewer_email),
+        "verifiedPurchase": review.verified_purchase,
     }

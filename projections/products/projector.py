@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, assert_never, get_args
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -14,13 +14,21 @@ from domain.accounts.events import AccountErased
 from domain.kernel import Event, Recorded
 from domain.listings.events import ListingCreated, ListingEvent
 from domain.listings.listing import Listing
-from domain.reviews.events import ReviewSubmitted
+from domain.reviews.events import (
+    ReviewDeleted,
+    ReviewEdited,
+    ReviewEvent,
+    ReviewHidden,
+    ReviewPurchaseVerified,
+    ReviewSubmitted,
+    ReviewUnhidden,
+)
 from domain.sellers.events import SellerClosed, SellerReinstated, SellerSuspended
-from projections.products.product import Opinion, Product, product_body
+from projections.products.product import KEPT, Opinion, Product, product_body
 from projections.projection import Projection, Rows, read_model
 from projections.wire import encode
 
-PRODUCT_EVENTS = (*get_args(ListingEvent), ReviewSubmitted)
+PRODUCT_EVENTS = (*get_args(ListingEvent), *get_args(ReviewEvent))
 
 products = read_model(
     "products",
@@ -85,17 +93,17 @@ def fold_product(product: Product | None, recorded: Recorded[Any], _: UUID) -> P
         )
     assert product is not None, "a product begins with ListingCreated"
     if isinstance(event, AccountErased):
-        return replace(product, reviews=_forgotten(product.reviews, event.account_id))
+        return replace(product, opinions=_forgotten(product.opinions, event.account_id))
     if isinstance(event, (SellerSuspended, SellerReinstated, SellerClosed)):
         return replace(product, hidden=not isinstance(event, SellerReinstated))
-    if isinstance(event, ReviewSubmitted):
-        return replace(product, reviews=(*product.reviews, _opinion(event)), updated_at=recorded.timestamp)
+    if isinstance(event, get_args(ReviewEvent)):
+        return replace(_reviewed(product, event), updated_at=recorded.timestamp)
     return replace(product, listing=Listing.evolve(product.listing, event), updated_at=recorded.timestamp)
 
 
 def product_subjects(product: Product) -> Collection[UUID]:
-    """Its seller, and whoever says something of it."""
-    return {product.listing.seller_id, *(review.reviewer_id for review in product.reviews)}
+    """Its seller, and who said the last things of it: of the others it knows no more than stars."""
+    return {product.listing.seller_id, *(opinion.reviewer_id for opinion in product.opinions)}
 
 
 def product_row(product: Product) -> dict[str, Any]:
@@ -113,14 +121,59 @@ def product_row(product: Product) -> dict[str, Any]:
         "rating": product.rating,
         "stock": listing.available,
         "visible": product.visible,
-        "review_count": len(product.reviews),
-        "rating_sum": sum(review.rating for review in product.reviews),
+        "review_count": product.review_count,
+        "rating_sum": product.rating_sum,
         "body": encode(product_body(product)),
     }
 
 
+def _reviewed(product: Product, event: ReviewEvent) -> Product:
+    match event:
+        case ReviewSubmitted():
+            kept = (*product.opinions, _opinion(event))[-KEPT:]
+            return _counted(replace(product, opinions=kept), 1, event.rating, imported=event.imported)
+        case ReviewEdited(rating=rating, comment=comment):
+            edited = _changed(product, event.review_id, rating=rating, comment=comment)
+            return replace(edited, rating_sum=edited.rating_sum + rating - event.former_rating)
+        case ReviewPurchaseVerified():
+            return _changed(product, event.review_id, verified_purchase=True)
+        case ReviewHidden(rating=rating):
+            hidden = _changed(product, event.review_id, hidden=True)
+            return _counted(hidden, -1, -rating, imported=event.imported)
+        case ReviewUnhidden(rating=rating):
+            unhidden = _changed(product, event.review_id, hidden=False)
+            return _counted(unhidden, 1, rating, imported=event.imported)
+        case ReviewDeleted(rating=rating):
+            left = tuple(opinion for opinion in product.opinions if opinion.id != event.review_id)
+            without = replace(product, opinions=left)
+            return without if event.hidden else _counted(without, -1, -rating, imported=event.imported)
+        case _:
+            assert_never(event)
+
+
+def _counted(product: Product, reviews: int, stars: int, *, imported: bool) -> Product:
+    return replace(
+        product,
+        review_count=product.review_count + reviews,
+        rating_sum=product.rating_sum + stars,
+        own_count=product.own_count + (0 if imported else reviews),
+    )
+
+
+def _changed(product: Product, review_id: UUID, **changes: Any) -> Product:
+    """Nothing, where it is one of those that are not kept."""
+    return replace(
+        product,
+        opinions=tuple(
+            replace(opinion, **changes) if opinion.id == review_id else opinion
+            for opinion in product.opinions
+        ),
+    )
+
+
 def _opinion(event: ReviewSubmitted) -> Opinion:
     return Opinion(
+        id=event.review_id,
         number=event.number,
         reviewer_id=event.reviewer_id,
         rating=event.rating,
@@ -129,20 +182,23 @@ def _opinion(event: ReviewSubmitted) -> Opinion:
         reviewer_email=event.reviewer_email,
         submitted_at=event.submitted_at,
         imported=event.imported,
+        verified_purchase=event.verified_purchase,
     )
 
 
-def _forgotten(reviews: Sequence[Opinion], person: UUID) -> tuple[Opinion, ...]:
-    """As they read once the person's key is destroyed: the stars and the words stay, the name does not."""
+def _forgotten(opinions: Sequence[Opinion], person: UUID) -> tuple[Opinion, ...]:
+    """As they read once the person's key is destroyed: the stars stay, the words and the name do not."""
     return tuple(
-        replace(review, reviewer_name="", reviewer_email="") if review.reviewer_id == person else review
-        for review in reviews
+        replace(opinion, comment="", reviewer_name="", reviewer_email="")
+        if opinion.reviewer_id == person
+        else opinion
+        for opinion in opinions
     )
 
 
 PRODUCTS = Projection(
     name="products",
-    version=2,
+    version=3,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,

@@ -11,8 +11,6 @@ from uuid import UUID
 import msgspec
 
 from projections.ports import Reads
-from projections.products.product import Product
-from projections.wire import time
 
 BY_NUMBER = "SELECT body, visible, seller_id FROM products WHERE number = %s"
 BY_KEY = "SELECT body, visible, seller_id FROM products WHERE key = %s"
@@ -161,26 +159,3 @@ def _order(asked: ProductFilter) -> str:
 def _prefixes(words: str) -> str:
     """``red lip`` → ``red:* & lip:*``; nothing where there is no word at all."""
     return " & ".join(f"{word}:*" for word in re.findall(r"\w+", words))
-
-
-async def reviews_by(reads: Reads, person: UUID) -> list[dict[str, Any]]:
-    """All that somebody said of products, as they wrote it."""
-    rows = await reads.all("SELECT document FROM products WHERE subjects @> %s ORDER BY number", [person])
-    return [
-        {
-            "id": review.number,
-            "productId": product.listing.number,
-            "product": product.listing.title,
-            "rating": review.rating,
-            "comment": review.comment,
-            "createdAt": time(review.submitted_at),
-            "reviewerName": review.reviewer_name,
-            "reviewerEmail": review.reviewer_email,
-        }
-        for product in (_decode(document) for (document,) in rows)
-        for review in product.reviews
-        if review.reviewer_id == person
-    ]
-
-
-_decode = msgspec.json.Decoder(Product).decode

@@ -36,6 +36,7 @@ WORDS = {
     "device": "ZebuBrowser/7.7",
     "reason": "I value my solitude",
     "comment name": "Zebulonius Q. Reviewer",
+    "comment": "My sextant points north-by-nowhere",
     "other email": "moved.quagmire@example.org",
 }
 """What is unmistakably theirs."""
@@ -205,7 +206,7 @@ class Life:
                 listing_id=ListingId(UUID(self.product["uuid"])),
                 reviewer_id=self.uuid,
                 rating=5,
-                comment="Points north",
+                comment=WORDS["comment"],
                 reviewer_name=WORDS["comment name"],
                 reviewer_email=WORDS["email"],
                 submitted_at=datetime(2026, 11, 21, tzinfo=UTC),
@@ -244,7 +245,7 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     assert len([place for place in places if place.startswith("table ")]) >= 6, places
     assert any(key.startswith(f"avatars/{life.uuid}/") for key in shop.stored())
     exported = life.client.get("/users/me/export").text
-    for name in ("other email", "firstName", "bio", "street", "shop", "device", "comment name"):
+    for name in ("other email", "firstName", "bio", "street", "shop", "device", "comment name", "comment"):
         assert WORDS[name] in exported, name
 
     asked = life.client.post("/users/me/delete", {"password": PASSWORD, "reason": WORDS["reason"]})
@@ -264,7 +265,11 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     assert set(order["shippingAddress"].values()) == {""}
     product = shop.guest.get(f"/products/{life.product['id']}").json()
     (review,) = product["reviews"]
-    assert (review["rating"], review["reviewerName"], review["reviewerEmail"]) == (5, "", "")
+    said = ("rating", "comment", "reviewerName", "reviewerEmail")
+    assert tuple(review[name] for name in said) == (5, "", "", "")
+    assert (product["rating"], product["reviewCount"]) == (5, 1)
+    (listed,) = shop.guest.get(f"/products/{life.product['id']}/reviews").json()["reviews"]
+    assert tuple(listed[name] for name in said) == (5, "", "", "")
     assert shop.guest.get(f"/products/{life.own['id']}").status_code == 404
     followers = shop.guest.get(f"/sellers/{life.product['sellerId']}")
     soon(

@@ -21,6 +21,7 @@ CONTEXTS = (
     "payments",
     "reviews",
     "sellers",
+    "wishlists",
 )
 
 

@@ -47,7 +47,12 @@ async def test_it_is_read_without_the_persons_key(path: Path) -> None:
     event = (await recorded_from(golden, erased=True)).event
     expected = msgspec.convert(golden.event, EVENTS[golden.tag])
     if golden.state.get("person") is not None:
-        erased = {name: marker.erased for name, marker in personal_fields(type(event)).items()}
+        # A field that was no personal one then is stored plainly, and read so for ever.
+        erased = {
+            name: marker.erased
+            for name, marker in personal_fields(type(event)).items()
+            if name not in golden.state["data"]
+        }
         expected = msgspec.structs.replace(expected, **erased)
     assert event == expected
 

@@ -267,6 +267,7 @@ class TestProducts:
         assert visible
         assert [review["reviewerName"] for review in after["reviews"]] == ["", "Robert Boyle"]
         assert [review["reviewerEmail"] for review in after["reviews"]] == ["", "r***@example.com"]
+        assert [review["comment"] for review in after["reviews"]] == ["", "as described"]
         assert {**after, "reviews": []} == {**before, "reviews": []}
         assert after["rating"] == 3.5
         assert not await shown.holds("Augusta")

@@ -1,0 +1,1 @@
+"""What is said of products, as everybody reads it."""

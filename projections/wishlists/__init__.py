@@ -1,0 +1,1 @@
+"""What people wish for, at the prices of now."""
