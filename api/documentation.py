@@ -163,6 +163,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 "Categories",
                 "Products",
                 "Sellers",
+                "Promotions",
                 "Cart",
                 "Orders",
                 "Payments",

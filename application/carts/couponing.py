@@ -34,6 +34,8 @@ async def apply_coupon(
     command: ApplyCoupon, metadata: Metadata, *, store: EventStore, keys: Keys, clock: Clock, tariff: Tariff
 ) -> Changed[PricedCart]:
     """Refused unless it takes something off this cart now, or would if it were worth anything."""
+    if metadata.once is not None:
+        await store.raise_if_answered(metadata.once)
     cart_ref = StreamRef(CARTS, cart_of(command.account_id))
     before: Cart | None = (await store.load(CARTS, cart_ref.id)).state
     if before is None or not before.lines:

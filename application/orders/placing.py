@@ -72,7 +72,7 @@ async def place_order(
     caller = command.caller
     cart_ref = StreamRef(CARTS, cart_of(caller.account_id))
     named = [line.listing_id for line in merged(command.lines)]
-    called = await coupon_called(command.coupon_code, store, keys) if command.coupon_code else None
+    called = await _called(command.coupon_code, metadata, store, keys)
     intent = await payments.intent(command.intent_id) if command.intent_id else None
     now = clock.now()
     day = f"{now:%Y%m%d}"
@@ -201,6 +201,15 @@ def _checked_out(cart: Cart, order: Order) -> list[CartEvent]:
 
 def _listings_in(cart: Cart | None) -> list[ListingId]:
     return list(cart.lines) if cart else []
+
+
+async def _called(code: str, metadata: Metadata, store: EventStore, keys: Keys) -> HeldCoupon | None:
+    """The coupon that is named. A repeated order is answered though its coupon may be gone."""
+    if not code:
+        return None
+    if metadata.once is not None:
+        await store.raise_if_answered(metadata.once)
+    return await coupon_called(code, store, keys)
 
 
 def _coupon_in(cart: Cart | None) -> HeldCoupon | None:

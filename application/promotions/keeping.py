@@ -12,7 +12,7 @@ from application.categories.creating import category_called
 from application.listings.changing import listing_called
 from application.ports import Changed, Clock, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.promotions.dealing import OFFERS_REF
-from application.promotions.naming import COUPON_CODE, PROMOTION_SLUG, Name, plain_code
+from application.promotions.naming import COUPON_CODE, PROMOTION_SLUG, Name, plain_code, promotion_called
 from application.sellers.naming import seller_called
 from application.slugs import slug_of
 from domain.kernel import InvalidInputError, NotFoundError, PromotionId, stream_id
@@ -39,16 +39,18 @@ class CreatePromotion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangePromotion(msgspec.Struct, frozen=True, kw_only=True):
-    """``fields`` are those of its terms that are given, by name; the others stay."""
+    """``reference`` is any name of it, ``fields`` are those of its terms that are given; the others stay."""
 
-    promotion_id: PromotionId
+    reference: str
     fields: Mapping[str, Any]
     scope: ScopeWish | None = None
     active: bool | None = None
 
 
 class DeletePromotion(msgspec.Struct, frozen=True, kw_only=True):
-    promotion_id: PromotionId
+    """``reference`` is any name of it."""
+
+    reference: str
 
 
 async def create_promotion(
@@ -92,14 +94,14 @@ async def create_promotion(
 async def change_promotion(
     command: ChangePromotion, metadata: Metadata, *, store: EventStore, keys: Keys, clock: Clock
 ) -> Changed[Promotion]:
-    before = found((await store.load(PROMOTIONS, command.promotion_id)).state).terms
+    promotion_id, before = await _kept(command.reference, metadata, store, keys)
     scope = None if command.scope is None else await _scope(command.scope, store, keys)
     slug_wished = command.fields.get("slug") or before.slug
     code_wished = plain_code(command.fields.get("code", before.code))
-    slug = Name.of(PROMOTION_SLUG, command.promotion_id, [slug_wished], before.slug, keys)
-    code = Name.of(COUPON_CODE, command.promotion_id, [code_wished], before.code, keys)
+    slug = Name.of(PROMOTION_SLUG, promotion_id, [slug_wished], before.slug, keys)
+    code = Name.of(COUPON_CODE, promotion_id, [code_wished], before.code, keys)
     now = clock.now()
-    ref = StreamRef(PROMOTIONS, command.promotion_id)
+    ref = StreamRef(PROMOTIONS, promotion_id)
     refs: list[StreamRef[Any, Any]] = [ref, OFFERS_REF, *slug.refs.values(), *code.refs.values()]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Promotion]:
@@ -131,10 +133,10 @@ async def delete_promotion(
     command: DeletePromotion, metadata: Metadata, *, store: EventStore, keys: Keys
 ) -> Changed[Promotion]:
     """Its slug and code are free again; orders keep what it took off them."""
-    before = found((await store.load(PROMOTIONS, command.promotion_id)).state).terms
-    slug = Name.of(PROMOTION_SLUG, command.promotion_id, [""], before.slug, keys)
-    code = Name.of(COUPON_CODE, command.promotion_id, [""], before.code, keys)
-    ref = StreamRef(PROMOTIONS, command.promotion_id)
+    promotion_id, before = await _kept(command.reference, metadata, store, keys)
+    slug = Name.of(PROMOTION_SLUG, promotion_id, [""], before.slug, keys)
+    code = Name.of(COUPON_CODE, promotion_id, [""], before.code, keys)
+    ref = StreamRef(PROMOTIONS, promotion_id)
     refs: list[StreamRef[Any, Any]] = [ref, OFFERS_REF, *slug.refs.values(), *code.refs.values()]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Promotion]:
@@ -157,6 +159,16 @@ async def delete_promotion(
         )
 
     return await store.change_together(refs, decide, metadata)
+
+
+async def _kept(
+    reference: str, metadata: Metadata, store: EventStore, keys: Keys
+) -> tuple[PromotionId, Terms]:
+    """Which one is meant, and its terms by now. A repeated command is answered though what it named may be gone."""
+    if metadata.once is not None:
+        await store.raise_if_answered(metadata.once)
+    promotion_id = await promotion_called(reference, store, keys)
+    return promotion_id, found((await store.load(PROMOTIONS, promotion_id)).state).terms
 
 
 async def _scope(wish: ScopeWish, store: EventStore, keys: Keys) -> Scope:

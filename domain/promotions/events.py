@@ -55,7 +55,7 @@ class CouponFault(StrEnum):
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """Which lines it is for; of the lists only that of its kind is filled. Categories by slug, as listings have them."""
+    """Which lines it is for; of the lists only that of its kind is filled. Categories are slugs, as listings say."""
 
     kind: ScopeKind = ScopeKind.ALL
     categories: tuple[str, ...] = ()
