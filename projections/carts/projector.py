@@ -13,17 +13,9 @@ from domain.accounts.events import AccountErased
 from domain.carts.cart import Cart
 from domain.carts.events import CartEvent, CartOpened
 from domain.kernel import Recorded
-from domain.promotions.events import redemptions_of
 from projections.projection import Projection, Rows, by_stream, read_model
 
-carts = read_model(
-    "carts",
-    Column("listing_ids", ARRAY(PG_UUID(as_uuid=True)), nullable=False),
-    # Of the coupon in it: its promotion, and where it is counted how often it was used in all and by the owner.
-    Column("promotion_id", PG_UUID(as_uuid=True)),
-    Column("redemptions_id", PG_UUID(as_uuid=True)),
-    Column("own_redemptions_id", PG_UUID(as_uuid=True)),
-)
+carts = read_model("carts", Column("listing_ids", ARRAY(PG_UUID(as_uuid=True)), nullable=False))
 
 
 def _fold(cart: Cart | None, recorded: Recorded[Any], _: UUID) -> Cart | None:
@@ -35,13 +27,7 @@ def _fold(cart: Cart | None, recorded: Recorded[Any], _: UUID) -> Cart | None:
 
 
 def _row(cart: Cart) -> dict[str, Any]:
-    promotion_id = cart.coupon.promotion_id if cart.coupon else None
-    return {
-        "listing_ids": list(cart.lines),
-        "promotion_id": promotion_id,
-        "redemptions_id": redemptions_of(promotion_id) if promotion_id else None,
-        "own_redemptions_id": redemptions_of(promotion_id, cart.account_id) if promotion_id else None,
-    }
+    return {"listing_ids": list(cart.lines)}
 
 
 CART_CONTENTS = Projection(

@@ -7,11 +7,12 @@ from uuid import UUID
 
 import msgspec
 
-from domain.carts.cart import Cart
+from domain.carts.cart import Cart, HeldCoupon
 from domain.carts.events import cart_of
 from domain.kernel import AccountId
 from domain.listings.listing import Listing
 from domain.orders.pricing import Tariff
+from domain.promotions.events import redemptions_of
 from domain.promotions.offers import Offers
 from domain.redeeming import Coupon, Deals
 from projections.carts.cart import cart_body
@@ -34,11 +35,14 @@ _PROMOTION = msgspec.json.Decoder(PromotionDocument)
 _WITH_PRICES = """
 SELECT document,
        ARRAY(SELECT p.document FROM products p WHERE p.key = ANY(c.listing_ids)),
-       ARRAY(SELECT p.document FROM promotions p WHERE p.code = '' AND p.active),
-       (SELECT p.document FROM promotions p WHERE p.key = c.promotion_id),
-       coalesce((SELECT r.used FROM redemptions r WHERE r.key = c.redemptions_id), 0),
-       coalesce((SELECT r.used FROM redemptions r WHERE r.key = c.own_redemptions_id), 0)
+       ARRAY(SELECT p.document FROM promotions p WHERE p.code = '' AND p.active)
 FROM carts c WHERE c.key = %s
+"""
+
+_OF_COUPON = """
+SELECT (SELECT document FROM promotions WHERE key = %s),
+       coalesce((SELECT used FROM redemptions WHERE key = %s), 0),
+       coalesce((SELECT used FROM redemptions WHERE key = %s), 0)
 """
 
 
@@ -55,20 +59,33 @@ async def cart_of_account(
         empty = Cart(id=cart_id, account_id=AccountId(account_id), lines={})
         nothing = Deals(offers=None, coupon=None, tariff=tariff, at=at)
         return encode(cart_body(empty, {}, account_number, nothing))
-    document, products, automatic, promotion, used, used_by_owner = row
+    document, products, automatic = row
     cart = _CART.decode(document)
     priced = [_PRODUCT.decode(product) for product in products]
     listings = {product.listing.id: product.listing for product in priced if not product.hidden}
     offers = [_PROMOTION.decode(offered).promotion.offer for offered in automatic]
-    coupon = None
-    if cart.coupon is not None:
-        coupon = Coupon(
-            held=cart.coupon,
-            promotion=None if promotion is None else _PROMOTION.decode(promotion).promotion,
-            used=used,
-            used_by_customer=used_by_owner,
-        )
     deals = Deals(
-        offers=Offers({offer.promotion_id: offer for offer in offers}), coupon=coupon, tariff=tariff, at=at
+        offers=Offers({offer.promotion_id: offer for offer in offers}),
+        coupon=None if cart.coupon is None else await _coupon(reads, cart.coupon, cart.account_id),
+        tariff=tariff,
+        at=at,
     )
     return encode(cart_body(cart, listings, account_number, deals))
+
+
+async def _coupon(reads: Reads, held: HeldCoupon, account_id: AccountId) -> Coupon:
+    """The coupon in somebody's cart, how often it was used in all, and how often by them."""
+    row = await reads.one(
+        _OF_COUPON,
+        held.promotion_id,
+        redemptions_of(held.promotion_id),
+        redemptions_of(held.promotion_id, account_id),
+    )
+    assert row is not None
+    promotion, used, used_by_owner = row
+    return Coupon(
+        held=held,
+        promotion=None if promotion is None else _PROMOTION.decode(promotion).promotion,
+        used=used,
+        used_by_customer=used_by_owner,
+    )

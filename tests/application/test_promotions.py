@@ -64,7 +64,7 @@ class Counting(Shop):
             self.round_trips += 1
             return await histories(wanted)
 
-        self.log.append, self.log.histories = counted_append, counted_histories  # type: ignore[method-assign]
+        self.log.append, self.log.histories = counted_append, counted_histories  # type: ignore[assignment, method-assign]
 
 
 @pytest.fixture
