@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -19,6 +19,8 @@ from domain.promotions.events import CouponFault, DiscountType, Offer, Scope, Sc
 from tests.domain.builders import NOW, a_listing, listing_id
 
 TARIFF = Tariff()
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Carts and promotions of every kind take their time to make on a busy machine."""
 SELLERS = [SellerId(stream_id("seller", number)) for number in (1, 2)]
 
 lines_st = st.lists(
@@ -96,6 +98,7 @@ def summed(totals: Totals) -> Money:
 
 
 class TestWhateverThereIs:
+    @PATIENT
     @given(lines_st, offers_st, coupons_st)
     def test_nothing_is_negative_and_the_parts_are_the_whole(
         self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None
@@ -110,6 +113,7 @@ class TestWhateverThereIs:
         for line in lines:
             assert Money(0) <= totals.shares.get(line.listing_id, Money(0)) <= line.discounted_total
 
+    @PATIENT
     @given(lines_st, offers_st, coupons_st, st.randoms(use_true_random=False))
     def test_the_order_of_lines_and_offers_does_not_matter(
         self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, random: Any
@@ -118,6 +122,7 @@ class TestWhateverThereIs:
         shuffled, others = random.sample(lines, len(lines)), random.sample(offers, len(offers))
         assert totals_of(shuffled, TARIFF, offers=others, coupon=coupon) == totals
 
+    @PATIENT
     @given(lines_st, offers_st, coupons_st, terms_st)
     def test_one_offer_more_never_raises_the_total(
         self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, more: Terms
@@ -126,6 +131,7 @@ class TestWhateverThereIs:
         assert totals_of(lines, TARIFF, offers=[*offers, offer(8, more)], coupon=coupon).total <= before
         assert totals_of(lines, TARIFF, offers=offers).total >= before
 
+    @PATIENT
     @given(
         lines_st,
         st.lists(terms_st, min_size=1, max_size=4),
@@ -150,6 +156,7 @@ class TestWhateverThereIs:
         after = totals_of(lines, TARIFF, offers=[offer(1, larger), *rest], coupon=coupon)
         assert after.total <= before.total
 
+    @PATIENT
     @given(lines_st, offers_st)
     def test_a_coupon_of_nothing_changes_nothing(self, lines: list[OrderLine], offers: list[Offer]) -> None:
         for stackable in (True, False):
@@ -160,6 +167,7 @@ class TestWhateverThereIs:
 
 
 class TestSpreading:
+    @PATIENT
     @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8), st.data())
     def test_the_parts_are_the_amount_and_none_exceeds_its_weight(
         self, weights: list[int], data: st.DataObject
@@ -169,6 +177,7 @@ class TestSpreading:
         assert sum(parts) == amount
         assert all(0 <= part <= weight for part, weight in zip(parts, weights, strict=True))
 
+    @PATIENT
     @given(st.lists(st.integers(0, 300), min_size=1, max_size=6), st.data())
     def test_more_to_spread_is_not_less_for_anybody(self, weights: list[int], data: st.DataObject) -> None:
         amount = data.draw(st.integers(0, sum(weights)))
