@@ -49,6 +49,7 @@ from api.payments import PaymentController, StripeWebhookController
 from api.problems import failed, refused, refused_by_framework, unavailable
 from api.products import ProductController
 from api.projections import ProjectionController, SearchIndexController
+from api.promotions import CouponController, KeptPromotionController, PromotionController
 from api.reading import PATIENCE, Reading
 from api.ready import ReadyProducts
 from api.reviews import ReviewController
@@ -151,6 +152,9 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     SellerController,
                     FollowController,
                     ShippingProfileController,
+                    PromotionController,
+                    KeptPromotionController,
+                    CouponController,
                     AuditController,
                     ProjectionController,
                     MailController,

@@ -19,6 +19,7 @@ from api.wire import answer
 from application.carts.filling import AddToCart, ChangeCartItem, PricedCart
 from application.listings.changing import listing_called
 from domain.accounts.events import Caller
+from domain.redeeming import Deals
 from projections.carts.cart import cart_body
 from projections.carts.query import cart_of_account
 
@@ -51,12 +52,13 @@ class CartController(Controller):
     @get("/cart", responses=answers(Cart, 200, 401))
     async def cart(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """One's own cart, at the prices of now."""
-        # Its prices and pictures are the products'.
-        position = min(
-            await backend.reading.fresh(request, "carts"), await backend.reading.fresh(request, "products")
+        # Its prices and pictures are the products', and the promotions take something off it.
+        read_models = ("carts", "products", "promotions", "redemptions")
+        position = min([await backend.reading.fresh(request, read_model) for read_model in read_models])
+        caller, write = caller_of(request), backend.write
+        body = await cart_of_account(
+            backend.read.reads, caller.account_id, caller.number, write.tariff, write.clock.now()
         )
-        caller = caller_of(request)
-        body = await cart_of_account(backend.read.reads, caller.account_id, caller.number)
         return answer(body, position=position)
 
     @post(["/cart", "/cart/items"], status_code=201, responses=answers(Cart, 201, 401, 404, 422))
@@ -68,7 +70,7 @@ class CartController(Controller):
             listing_id=await listing_called(data.reference, backend.write.store, backend.write.keys),
             quantity=data.quantity,
         )
-        return await backend.commands.answer(request, command, _view(caller), status=201)
+        return await backend.commands.answer(request, command, cart_view(caller, backend), status=201)
 
     @patch(
         ["/cart/items/{product_id:str}", "/cart/{product_id:str}"],
@@ -103,11 +105,13 @@ async def _set_quantity(
         listing_id=await listing_called(reference, backend.write.store, backend.write.keys),
         quantity=quantity,
     )
-    return await backend.commands.answer(request, command, _view(caller))
+    return await backend.commands.answer(request, command, cart_view(caller, backend))
 
 
-def _view(caller: Caller) -> Any:
+def cart_view(caller: Caller, backend: BackendParts) -> Any:
     def view(priced: PricedCart) -> dict[str, Any]:
-        return cart_body(priced.cart, priced.listings, caller.number)
+        write = backend.write
+        deals = Deals(offers=priced.offers, coupon=priced.coupon, tariff=write.tariff, at=write.clock.now())
+        return cart_body(priced.cart, priced.listings, caller.number, deals)
 
     return view

@@ -166,6 +166,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 "Reviews",
                 "Wishlist",
                 "Sellers",
+                "Promotions",
                 "Cart",
                 "Orders",
                 "Payments",

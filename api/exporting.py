@@ -90,7 +90,7 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
         "flags": account.flags,
         "sessions": [session_body(session, current) for session in sessions],
         "orders": [msgspec.Raw(body) for body in orders.bodies],
-        "cart": msgspec.Raw(await cart_of_account(reads, account_id, caller.number)),
+        "cart": msgspec.Raw(await cart_of_account(reads, account_id, caller.number, write.tariff, now)),
         "reviews": [_review(found) for found in written.reviews],
         "wishlist": await wishes_of(reads, account_id),
         "shop": None if shop.state is None else camel_cased(msgspec.to_builtins(shop.state, str_keys=True)),

@@ -475,6 +475,46 @@ class CartItem(Shape, frozen=True, kw_only=True):
     quantity: int
 
 
+class AppliedPromotion(Shape, frozen=True, kw_only=True):
+    """What took something off; ``code`` where it was a coupon."""
+
+    id: int
+    uuid: UUID
+    name: str
+    code: str | None
+    discount: float
+    free_shipping: bool
+
+
+class CartCoupon(Shape, frozen=True, kw_only=True):
+    """``reason`` says why it takes nothing off, where it does not."""
+
+    code: str
+    name: str
+    applied: bool
+    reason: (
+        Literal[
+            "NOT_VALID",
+            "USAGE_LIMIT_REACHED",
+            "CUSTOMER_LIMIT_REACHED",
+            "MINIMUM_NOT_MET",
+            "NOT_APPLICABLE",
+            "BETTER_OFFER_APPLIES",
+        ]
+        | None
+    )
+
+
+class CartTotals(Shape, frozen=True, kw_only=True):
+    """What an order of the cart would cost now; ``discount`` is what promotions and coupon take off."""
+
+    subtotal: float
+    discount: float
+    tax: float
+    shipping: float
+    total: float
+
+
 class Cart(Shape, frozen=True, kw_only=True):
     id: str
     products: list[CartLine]
@@ -484,10 +524,64 @@ class Cart(Shape, frozen=True, kw_only=True):
     user_id: int
     total_products: int
     total_quantity: int
+    promotions: list[AppliedPromotion]
+    coupon: CartCoupon | None
+    coupon_discount: float
+    totals: CartTotals
+
+
+class AppliedCoupon(CartTotals, frozen=True, kw_only=True):
+    code: Annotated[str, Meta(examples=["SUMMER10"])]
+    coupon_discount: float
+    cart: Cart
+
+
+class Promotion(Shape, frozen=True, kw_only=True):
+    """``scopeIds`` are slugs of categories, or uuids of products or sellers."""
+
+    id: int
+    uuid: UUID
+    name: Annotated[str, Meta(examples=["Summer sale"])]
+    slug: Annotated[str, Meta(examples=["summer-sale"])]
+    description: str
+    image: str
+    active: bool
+    order: int
+    discount_type: Literal["percentage", "fixed", "free_shipping"]
+    discount_value: float
+    start_date: str
+    end_date: str | None
+    min_subtotal: float
+    max_discount: float | None
+    scope: Literal["all", "categories", "products", "sellers"]
+    scope_ids: list[str]
+
+
+class KeptPromotion(Promotion, frozen=True, kw_only=True):
+    """``usedCount`` is counted of coupons; what a change answers with is without it and the times."""
+
+    code: str | None
+    usage_limit: int | None
+    per_user_limit: int | None
+    stackable: bool
+    priority: int
+    used_count: int | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+
+
+class PromotionPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``."""
+
+    promotions: list[KeptPromotion]
+    total: int
+    skip: int
+    limit: int
 
 
 class OrderLine(CartLine, frozen=True, kw_only=True):
     seller_id: UUID
+    promotion_discount: float
 
 
 class OrderItem(Shape, frozen=True, kw_only=True):
@@ -516,6 +610,9 @@ class Order(Shape, frozen=True, kw_only=True):
     products: list[OrderLine]
     items: list[OrderItem]
     subtotal: Annotated[float, Meta(examples=[2267.98])]
+    discount: float
+    coupon_code: str | None
+    promotions: list[AppliedPromotion]
     tax: Annotated[float, Meta(examples=[181.44])]
     shipping: float
     total: Annotated[float, Meta(examples=[2449.42])]

@@ -90,7 +90,7 @@ Lines = Annotated[tuple[OrderLineBody, ...], Meta(min_length=1, max_length=100)]
 
 
 class PlaceOrderBody(Body, frozen=True, kw_only=True):
-    """Without ``products`` or ``items`` the cart is bought (C31)."""
+    """Without ``products`` or ``items`` the cart is bought (C31), with its coupon or that of ``couponCode``."""
 
     shipping_address: AddressBody
     products: Lines | None = None
@@ -98,6 +98,7 @@ class PlaceOrderBody(Body, frozen=True, kw_only=True):
     billing_address: AddressBody | None = None
     payment_method: Annotated[str, Meta(min_length=1, max_length=50, examples=["card"])] = "card"
     payment_intent_id: Annotated[str, Meta(max_length=255)] = ""
+    coupon_code: Annotated[str, Meta(max_length=100, examples=["SUMMER10"])] = ""
 
 
 class OrderController(Controller):
@@ -117,6 +118,7 @@ class OrderController(Controller):
             billing_address=data.billing_address.postal() if data.billing_address else None,
             payment_method=data.payment_method,
             intent_id=data.payment_intent_id,
+            coupon_code=data.coupon_code,
         )
         placed = await backend.commands.carry_out(request, command, _placed_body, status=201)
         return (await _with_payment(request, placed, backend)).response()
@@ -181,6 +183,8 @@ async def _with_payment(request: HttpRequest, placed: Carried, backend: BackendP
     if backend.payments is None or not placed.body:
         return placed
     body: dict[str, Any] = msgspec.json.decode(placed.body)
+    if not body["total"]:
+        return placed
     command = RequestPayment(order_id=OrderId(UUID(body["uuid"])), caller=caller_of(request))
     try:
         async with asyncio.timeout(PROVIDER_PATIENCE):

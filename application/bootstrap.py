@@ -103,6 +103,7 @@ from application.adapters.stripe_payments import StripePayments
 from application.adapters.tokens import Tokens
 from application.adapters.traces import PostgresTraces
 from application.bus import CommandBus, Handler
+from application.carts.couponing import ApplyCoupon, RemoveCoupon, apply_coupon, remove_coupon
 from application.carts.filling import AddToCart, ChangeCartItem, add_to_cart, change_cart_item
 from application.categories.creating import CreateCategory, create_category
 from application.follows.following import (
@@ -130,6 +131,14 @@ from application.payments.paying import (
     confirm_payment,
     record_payment_result,
     request_payment,
+)
+from application.promotions.keeping import (
+    ChangePromotion,
+    CreatePromotion,
+    DeletePromotion,
+    change_promotion,
+    create_promotion,
+    delete_promotion,
 )
 from application.reviews.importing import ImportReview, import_review
 from application.reviews.moderating import HideReview, UnhideReview, hide_review, unhide_review
@@ -190,6 +199,7 @@ class WriteSide:
     images: PillowImages
     payments: StripePayments
     clock: SystemClock
+    tariff: Tariff
 
 
 def handlers(
@@ -291,7 +301,13 @@ def handlers(
         AddToCart: partial(add_to_cart, store=store),
         ChangeCartItem: partial(change_cart_item, store=store),
         PlaceOrder: partial(
-            place_order, store=store, numbers=numbers, clock=clock, payments=payments, tariff=tariff
+            place_order,
+            store=store,
+            keys=keys,
+            numbers=numbers,
+            clock=clock,
+            payments=payments,
+            tariff=tariff,
         ),
         RequestPayment: partial(request_payment, store=store, payments=payments),
         ConfirmPayment: partial(confirm_payment, store=store, payments=payments, clock=clock),
@@ -313,6 +329,11 @@ def handlers(
         ForgetFollows: partial(forget_follows, store=store),
         AddToWishlist: partial(add_to_wishlist, store=store, clock=clock),
         RemoveFromWishlist: partial(remove_from_wishlist, store=store),
+        CreatePromotion: partial(create_promotion, store=store, keys=keys, numbers=numbers, clock=clock),
+        ChangePromotion: partial(change_promotion, store=store, keys=keys, clock=clock),
+        DeletePromotion: partial(delete_promotion, store=store, keys=keys),
+        ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=tariff),
+        RemoveCoupon: partial(remove_coupon, store=store),
     }
 
 
@@ -349,6 +370,7 @@ async def write_side(
         stack.callback(images.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
+        tariff = Tariff(tax_rate=settings.tax_rate)
         bus = CommandBus(
             handlers(
                 store=store,
@@ -363,7 +385,7 @@ async def write_side(
                 upload_max_size=settings.upload_max_size,
                 session_lifetime=settings.session_lifetime,
                 deletion_grace=settings.deletion_grace,
-                tariff=Tariff(tax_rate=settings.tax_rate),
+                tariff=tariff,
                 seller_auto_approve=settings.seller_auto_approve,
             )
         )
@@ -380,4 +402,5 @@ async def write_side(
             images=images,
             payments=payments,
             clock=clock,
+            tariff=tariff,
         )

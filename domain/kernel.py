@@ -18,6 +18,8 @@ ReviewId = NewType("ReviewId", UUID)
 CartId = NewType("CartId", UUID)
 OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
+PromotionId = NewType("PromotionId", UUID)
+RedemptionsId = NewType("RedemptionsId", UUID)
 
 _STREAMS = uuid5(NAMESPACE_OID, "tradelog.stream")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.accounts.events import Caller
 from domain.kernel import InvalidInputError, ListingId, OrderId, SellerId
@@ -14,7 +15,10 @@ from domain.listings.listing import Listing, ProductNotFoundError
 from domain.money import Money
 from domain.orders.events import OrderLine, OrderPlaced, PostalAddress
 from domain.orders.order import PriceChangedError
-from domain.orders.pricing import Tariff, line_totals, totals_of
+from domain.orders.pricing import Tariff, line_totals
+from domain.promotions.events import CouponFault
+from domain.promotions.offers import Offers
+from domain.redeeming import Coupon, Deals, quote
 from domain.sellers.seller import Seller
 
 MOST_UNITS = 999
@@ -41,8 +45,14 @@ def order_of(
     billing_address: PostalAddress | None,
     payment_method: str,
     at: datetime,
+    offers: Offers | None = None,
+    coupon: Coupon | None = None,
 ) -> tuple[OrderPlaced, dict[ListingId, list[ListingEvent]]]:
-    """The order, and each listing's reservation; refused as a whole when one line cannot be had."""
+    """The order, and each listing's reservation; refused as a whole when one line cannot be had.
+
+    It is refused also where its coupon takes nothing off for a reason: nobody pays more than they were shown. Only
+    what is better for the buyer than the coupon needs no word.
+    """
     lines: list[OrderLine] = []
     reserved: dict[ListingId, list[ListingEvent]] = {}
     for line in wanted:
@@ -58,22 +68,15 @@ def order_of(
                 details={"productId": listing.number, "price": listing.price.units()},
             )
         reserved[listing.id] = listing.reserve(order_id, line.quantity)
-        total, discounted = line_totals(listing.price, listing.discount_percentage, line.quantity)
-        lines.append(
-            OrderLine(
-                listing_id=listing.id,
-                number=listing.number,
-                seller_id=listing.seller_id,
-                title=listing.title,
-                thumbnail=listing.thumbnail,
-                price=listing.price,
-                discount_percentage=listing.discount_percentage,
-                quantity=line.quantity,
-                total=total,
-                discounted_total=discounted,
-            )
-        )
-    totals = totals_of(lines, tariff)
+        lines.append(line_of(listing, line.quantity))
+    quoted = quote(lines, Deals(offers=offers, coupon=coupon, tariff=tariff, at=at))
+    if quoted.fault is not CouponFault.BETTER_OFFER_APPLIES:
+        quoted.require_coupon(coupon)
+    totals = quoted.totals
+    if totals.shares:
+        lines = [
+            replace(line, promotion_discount=totals.shares.get(line.listing_id, Money(0))) for line in lines
+        ]
     placed = OrderPlaced(
         order_id=order_id,
         number=number,
@@ -83,6 +86,8 @@ def order_of(
         subtotal=totals.subtotal,
         tax=totals.tax,
         shipping=totals.shipping,
+        discount=totals.discount,
+        promotions=totals.promotions,
         total=totals.total,
         payment_method=payment_method,
         shipping_address=shipping_address,
@@ -90,6 +95,24 @@ def order_of(
         placed_at=at,
     )
     return placed, reserved
+
+
+def line_of(listing: Listing, quantity: int) -> OrderLine:
+    """A line as it costs now."""
+    total, discounted = line_totals(listing.price, listing.discount_percentage, quantity)
+    return OrderLine(
+        listing_id=listing.id,
+        number=listing.number,
+        seller_id=listing.seller_id,
+        title=listing.title,
+        thumbnail=listing.thumbnail,
+        price=listing.price,
+        discount_percentage=listing.discount_percentage,
+        quantity=quantity,
+        total=total,
+        discounted_total=discounted,
+        category=listing.category,
+    )
 
 
 def require_on_sale(listing: Listing, seller: Seller | None) -> None:
@@ -109,7 +132,7 @@ def merged(wanted: Sequence[WantedLine]) -> list[WantedLine]:
         prices = {one.price for one in (before, line) if one.price is not None}
         if len(prices) > 1:
             raise InvalidInputError({"price": ["Must be the same for the same product"]})
-        by_listing[line.listing_id] = msgspec.structs.replace(
+        by_listing[line.listing_id] = replace(
             before, quantity=before.quantity + line.quantity, price=next(iter(prices), None)
         )
     return list(by_listing.values())

@@ -24,6 +24,10 @@ from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS
 from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS
+from domain.promotions.events import OfferEvent, PromotionEvent, RedemptionEvent
+from domain.promotions.offers import OFFERS
+from domain.promotions.promotion import PROMOTIONS
+from domain.promotions.redemptions import REDEMPTIONS
 from domain.reviews.events import PurchaseEvent, ReviewEvent
 from domain.reviews.purchase import PURCHASES
 from domain.reviews.review import REVIEWS
@@ -48,6 +52,9 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (SELLERS, SellerEvent),
     (FOLLOWS, FollowEvent),
     (WISHLISTS, WishlistEvent),
+    (PROMOTIONS, PromotionEvent),
+    (OFFERS, OfferEvent),
+    (REDEMPTIONS, RedemptionEvent),
 )
 
 EVENTS: dict[str, type[Event]] = {}

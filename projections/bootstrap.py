@@ -25,6 +25,7 @@ from projections.product_search.projector import PRODUCT_SEARCH
 from projections.products.projector import PRODUCTS
 from projections.products.query import PostgresProductSearch, ProductSearch
 from projections.projection import Projection
+from projections.promotions.projector import PROMOTION_LIST, REDEMPTION_COUNTS
 from projections.reviews.projector import REVIEW_LIST
 from projections.sellers.projector import SELLER_LIST
 from projections.sessions.projector import SESSION_LIST
@@ -41,6 +42,8 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     FOLLOW_LIST,
     REVIEW_LIST,
     WISHLIST_ITEMS,
+    PROMOTION_LIST,
+    REDEMPTION_COUNTS,
     AUDIT_TRAIL,
 )
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from application.errors import ConcurrentChangeError
 from application.ports import Changed, EventStore, Loaded, Metadata, Proposal, StreamRef
-from domain.carts.cart import CARTS, Cart, CartItemNotFoundError, OwnListingError
+from application.promotions.dealing import deal_refs, dealt
+from domain.carts.cart import CARTS, Cart, CartItemNotFoundError, HeldCoupon, OwnListingError
 from domain.carts.events import CartEvent, cart_of
 from domain.kernel import AccountId, DomainError, ListingId
 from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
 from domain.placing import require_on_sale
+from domain.promotions.offers import Offers
+from domain.redeeming import Coupon
 from domain.sellers.events import seller_of
 from domain.sellers.seller import SELLERS, Seller
 
@@ -32,10 +36,12 @@ class ChangeCartItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
-    """A cart, and the listings of its lines as they are now."""
+    """A cart, the listings of its lines as they are now, and what else its price depends on."""
 
     cart: Cart
     listings: Mapping[ListingId, Listing]
+    offers: Offers | None = None
+    coupon: Coupon | None = None
 
 
 async def add_to_cart(command: AddToCart, metadata: Metadata, *, store: EventStore) -> Changed[PricedCart]:
@@ -82,9 +88,10 @@ async def _change(
         changed: list[StreamRef[Any, Any]] = [cart_ref]
         if listing is not None:
             changed.append(StreamRef(SELLERS, listing.seller_id))
-        listings = await _listings(glanced.lines, store) if glanced else {}
+        listings = await listings_in(glanced, store) if glanced else {}
         if listing is not None:
             listings[listing.id] = listing
+        held, prices_from = _coupon_in(glanced), len(changed)
 
         def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[PricedCart]:
             opened: list[CartEvent] = []
@@ -92,29 +99,37 @@ async def _change(
             if cart is None:
                 cart, opened = Cart.open(cart_of(account_id), account_id)
             seller: Seller | None = loaded[1].state if listing is not None else None
+            if cart.coupon != held:
+                raise ConcurrentChangeError("The cart has changed meanwhile")
             decided = decide_cart(cart, listing, seller)
+            offers, coupon = dealt(held, loaded[prices_from:])
             after = CARTS.fold(cart, decided)
             assert after is not None
             return Proposal(
-                outcome=PricedCart(cart=after, listings=listings),
+                outcome=PricedCart(cart=after, listings=listings, offers=offers, coupon=coupon),
                 events=[(cart_ref, [*opened, *decided])] if decided else [],
             )
 
-        return await store.change_together(changed, decide, metadata)
+        return await store.change_together([*changed, *deal_refs(held, account_id)], decide, metadata)
 
     cart, listing = await store.glance(refs)
     try:
         return await change_on(cart.state, listing.state)
     except DomainError:
-        cart, listing_now = await store.load_many(refs)
-        if listing_now.version == listing.version:
+        cart_now, listing_now = await store.load_many(refs)
+        if listing_now.version == listing.version and _coupon_in(cart_now.state) == _coupon_in(cart.state):
             raise
-        return await change_on(cart.state, listing_now.state)
+        return await change_on(cart_now.state, listing_now.state)
 
 
-async def _listings(listing_ids: Iterable[ListingId], store: EventStore) -> dict[ListingId, Listing]:
-    ids = list(listing_ids)
+async def listings_in(cart: Cart, store: EventStore) -> dict[ListingId, Listing]:
+    """What is in the cart, as far as it is there."""
+    ids = list(cart.lines)
     loaded = await store.glance([StreamRef(LISTINGS, listing_id) for listing_id in ids])
     return {
         listing_id: each.state for listing_id, each in zip(ids, loaded, strict=True) if each.state is not None
     }
+
+
+def _coupon_in(cart: Cart | None) -> HeldCoupon | None:
+    return None if cart is None else cart.coupon

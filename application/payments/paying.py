@@ -23,7 +23,7 @@ from domain.accounts.events import Caller
 from domain.kernel import Event, ForbiddenError, OrderId, PaymentId, stream_id
 from domain.listings.listing import LISTINGS
 from domain.money import Money
-from domain.orders.order import ORDERS, Order, OrderNotFoundError
+from domain.orders.order import ORDERS, NothingToPayError, Order, OrderNotFoundError
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
 from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, PaymentState
 
@@ -69,6 +69,8 @@ async def request_payment(
         order.require_visible_to(command.caller)
     if command.amount is not None:
         order.require_amount(command.amount)
+    if not order.total.minor:
+        raise NothingToPayError("There is nothing to pay for this order")
     if order.intent_id:
         payment = await store.load(PAYMENTS, stream_id("payment", order.intent_id))
         if payment.state is not None:

@@ -14,6 +14,8 @@ from domain.carts.events import (
     CartItemQuantityChanged,
     CartItemRemoved,
     CartOpened,
+    CouponApplied,
+    CouponRemoved,
 )
 from domain.kernel import (
     AccountId,
@@ -23,6 +25,7 @@ from domain.kernel import (
     ListingId,
     NotFoundError,
     OrderId,
+    PromotionId,
     RuleViolatedError,
 )
 
@@ -46,12 +49,20 @@ class OwnListingError(RuleViolatedError):
     code = "OWN_LISTING"
 
 
+class HeldCoupon(msgspec.Struct, frozen=True, kw_only=True):
+    """A coupon in a cart; what it is worth is the promotion's to say, at every look."""
+
+    promotion_id: PromotionId
+    code: str
+
+
 class Cart(msgspec.Struct, frozen=True, kw_only=True):
     """``lines`` maps each listing to its quantity, in the order in which they were added."""
 
     id: CartId
     account_id: AccountId
     lines: dict[ListingId, int]
+    coupon: HeldCoupon | None = None
 
     @classmethod
     def open(cls, cart_id: CartId, account_id: AccountId) -> tuple[Cart, list[CartEvent]]:
@@ -82,6 +93,15 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
         taken = tuple(listing_id for listing_id in listing_ids if listing_id in self.lines)
         return [CartCheckedOut(cart_id=self.id, order_id=order_id, listing_ids=taken)] if taken else []
 
+    def apply_coupon(self, promotion_id: PromotionId, code: str) -> list[CartEvent]:
+        """One at a time: another one takes its place."""
+        if self.coupon == HeldCoupon(promotion_id=promotion_id, code=code):
+            return []
+        return [CouponApplied(cart_id=self.id, promotion_id=promotion_id, code=code)]
+
+    def remove_coupon(self) -> list[CartEvent]:
+        return [] if self.coupon is None else [CouponRemoved(cart_id=self.id)]
+
     @classmethod
     def evolve(cls, cart: Cart | None, event: CartEvent) -> Cart:
         if isinstance(event, CartOpened):
@@ -98,6 +118,10 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(cart, lines=_without(cart.lines, (listing_id,)))
             case CartCheckedOut(listing_ids=listing_ids):
                 return replace(cart, lines=_without(cart.lines, listing_ids))
+            case CouponApplied(promotion_id=promotion_id, code=code):
+                return replace(cart, coupon=HeldCoupon(promotion_id=promotion_id, code=code))
+            case CouponRemoved():
+                return replace(cart, coupon=None)
             case _:
                 assert_never(event)
 

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from domain.kernel import AccountId, CartId, Event, ListingId, OrderId, stream_id
+from domain.kernel import AccountId, CartId, Event, ListingId, OrderId, PromotionId, stream_id
 
 
 def cart_of(account_id: AccountId) -> CartId:
@@ -40,4 +40,24 @@ class CartCheckedOut(Event, frozen=True, kw_only=True, tag="cart_checked_out"):
     listing_ids: tuple[ListingId, ...]
 
 
-CartEvent: TypeAlias = CartOpened | CartItemAdded | CartItemQuantityChanged | CartItemRemoved | CartCheckedOut
+class CouponApplied(Event, frozen=True, kw_only=True, tag="coupon_applied"):
+    """Instead of the one that was there before, if any."""
+
+    cart_id: CartId
+    promotion_id: PromotionId
+    code: str
+
+
+class CouponRemoved(Event, frozen=True, kw_only=True, tag="coupon_removed"):
+    cart_id: CartId
+
+
+CartEvent: TypeAlias = (
+    CartOpened
+    | CartItemAdded
+    | CartItemQuantityChanged
+    | CartItemRemoved
+    | CartCheckedOut
+    | CouponApplied
+    | CouponRemoved
+)

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from domain.kernel import AccountId, Event, ListingId, OrderId, Personal, SellerId
+from domain.kernel import AccountId, Event, ListingId, OrderId, Personal, PromotionId, SellerId
 from domain.money import Money
 
 
@@ -43,7 +43,10 @@ class PostalAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line as it was sold: ``total`` at list price, ``discounted_total`` as charged."""
+    """A line as it was sold: ``total`` at list price, ``discounted_total`` with the product's own discount.
+
+    ``promotion_discount`` is what it bears of the order's ``discount``; ``category`` is the product's, by its slug.
+    """
 
     listing_id: ListingId
     number: int
@@ -55,6 +58,19 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     total: Money
     discounted_total: Money
+    promotion_discount: Money = Money(0)
+    category: str = ""
+
+
+class AppliedPromotion(msgspec.Struct, frozen=True, kw_only=True):
+    """What took something off an order; ``code`` where it was a coupon."""
+
+    promotion_id: PromotionId
+    number: int
+    name: str
+    code: str = ""
+    discount: Money
+    free_shipping: bool = False
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True, tag="order_placed"):
@@ -68,6 +84,8 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order_placed"):
     subtotal: Money
     tax: Money
     shipping: Money
+    discount: Money = Money(0)
+    promotions: tuple[AppliedPromotion, ...] = ()
     total: Money
     payment_method: str
     shipping_address: Annotated[PostalAddress, Personal(erased=PostalAddress())]

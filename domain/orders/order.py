@@ -20,6 +20,7 @@ from domain.kernel import (
 )
 from domain.money import Money
 from domain.orders.events import (
+    AppliedPromotion,
     OrderConfirmed,
     OrderEvent,
     OrderLine,
@@ -40,6 +41,10 @@ class PriceChangedError(AlreadyExistsError):
     """409: the price that the client showed is no longer the catalogue's (C31)."""
 
     code = "PRICE_CHANGED"
+
+
+class NothingToPayError(RuleViolatedError):
+    code = "NOTHING_TO_PAY"
 
 
 class PaymentAmountMismatchError(RuleViolatedError):
@@ -64,6 +69,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     billing_address: PostalAddress | None
     placed_at: datetime
     confirmed_at: datetime | None
+    discount: Money = Money(0)
+    promotions: tuple[AppliedPromotion, ...] = ()
+
+    @property
+    def coupon_code(self) -> str:
+        return next((applied.code for applied in self.promotions if applied.code), "")
 
     def require_visible_to(self, caller: Caller) -> None:
         """The buyer, or an admin (S2 §6.2.3)."""
@@ -117,6 +128,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 billing_address=event.billing_address,
                 placed_at=event.placed_at,
                 confirmed_at=None,
+                discount=event.discount,
+                promotions=event.promotions,
             )
         assert order is not None, "an order's first event is OrderPlaced"
         match event:

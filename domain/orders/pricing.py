@@ -1,16 +1,27 @@
-"""What an order costs: one pure calculation, in minor units, rounded half up on each line (C48)."""
+"""What an order costs: one pure calculation, in minor units, that cart, checkout and order all use (C48).
+
+Taken off in this order: a product's own discount, promotions that apply by themselves, the coupon; then comes the tax
+(A25). Rounding is one rule: what a line contributes is its amount times a rate, rounded half up to a whole minor unit.
+Of a percentage the rate is given. A sum is spread at the one rate at which the lines' parts come to that sum exactly.
+(Spreading by largest remainders would take less off one line where more is taken off the whole, and so a larger
+discount could end in a larger total.)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache, reduce
+from heapq import heapify, heapreplace
 from operator import add
 
 import msgspec
 
+from domain.kernel import ListingId
 from domain.money import Money
-from domain.orders.events import OrderLine
+from domain.orders.events import AppliedPromotion, OrderLine
+from domain.promotions.events import CouponFault, DiscountType, Offer, Terms
 
 
 class Tariff(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,10 +33,19 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """``subtotal`` is before order-level discounts (A25); ``shares`` is what each line bears of ``discount``, if any.
+
+    ``exclusive`` says that a promotion applies which stands no other beside it.
+    """
+
     subtotal: Money
     tax: Money
     shipping: Money
     total: Money
+    discount: Money = Money(0)
+    shares: Mapping[ListingId, Money] = {}
+    promotions: tuple[AppliedPromotion, ...] = ()
+    exclusive: bool = False
 
 
 @lru_cache(maxsize=16_384)
@@ -35,9 +55,144 @@ def line_totals(price: Money, discount_percentage: Decimal, quantity: int) -> tu
     return total, total.less(discount_percentage)
 
 
-def totals_of(lines: Sequence[OrderLine], tariff: Tariff) -> Totals:
-    subtotal = reduce(add, (line.discounted_total for line in lines))
-    tax = subtotal.share(tariff.tax_rate)
-    free = subtotal.minor >= tariff.free_shipping_from
-    shipping = Money(0 if free else tariff.shipping, subtotal.currency)
-    return Totals(subtotal=subtotal, tax=tax, shipping=shipping, total=subtotal + tax + shipping)
+def totals_of(
+    lines: Sequence[OrderLine],
+    tariff: Tariff,
+    *,
+    offers: Iterable[Offer] = (),
+    coupon: Offer | None = None,
+) -> Totals:
+    """The lowest total that ``offers`` and ``coupon``, all of which are running, allow.
+
+    All that stack apply together, the coupon last; one that does not stack applies alone. What takes nothing off is
+    not among the ``promotions`` of the result.
+    """
+    subtotal = _subtotal(lines)
+    automatic = sorted((offer for offer in offers if _unmet(offer.terms, lines, subtotal) is None), key=_rank)
+    own = [coupon] if coupon is not None and _unmet(coupon.terms, lines, subtotal) is None else []
+    ranked = [*automatic, *own]
+    together = [offer for offer in ranked if offer.terms.stackable]
+    alone = [[offer] for offer in ranked if not offer.terms.stackable]
+    priced = [_priced(lines, subtotal, tariff, combination) for combination in [together, *alone]]
+    return min(priced, key=lambda totals: totals.total.minor)
+
+
+def coupon_fault(lines: Sequence[OrderLine], coupon: Offer, totals: Totals) -> CouponFault | None:
+    """Why a coupon that is running is not among the promotions of ``totals``; no fault, where it is worth nothing."""
+    if any(applied.promotion_id == coupon.promotion_id for applied in totals.promotions):
+        return None
+    unmet = _unmet(coupon.terms, lines, totals.subtotal)
+    if unmet is None and totals.promotions and (totals.exclusive or not coupon.terms.stackable):
+        return CouponFault.BETTER_OFFER_APPLIES
+    return unmet
+
+
+def spread(amount: int, weights: Sequence[int]) -> list[int]:
+    """``amount`` parted in proportion to ``weights``, which it does not exceed: each part is its weight times the one
+    rate at which they come to ``amount``, rounded half up; where several reach the half together, the first goes first.
+    """
+    whole = sum(weights)
+    assert 0 <= amount <= whole
+    if not amount:
+        return [0] * len(weights)
+    parts = [(2 * amount * weight + whole) // (2 * whole) for weight in weights]
+    missing = amount - sum(parts)
+    # At which rate, doubled, a part reaches its next unit, or has reached its last one.
+    if missing > 0:
+        rates = [
+            (Fraction(2 * parts[index] + 1, weight), index) for index, weight in enumerate(weights) if weight
+        ]
+        heapify(rates)
+        for _ in range(missing):
+            index = rates[0][1]
+            parts[index] += 1
+            heapreplace(rates, (Fraction(2 * parts[index] + 1, weights[index]), index))
+    elif missing < 0:
+        rates = [
+            (-Fraction(2 * parts[index] - 1, weight), -index)
+            for index, weight in enumerate(weights)
+            if weight
+        ]
+        heapify(rates)
+        for _ in range(-missing):
+            index = -rates[0][1]
+            parts[index] -= 1
+            heapreplace(rates, (-Fraction(2 * parts[index] - 1, weights[index]), -index))
+    return parts
+
+
+def _subtotal(lines: Sequence[OrderLine]) -> Money:
+    return reduce(add, (line.discounted_total for line in lines)) if lines else Money(0)
+
+
+def _rank(offer: Offer) -> tuple[int, int]:
+    return -offer.terms.priority, offer.number
+
+
+def _unmet(terms: Terms, lines: Sequence[OrderLine], subtotal: Money) -> CouponFault | None:
+    """Which condition of it the order does not meet."""
+    if not any(_in_scope(terms, line) for line in lines):
+        return CouponFault.NOT_APPLICABLE
+    return CouponFault.MINIMUM_NOT_MET if subtotal < terms.min_subtotal else None
+
+
+def _in_scope(terms: Terms, line: OrderLine) -> bool:
+    return terms.scope.holds(line.listing_id, line.seller_id, line.category)
+
+
+def _priced(
+    lines: Sequence[OrderLine], subtotal: Money, tariff: Tariff, combination: Sequence[Offer]
+) -> Totals:
+    currency = subtotal.currency
+    # Judged on the subtotal, or a discount could cost more in shipping than it takes off.
+    shipping = Money(tariff.shipping if lines and subtotal.minor < tariff.free_shipping_from else 0, currency)
+    left = {line.listing_id: line.discounted_total.minor for line in lines}
+    applied: list[AppliedPromotion] = []
+    for offer in combination:
+        terms = offer.terms
+        scoped = sorted(line.listing_id for line in lines if _in_scope(terms, line))
+        taken = _taken(terms, [left[listing_id] for listing_id in scoped])
+        for listing_id, part in zip(scoped, taken, strict=True):
+            left[listing_id] -= part
+        frees = terms.discount_type is DiscountType.FREE_SHIPPING and shipping.minor > 0
+        if frees:
+            shipping = Money(0, currency)
+        if frees or any(taken):
+            applied.append(
+                AppliedPromotion(
+                    promotion_id=offer.promotion_id,
+                    number=offer.number,
+                    name=terms.name,
+                    code=terms.code,
+                    discount=Money(sum(taken), currency),
+                    free_shipping=frees,
+                )
+            )
+    goods = Money(sum(left.values()), currency)
+    tax = goods.share(tariff.tax_rate)
+    shares = {line.listing_id: line.discounted_total.minor - left[line.listing_id] for line in lines}
+    return Totals(
+        subtotal=subtotal,
+        discount=subtotal - goods,
+        shares={listing_id: Money(share, currency) for listing_id, share in shares.items() if share},
+        promotions=tuple(applied),
+        tax=tax,
+        shipping=shipping,
+        total=goods + tax + shipping,
+        exclusive=any(not offer.terms.stackable for offer in combination) and bool(applied),
+    )
+
+
+def _taken(terms: Terms, amounts: Sequence[int]) -> list[int]:
+    """What is taken off each of the lines that it is for."""
+    match terms.discount_type:
+        case DiscountType.PERCENTAGE:
+            rate, of = terms.percentage.as_integer_ratio()
+            of *= 100
+            parts = [(2 * amount * rate + of) // (2 * of) for amount in amounts]
+            most = terms.max_discount
+            return parts if most is None or sum(parts) <= most.minor else spread(most.minor, amounts)
+        case DiscountType.FIXED:
+            return spread(min(terms.amount.minor, sum(amounts)), amounts)
+        case DiscountType.FREE_SHIPPING:
+            return [0] * len(amounts)

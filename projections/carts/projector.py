@@ -32,7 +32,7 @@ def _row(cart: Cart) -> dict[str, Any]:
 
 CART_CONTENTS = Projection(
     name="carts",
-    version=2,
+    version=3,
     events=get_args(CartEvent),
     document=Cart,
     keys=by_stream,

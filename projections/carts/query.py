@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from domain.carts.cart import Cart
+from domain.carts.cart import Cart, HeldCoupon
 from domain.carts.events import cart_of
 from domain.kernel import AccountId
 from domain.listings.listing import Listing
+from domain.orders.pricing import Tariff
+from domain.promotions.events import redemptions_of
+from domain.promotions.offers import Offers
+from domain.redeeming import Coupon, Deals
 from projections.carts.cart import cart_body
 from projections.ports import Reads
+from projections.promotions.promotion import PromotionDocument
 from projections.wire import encode
 
 
@@ -24,25 +30,62 @@ class _Priced(msgspec.Struct, frozen=True, kw_only=True):
 
 _CART = msgspec.json.Decoder(Cart)
 _PRODUCT = msgspec.json.Decoder(_Priced)
+_PROMOTION = msgspec.json.Decoder(PromotionDocument)
 
-_WITH_PRODUCTS = """
-SELECT document, ARRAY(SELECT p.document FROM products p WHERE p.key = ANY(c.listing_ids))
+_WITH_PRICES = """
+SELECT document,
+       ARRAY(SELECT p.document FROM products p WHERE p.key = ANY(c.listing_ids)),
+       ARRAY(SELECT p.document FROM promotions p WHERE p.code = '' AND p.active)
 FROM carts c WHERE c.key = %s
 """
 
+_OF_COUPON = """
+SELECT (SELECT document FROM promotions WHERE key = %s),
+       coalesce((SELECT used FROM redemptions WHERE key = %s), 0),
+       coalesce((SELECT used FROM redemptions WHERE key = %s), 0)
+"""
 
-async def cart_of_account(reads: Reads, account_id: UUID, account_number: int) -> bytes:
+
+async def cart_of_account(
+    reads: Reads, account_id: UUID, account_number: int, tariff: Tariff, at: datetime
+) -> bytes:
     """The cart as clients read it, at the prices of now; an empty one where nothing was ever put into it.
 
     Lines of a seller who is suspended are not shown, and are there again once the seller is reinstated.
     """
     cart_id = cart_of(AccountId(account_id))
-    row = await reads.one(_WITH_PRODUCTS, cart_id)
+    row = await reads.one(_WITH_PRICES, cart_id)
     if row is None:
         empty = Cart(id=cart_id, account_id=AccountId(account_id), lines={})
-        return encode(cart_body(empty, {}, account_number))
-    products = [_PRODUCT.decode(document) for document in row[1]]
-    listings = [product.listing for product in products if not product.hidden]
-    return encode(
-        cart_body(_CART.decode(row[0]), {listing.id: listing for listing in listings}, account_number)
+        nothing = Deals(offers=None, coupon=None, tariff=tariff, at=at)
+        return encode(cart_body(empty, {}, account_number, nothing))
+    document, products, automatic = row
+    cart = _CART.decode(document)
+    priced = [_PRODUCT.decode(product) for product in products]
+    listings = {product.listing.id: product.listing for product in priced if not product.hidden}
+    offers = [_PROMOTION.decode(offered).promotion.offer for offered in automatic]
+    deals = Deals(
+        offers=Offers({offer.promotion_id: offer for offer in offers}),
+        coupon=None if cart.coupon is None else await _coupon(reads, cart.coupon, cart.account_id),
+        tariff=tariff,
+        at=at,
+    )
+    return encode(cart_body(cart, listings, account_number, deals))
+
+
+async def _coupon(reads: Reads, held: HeldCoupon, account_id: AccountId) -> Coupon:
+    """The coupon in somebody's cart, how often it was used in all, and how often by them."""
+    row = await reads.one(
+        _OF_COUPON,
+        held.promotion_id,
+        redemptions_of(held.promotion_id),
+        redemptions_of(held.promotion_id, account_id),
+    )
+    assert row is not None
+    promotion, used, used_by_owner = row
+    return Coupon(
+        held=held,
+        promotion=None if promotion is None else _PROMOTION.decode(promotion).promotion,
+        used=used,
+        used_by_customer=used_by_owner,
     )

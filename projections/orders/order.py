@@ -9,6 +9,7 @@ import msgspec
 
 from domain.orders.events import OrderLine, PostalAddress
 from domain.orders.order import Order
+from projections.promotions.promotion import applied_body
 from projections.wire import time
 
 
@@ -30,6 +31,9 @@ def order_body(order: Order, updated_at: datetime) -> dict[str, Any]:
             for line in order.lines
         ],
         "subtotal": order.subtotal.units(),
+        "discount": order.discount.units(),
+        "couponCode": order.coupon_code or None,
+        "promotions": [applied_body(applied) for applied in order.promotions],
         "tax": order.tax.units(),
         "shipping": order.shipping.units(),
         "total": order.total.units(),
@@ -61,6 +65,7 @@ def _line_body(line: OrderLine) -> dict[str, Any]:
         "total": line.total.units(),
         "discountPercentage": float(line.discount_percentage),
         "discountedTotal": line.discounted_total.units(),
+        "promotionDiscount": line.promotion_discount.units(),
         "thumbnail": line.thumbnail,
         "sellerId": str(line.seller_id),
     }

@@ -55,7 +55,7 @@ def _row(document: OrderDocument) -> dict[str, Any]:
 
 ORDER_LIST = Projection(
     name="orders",
-    version=2,
+    version=3,
     events=get_args(OrderEvent),
     document=OrderDocument,
     keys=by_stream,

@@ -14,6 +14,7 @@ from domain.kernel import ReviewId
 from domain.listings.events import ListingStatus
 from domain.listings.listing import Listing
 from domain.money import Money
+from domain.orders.pricing import line_totals
 from projections.wire import masked_email, time
 
 SHOWN: Final = 20
@@ -111,7 +112,8 @@ def listing_body(listing: Listing) -> dict[str, Any]:
 
 
 def sale_price(listing: Listing) -> Money:
-    return listing.price.less(listing.discount_percentage)
+    """What one of it is sold for; promotions are the order's."""
+    return line_totals(listing.price, listing.discount_percentage, 1)[1]
 
 
 def _review_body(review: Opinion) -> dict[str, Any]:

@@ -19,6 +19,7 @@ CONTEXTS = (
     "listings",
     "orders",
     "payments",
+    "promotions",
     "reviews",
     "sellers",
     "wishlists",

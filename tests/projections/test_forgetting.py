@@ -23,6 +23,7 @@ from domain.kernel import AccountId, Event, OrderId, Recorded, ReviewId, SellerI
 from domain.listings.events import ListingPublished, ListingUnpublished, StockAdjusted
 from domain.money import Money
 from domain.orders.events import OrderConfirmed, OrderLine, OrderPlaced, PostalAddress
+from domain.orders.pricing import Tariff
 from domain.reviews.events import ReviewSubmitted
 from domain.sellers.events import (
     PersonalSellerOpened,
@@ -44,6 +45,7 @@ from projections.products.product import Product
 from projections.products.projector import PRODUCTS, products
 from projections.products.query import ProductFilter, product_by, products_page
 from projections.projection import Projection, Rows, read_model
+from projections.promotions.projector import PROMOTION_LIST
 from tests.domain.builders import NOW, a_listing_created, listing_id
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
 
@@ -112,7 +114,7 @@ class Shown:
         return built
 
     async def cart(self, owner: AccountId) -> dict[str, Any]:
-        built: dict[str, Any] = json.loads(await cart_of_account(self.reads, owner, 1))
+        built: dict[str, Any] = json.loads(await cart_of_account(self.reads, owner, 1, Tariff(), NOW))
         return built
 
     async def has_forgotten(self, text: str) -> None:
@@ -154,7 +156,7 @@ async def showing(
 
 @pytest.fixture
 async def shown(database_url: str) -> AsyncIterator[Shown]:
-    async with showing(database_url, PRODUCTS, ORDER_LIST, CART_CONTENTS) as shown:
+    async with showing(database_url, PRODUCTS, ORDER_LIST, CART_CONTENTS, PROMOTION_LIST) as shown:
         yield shown
 
 
@@ -325,7 +327,7 @@ class TestProducts:
         """Its table lacks the columns and indexes of today; carts are asked of both."""
         former, keys = former_products(), MemoryPersonKeys()
         cart = cart_of(BOB)
-        async with showing(database_url, former, CART_CONTENTS, keys=keys) as shown:
+        async with showing(database_url, former, CART_CONTENTS, PROMOTION_LIST, keys=keys) as shown:
             await shown.record(
                 *published(1),
                 reviewed(1, ADA, "Augusta King", 5),
@@ -333,7 +335,7 @@ class TestProducts:
                 CartItemAdded(cart_id=cart, listing_id=listing_id(1), quantity=2),
             )
             assert (await shown.cart(BOB))["totalQuantity"] == 2
-        async with showing(database_url, PRODUCTS, CART_CONTENTS, keys=keys) as shown:
+        async with showing(database_url, PRODUCTS, CART_CONTENTS, PROMOTION_LIST, keys=keys) as shown:
             assert (await shown.cart(BOB))["totalQuantity"] == 2
 
             async def is_new() -> bool:

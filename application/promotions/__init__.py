@@ -1,0 +1,1 @@
+"""Keeping promotions, and what carts and orders need of them."""

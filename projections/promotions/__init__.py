@@ -1,0 +1,1 @@
+"""Promotions, as shoppers and admins see them."""

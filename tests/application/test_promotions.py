@@ -1,0 +1,451 @@
+"""Keeping promotions, putting coupons into carts, and using them up, on a log in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from application.carts.couponing import ApplyCoupon, RemoveCoupon
+from application.carts.filling import AddToCart, PricedCart, add_to_cart
+from application.errors import ConcurrentChangeError
+from application.orders.placing import PlaceOrder, place_order
+from application.payments.paying import RequestPayment
+from application.ports import AlreadyAnsweredError, Answer, Metadata, Once
+from application.processes.request_payment import request_payment_for
+from application.promotions.keeping import (
+    ChangePromotion,
+    CreatePromotion,
+    DeletePromotion,
+    ScopeWish,
+    create_promotion,
+)
+from domain.accounts.events import Caller
+from domain.carts.cart import CARTS, CartEmptyError
+from domain.carts.events import CartCheckedOut, CouponRemoved, cart_of
+from domain.categories.category import SlugExistsError
+from domain.kernel import InvalidInputError
+from domain.listings.events import StockCommitted, StockReserved
+from domain.listings.listing import Listing
+from domain.money import Money
+from domain.orders.events import OrderConfirmed, OrderPlaced, OrderStatus
+from domain.orders.order import NothingToPayError
+from domain.orders.pricing import Tariff
+from domain.placing import WantedLine, line_of
+from domain.promotions.events import CouponRedeemed, DiscountType, ScopeKind, Terms, redemptions_of
+from domain.promotions.promotion import (
+    CouponExistsError,
+    CouponInvalidError,
+    CouponNotAppliedError,
+    Promotion,
+    PromotionNotFoundError,
+)
+from domain.promotions.redemptions import REDEMPTIONS
+from domain.redeeming import Deals, Quote, quote
+from tests.application.shop import ADDRESS, METADATA, Shop
+
+
+class Counting(Shop):
+    """Counts what is asked of the log."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.round_trips = 0
+        append, histories = self.log.append, self.log.histories
+
+        async def counted_append(appended: Any) -> int:
+            self.round_trips += 1
+            return await append(appended)
+
+        async def counted_histories(wanted: Any) -> Any:
+            self.round_trips += 1
+            return await histories(wanted)
+
+        self.log.append, self.log.histories = counted_append, counted_histories  # type: ignore[assignment, method-assign]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def creation(shop: Shop, **fields: Any) -> CreatePromotion:
+    defaults: dict[str, Any] = {
+        "name": "Sale",
+        "slug": "",
+        "discount_type": DiscountType.PERCENTAGE,
+        "percentage": Decimal(10),
+        "starts_at": shop.clock.at,
+    }
+    scope = fields.pop("scope", ScopeWish(kind=ScopeKind.ALL))
+    active = fields.pop("active", True)
+    return CreatePromotion(terms=Terms(**{**defaults, **fields}), scope=scope, active=active)
+
+
+async def made(shop: Shop, **fields: Any) -> Promotion:
+    promotion: Promotion = (await shop.handle(creation(shop, **fields))).state
+    return promotion
+
+
+async def filled(shop: Shop, name: str = "emily", *, price: int = 1000) -> tuple[Caller, Listing]:
+    listing, buyer = await shop.listing(price=price), await shop.buyer(name)
+    await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
+    return buyer, listing
+
+
+async def apply(shop: Shop, buyer: Caller, code: str) -> PricedCart:
+    cart: PricedCart = (await shop.handle(ApplyCoupon(account_id=buyer.account_id, code=code))).state
+    return cart
+
+
+def quoted(shop: Shop, cart: PricedCart) -> Quote:
+    lines = [line_of(cart.listings[listing_id], quantity) for listing_id, quantity in cart.cart.lines.items()]
+    return quote(lines, Deals(offers=cart.offers, coupon=cart.coupon, tariff=Tariff(), at=shop.clock.now()))
+
+
+async def used(shop: Shop, promotion: Promotion, buyer: Caller | None = None) -> int:
+    count = await shop.now(REDEMPTIONS, redemptions_of(promotion.id, buyer.account_id if buyer else None))
+    return count.used if count else 0
+
+
+async def refused(shop: Shop, command: object, error: type[Exception]) -> Any:
+    """The refusal, and that nothing was recorded with it."""
+    head = await shop.log.head()
+    with pytest.raises(error) as refusal:
+        await shop.handle(command)
+    assert await shop.log.head() == head
+    return refusal.value
+
+
+class TestKeeping:
+    async def test_codes_are_taken_once_whatever_their_capitals(self, shop: Shop) -> None:
+        promotion = await made(shop, code="Ten")
+        assert promotion.terms.code == "TEN"
+        error = await refused(shop, creation(shop, code="tEN"), CouponExistsError)
+        assert error.details == {"code": ["Is already taken"]}
+        other = await made(shop, code="OTHER")
+        taken = ChangePromotion(reference=str(other.number), fields={"code": "ten"})
+        await refused(shop, taken, CouponExistsError)
+        await shop.handle(ChangePromotion(reference=str(promotion.number), fields={"code": "eleven"}))
+        await shop.handle(taken)
+
+    async def test_slugs_are_made_of_names_and_taken_once(self, shop: Shop) -> None:
+        assert [(await made(shop)).terms.slug for _ in range(2)] == ["sale", "sale-2"]
+        await refused(shop, creation(shop, slug="sale"), SlugExistsError)
+        await shop.handle(DeletePromotion(reference="sale"))
+        await refused(shop, DeletePromotion(reference="sale"), PromotionNotFoundError)
+        assert (await made(shop, slug="sale")).terms.slug == "sale"
+
+    async def test_many_at_once_with_one_code_are_one(self, shop: Shop) -> None:
+        tries = await asyncio.gather(
+            *(shop.handle(creation(shop, code="ONE")) for _ in range(8)), return_exceptions=True
+        )
+        assert sum(isinstance(outcome, CouponExistsError) for outcome in tries) == 7
+
+    async def test_a_deleted_one_is_gone_and_its_deletion_is_answered_again(self, shop: Shop) -> None:
+        await made(shop, code="TEN")
+        once = Once(scope="admin", key="k", request_hash=b"h", answer=lambda _: Answer(status=204, body=b""))
+        metadata = Metadata(actor="test", once=once)
+        await shop.handle(DeletePromotion(reference="sale"), metadata)
+        with pytest.raises(AlreadyAnsweredError):
+            await shop.handle(DeletePromotion(reference="sale"), metadata)
+        await refused(shop, ChangePromotion(reference="1", fields={}), PromotionNotFoundError)
+
+    @pytest.mark.parametrize("kind", [ScopeKind.CATEGORIES, ScopeKind.PRODUCTS, ScopeKind.SELLERS])
+    async def test_a_scope_names_only_what_is_there(self, shop: Shop, kind: ScopeKind) -> None:
+        await shop.listing()
+        wish = ScopeWish(kind=kind, references=("999", "nobody-and-nothing"))
+        error = await refused(shop, creation(shop, scope=wish), InvalidInputError)
+        assert error.details == {
+            "scopeIds[0]": ["Does not exist"],
+            "scopeIds[1]": ["Does not exist"],
+        }
+
+    async def test_a_scope_is_kept_by_what_never_changes(self, shop: Shop) -> None:
+        listing = await shop.listing()
+        wish = ScopeWish(kind=ScopeKind.PRODUCTS, references=(str(listing.number), listing.slug))
+        assert (await made(shop, scope=wish)).terms.scope.listings == (listing.id,)
+        wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=("1",))
+        assert (await made(shop, scope=wish)).terms.scope.categories == ("things",)
+
+
+class TestWhatAppliesByItself:
+    async def test_is_in_the_cart_and_in_the_order_alike(self, shop: Shop) -> None:
+        await made(shop)
+        buyer, _ = await filled(shop)
+        other = await shop.listing()
+        add = AddToCart(account_id=buyer.account_id, listing_id=other.id, quantity=2)
+        cart = (await shop.handle(add)).state
+        totals = quoted(shop, cart).totals
+        order = await shop.order(buyer)
+        assert (order.subtotal, order.discount, order.tax, order.shipping, order.total) == (
+            totals.subtotal,
+            totals.discount,
+            totals.tax,
+            totals.shipping,
+            totals.total,
+        )
+        assert order.discount == Money(300)
+        assert sum(line.promotion_discount.minor for line in order.lines) == 300
+        await shop.handle(RequestPayment(order_id=order.id))
+        assert [intent.amount for intent in shop.provider.intents.values()] == [order.total.minor]
+
+    async def test_ends_when_it_is_switched_off_made_a_coupon_deleted_or_over(self, shop: Shop) -> None:
+        buyer, listing = await shop.buyer(), await shop.listing()
+
+        async def discount() -> int:
+            return (await shop.order(buyer, (listing, 1))).discount.minor
+
+        end = shop.clock.at + timedelta(hours=1)
+        promotion = await made(shop, ends_at=end)
+        reference = str(promotion.number)
+        assert await discount() == 100
+        await shop.handle(ChangePromotion(reference=reference, fields={}, active=False))
+        assert await discount() == 0
+        await shop.handle(ChangePromotion(reference=reference, fields={}, active=True))
+        await shop.handle(ChangePromotion(reference=reference, fields={"percentage": Decimal(20)}))
+        assert await discount() == 200
+        await shop.handle(ChangePromotion(reference=reference, fields={"code": "TWENTY"}))
+        assert await discount() == 0
+        await shop.handle(ChangePromotion(reference=reference, fields={"code": ""}))
+        assert await discount() == 200
+        shop.clock.at = end + timedelta(seconds=1)
+        assert await discount() == 0
+        await shop.handle(ChangePromotion(reference=reference, fields={"ends_at": None}))
+        assert await discount() == 200
+        await shop.handle(DeletePromotion(reference=reference))
+        assert await discount() == 0
+
+    async def test_holds_for_the_next_order_of_another_process(self, shop: Shop) -> None:
+        buyer, listing = await shop.buyer(), await shop.listing()
+        assert (await shop.order(buyer, (listing, 1))).discount == Money(0)
+        store = shop.another_store()
+        await create_promotion(
+            creation(shop), METADATA, store=store, keys=shop.keys, numbers=Numbers(), clock=shop.clock
+        )
+        assert (await shop.order(buyer, (listing, 1))).discount == Money(100)
+
+    async def test_costs_no_round_trip_of_its_own(self) -> None:
+        shop = Counting()
+        await made(shop)
+        buyer, listing = await filled(shop)
+        for _ in range(2):
+            add = AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1)
+            before = shop.round_trips
+            await shop.handle(add)
+            assert shop.round_trips == before + 1
+            before = shop.round_trips
+            order = await shop.order(buyer)
+            assert (order.discount.minor > 0, shop.round_trips) == (True, before + 1)
+            await shop.handle(add)
+        before = shop.round_trips
+        await shop.order(buyer, (listing, 1))
+        assert shop.round_trips == before + 1
+
+    async def test_nor_does_a_coupon_that_is_in_the_cart(self) -> None:
+        shop = Counting()
+        await made(shop, code="TEN", usage_limit=5)
+        buyer, listing = await filled(shop)
+        await apply(shop, buyer, "ten")
+        before = shop.round_trips
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
+        assert shop.round_trips == before + 1
+        before = shop.round_trips
+        assert (await shop.order(buyer)).coupon_code == "TEN"
+        assert shop.round_trips == before + 1
+
+
+class TestCoupons:
+    async def test_one_is_applied_counted_with_the_order_and_gone_from_the_cart(self, shop: Shop) -> None:
+        promotion = await made(shop, code="TEN", usage_limit=1)
+        buyer, _ = await filled(shop)
+        cart = await apply(shop, buyer, " ten ")
+        head = await shop.log.head()
+        order = await shop.order(buyer)
+        assert [type(event) for event in await shop.events_after(head)] == [
+            OrderPlaced,
+            StockReserved,
+            CouponRedeemed,
+            CouponRedeemed,
+            CartCheckedOut,
+            CouponRemoved,
+        ]
+        assert order.total == quoted(shop, cart).totals.total == Money(1472)
+        assert (await used(shop, promotion), await used(shop, promotion, buyer)) == (1, 1)
+        assert (await shop.now(CARTS, cart_of(buyer.account_id))).coupon is None
+
+    async def test_another_one_takes_its_place(self, shop: Shop) -> None:
+        await made(shop, code="TEN")
+        await made(shop, code="FIVE", percentage=Decimal(5))
+        buyer, _ = await filled(shop)
+        await apply(shop, buyer, "TEN")
+        await apply(shop, buyer, "FIVE")
+        assert (await shop.order(buyer)).coupon_code == "FIVE"
+
+    async def test_it_is_taken_out_once(self, shop: Shop) -> None:
+        await made(shop, code="TEN")
+        buyer, _ = await filled(shop)
+        remove = RemoveCoupon(account_id=buyer.account_id)
+        await refused(shop, remove, CouponNotAppliedError)
+        stranger = await shop.buyer("stranger")
+        await refused(shop, RemoveCoupon(account_id=stranger.account_id), CouponNotAppliedError)
+        await apply(shop, buyer, "TEN")
+        await shop.handle(remove)
+        await refused(shop, remove, CouponNotAppliedError)
+        assert (await shop.order(buyer)).discount == Money(0)
+
+    async def test_none_is_for_an_empty_cart(self, shop: Shop) -> None:
+        await made(shop, code="TEN")
+        buyer = await shop.buyer()
+        await refused(shop, ApplyCoupon(account_id=buyer.account_id, code="TEN"), CartEmptyError)
+
+    async def test_unknown_is_told_like_over(self, shop: Shop) -> None:
+        await made(shop, code="OVER", ends_at=shop.clock.at + timedelta(hours=1))
+        shop.clock.at += timedelta(hours=2)
+        buyer, _ = await filled(shop)
+        told = [
+            await refused(shop, ApplyCoupon(account_id=buyer.account_id, code=code), CouponInvalidError)
+            for code in ("OVER", "NONE")
+        ]
+        assert told[0].message == told[1].message
+        assert [error.details["reason"] for error in told] == ["NOT_VALID", "NOT_VALID"]
+
+    async def test_in_the_cart_it_refuses_the_order_once_it_is_no_longer_good(self, shop: Shop) -> None:
+        promotion = await made(shop, code="TEN")
+        buyer, listing = await filled(shop)
+        await apply(shop, buyer, "TEN")
+        await shop.handle(ChangePromotion(reference=str(promotion.number), fields={}, active=False))
+        order = PlaceOrder(caller=buyer, lines=(), shipping_address=ADDRESS)
+        error = await refused(shop, order, CouponInvalidError)
+        assert error.details == {"code": "TEN", "reason": "NOT_VALID"}
+        add = AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1)
+        assert quoted(shop, (await shop.handle(add)).state).fault == "NOT_VALID"
+        await shop.handle(RemoveCoupon(account_id=buyer.account_id))
+        assert (await shop.order(buyer)).discount == Money(0)
+
+    async def test_an_order_of_named_lines_has_the_coupon_that_it_names(self, shop: Shop) -> None:
+        await made(shop, code="TEN")
+        await made(shop, code="FIVE", percentage=Decimal(5))
+        buyer, listing = await filled(shop)
+        await apply(shop, buyer, "TEN")
+        assert (await shop.order(buyer, (listing, 1))).coupon_code == ""
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
+        assert (await shop.order(buyer, (listing, 1), coupon_code="five")).coupon_code == "FIVE"
+        assert (await shop.now(CARTS, cart_of(buyer.account_id))).coupon is not None
+        await refused(
+            shop,
+            PlaceOrder(
+                caller=buyer,
+                lines=(WantedLine(listing_id=listing.id, quantity=1),),
+                shipping_address=ADDRESS,
+                coupon_code="none",
+            ),
+            CouponInvalidError,
+        )
+
+    async def test_put_in_by_another_process_it_is_not_overlooked(self, shop: Shop) -> None:
+        await made(shop, code="TEN")
+        buyer, listing = await filled(shop)
+        here, shop.store = shop.store, shop.another_store()
+        owner = (await made(shop, code="OWN")).id
+        await shop.store.change(
+            CARTS,
+            cart_of(buyer.account_id),
+            lambda cart: cart.apply_coupon(owner, "OWN") if cart else [],
+            METADATA,
+        )
+        shop.store = here
+        add = AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1)
+        cart = (await add_to_cart(add, METADATA, store=here)).state
+        assert cart.coupon is not None
+        assert (await shop.order(buyer)).coupon_code == "OWN"
+
+
+class TestLimits:
+    async def test_of_twenty_orders_at_once_one_gets_the_only_use(self, shop: Shop) -> None:
+        promotion = await made(shop, code="ONE", usage_limit=1)
+        listing = await shop.listing(stock=100)
+        buyers = [await shop.buyer(f"buyer{number}") for number in range(20)]
+        tries = await asyncio.gather(
+            *(shop.order(buyer, (listing, 1), coupon_code="ONE") for buyer in buyers), return_exceptions=True
+        )
+        refusals = [outcome for outcome in tries if isinstance(outcome, CouponInvalidError)]
+        assert len(refusals) == 19
+        assert {refusal.details["reason"] for refusal in refusals} == {"USAGE_LIMIT_REACHED"}
+        assert await used(shop, promotion) == 1
+        assert (await shop.listing_now(listing)).reserved == 1
+
+    async def test_nor_do_two_processes_give_it_away_twice(self, shop: Shop) -> None:
+        promotion = await made(shop, code="THREE", usage_limit=3)
+        listing = await shop.listing(stock=100)
+        buyers = [await shop.buyer(f"buyer{number}") for number in range(12)]
+        stores = (shop.store, shop.another_store())
+        numbers = Numbers()
+
+        async def buy(number: int) -> object:
+            lines = (WantedLine(listing_id=listing.id, quantity=1),)
+            return await place_order(
+                PlaceOrder(caller=buyers[number], lines=lines, shipping_address=ADDRESS, coupon_code="three"),
+                METADATA,
+                store=stores[number % 2],
+                keys=shop.keys,
+                numbers=numbers,
+                clock=shop.clock,
+                payments=shop.provider,
+                tariff=Tariff(),
+            )
+
+        tries = await asyncio.gather(*(buy(number) for number in range(12)), return_exceptions=True)
+        assert sum(isinstance(outcome, CouponInvalidError) for outcome in tries) == 9
+        assert not any(isinstance(outcome, ConcurrentChangeError) for outcome in tries)
+        assert await used(shop, promotion) == 3
+
+    async def test_each_customer_has_their_own(self, shop: Shop) -> None:
+        await made(shop, code="MINE", per_customer_limit=1)
+        listing = await shop.listing(stock=100)
+        emily, jane = await shop.buyer("emily"), await shop.buyer("jane")
+        tries = await asyncio.gather(
+            *(
+                shop.order(buyer, (listing, 1), coupon_code="MINE")
+                for buyer in (emily, jane)
+                for _ in range(5)
+            ),
+            return_exceptions=True,
+        )
+        refusals = [outcome for outcome in tries if isinstance(outcome, CouponInvalidError)]
+        assert {refusal.details["reason"] for refusal in refusals} == {"CUSTOMER_LIMIT_REACHED"}
+        assert len(refusals) == 8
+
+
+class Numbers:
+    def __init__(self) -> None:
+        self.last = 0
+
+    async def next(self, _: str) -> int:
+        self.last += 1
+        return self.last
+
+
+class TestNothingToPay:
+    async def test_an_order_of_nothing_is_paid_as_soon_as_it_is_placed(self, shop: Shop) -> None:
+        await made(shop, percentage=Decimal(100), stackable=True)
+        await made(shop, discount_type=DiscountType.FREE_SHIPPING, stackable=True)
+        listing, buyer = await shop.listing(), await shop.buyer()
+        head = await shop.log.head()
+        order = await shop.order(buyer, (listing, 2))
+        assert (order.total, order.status) == (Money(0), OrderStatus.PROCESSING)
+        events = await shop.events_after(head)
+        assert [type(event) for event in events] == [
+            OrderPlaced,
+            OrderConfirmed,
+            StockReserved,
+            StockCommitted,
+        ]
+        now = await shop.listing_now(listing)
+        assert (now.stock, now.reserved) == (8, 0)
+        assert isinstance(events[0], OrderPlaced)
+        assert request_payment_for(events[0]) == []
+        await refused(shop, RequestPayment(order_id=order.id), NothingToPayError)

@@ -1,0 +1,223 @@
+"""Promotions and the counts of coupons: events in, rows out, and a cart priced from them in one question."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain.carts.events import CartItemAdded, CartOpened, CouponApplied, CouponRemoved, cart_of
+from domain.kernel import AccountId, CategoryId, Event, ListingId, OrderId, PromotionId, stream_id
+from domain.listings.events import ListingCreated, ListingPublished
+from domain.money import Money
+from domain.orders.pricing import Tariff
+from domain.promotions.events import (
+    CouponRedeemed,
+    CouponRedemptionReleased,
+    DiscountType,
+    PromotionActivated,
+    PromotionCreated,
+    PromotionDeactivated,
+    PromotionDeleted,
+    PromotionUpdated,
+    Terms,
+    redemptions_of,
+)
+from domain.sellers.events import HOUSE_SELLER
+from projections.adapters.read_pool import ReadPool
+from projections.carts.projector import CART_CONTENTS
+from projections.carts.query import cart_of_account
+from projections.engine import prepare
+from projections.products.projector import PRODUCTS
+from projections.projection import Projection
+from projections.promotions.projector import PROMOTION_LIST, REDEMPTION_COUNTS
+from projections.promotions.query import (
+    PromotionFilter,
+    promotion_by,
+    promotions_page,
+    running_promotions,
+)
+from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
+
+READ_MODELS: tuple[Projection[Any], ...] = (PRODUCTS, CART_CONTENTS, PROMOTION_LIST, REDEMPTION_COUNTS)
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ANN = AccountId(stream_id("account", 1))
+LISTING = ListingId(stream_id("listing", 1))
+CART = cart_of(ANN)
+ORDER = OrderId(stream_id("order", "ORD-1"))
+
+
+@pytest.fixture
+async def stand(database_url: str) -> AsyncIterator[Stand]:
+    async with open_shop(database_url) as shop, open_pool(database_url) as pool:
+        stand = Stand(shop, pool, None, "postgres")
+        await prepare(pool, READ_MODELS, stand.sink_for)
+        yield stand
+
+
+@pytest.fixture
+async def reads(database_url: str) -> AsyncIterator[ReadPool]:
+    async with ReadPool(database_url) as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def read_models(stand: Stand) -> AsyncIterator[None]:
+    async with stand.running(*READ_MODELS):
+        yield
+
+
+async def record(stand: Stand, *events: tuple[UUID, Event]) -> None:
+    """The events, each in its stream, and in all read models."""
+    position = await stand.shop.record(list(events))
+
+    async def seen() -> bool:
+        return all([await stand.position(each.name) >= position for each in READ_MODELS])
+
+    await until(seen)
+
+
+def promotion_id(number: int) -> PromotionId:
+    return PromotionId(stream_id("promotion", number))
+
+
+def terms(number: int, **fields: Any) -> Terms:
+    defaults: dict[str, Any] = {
+        "name": f"Sale {number}",
+        "slug": f"sale-{number}",
+        "discount_type": DiscountType.PERCENTAGE,
+        "percentage": Decimal(10),
+        "starts_at": AT,
+    }
+    return Terms(**{**defaults, **fields})
+
+
+def created(number: int, *, active: bool = True, **fields: Any) -> tuple[UUID, Event]:
+    stream = promotion_id(number)
+    return stream, PromotionCreated(
+        promotion_id=stream, number=number, active=active, terms=terms(number, **fields)
+    )
+
+
+def of(number: int, event: type[Any], **fields: Any) -> tuple[UUID, Event]:
+    return promotion_id(number), event(promotion_id=promotion_id(number), **fields)
+
+
+def counted(event: type[Any], number: int, account_id: AccountId | None = None) -> tuple[UUID, Event]:
+    fact = event(promotion_id=promotion_id(number), order_id=ORDER, account_id=ANN)
+    return redemptions_of(promotion_id(number), account_id), fact
+
+
+class TestTheList:
+    async def test_what_runs_now_and_applies_by_itself(self, stand: Stand, reads: ReadPool) -> None:
+        async with read_models(stand):
+            await record(
+                stand,
+                created(1, order=2),
+                created(2, order=1),
+                created(3, code="CODE"),
+                created(4, active=False),
+                created(5),
+                of(5, PromotionDeactivated),
+                created(6),
+                of(6, PromotionDeleted),
+                created(7, order=3, active=False),
+                of(7, PromotionActivated),
+                created(8, starts_at=AT + timedelta(days=1)),
+                created(9, ends_at=AT + timedelta(hours=1)),
+            )
+            for at, numbers in (
+                (AT, [9, 2, 1, 7]),
+                (AT + timedelta(days=2), [8, 2, 1, 7]),
+                (AT - timedelta(seconds=1), []),
+            ):
+                assert [promotion.number for promotion in await running_promotions(reads, at)] == numbers
+
+    async def test_is_found_filtered_and_counted(self, stand: Stand, reads: ReadPool) -> None:
+        async with read_models(stand):
+            await record(
+                stand,
+                created(1, code="TEN"),
+                created(2, active=False),
+                of(1, PromotionUpdated, terms=terms(1, code="ELEVEN", name="Winter")),
+                counted(CouponRedeemed, 1),
+                counted(CouponRedeemed, 1, ANN),
+                counted(CouponRedeemed, 1),
+                counted(CouponRedemptionReleased, 1),
+            )
+            for reference in (1, promotion_id(1), "sale-1"):
+                found = await promotion_by(reads, reference)
+                assert found is not None
+                assert (found.document.promotion.terms.code, found.used) == ("ELEVEN", 1)
+            assert await promotion_by(reads, 3) is None
+            for asked, numbers in (
+                (PromotionFilter(), [1, 2]),
+                (PromotionFilter(active=True), [1]),
+                (PromotionFilter(active=False), [2]),
+                (PromotionFilter(words="wINt"), [1]),
+                (PromotionFilter(words="eleven"), [1]),
+                (PromotionFilter(words="%"), []),
+                (PromotionFilter(skip=1, limit=1), [2]),
+            ):
+                page = await promotions_page(reads, asked)
+                assert [each.document.promotion.number for each in page.promotions] == numbers
+                assert page.total == (2 if asked.skip else len(numbers))
+
+
+class TestTheCart:
+    async def test_is_priced_by_what_runs_and_by_its_coupon(self, stand: Stand, reads: ReadPool) -> None:
+        async def cart() -> dict[str, Any]:
+            body: dict[str, Any] = msgspec.json.decode(await cart_of_account(reads, ANN, 1, Tariff(), AT))
+            return body
+
+        async with read_models(stand):
+            assert (await cart())["totals"]["total"] == 0
+            await record(stand, *in_the_cart(), created(1, stackable=True))
+            assert (await cart())["totals"] == {
+                "subtotal": 100, "discount": 10, "tax": 7.2, "shipping": 5, "total": 102.2,
+            }  # fmt: skip
+            fields: dict[str, Any] = {
+                "code": "FIVE",
+                "stackable": True,
+                "percentage": Decimal(5),
+                "per_customer_limit": 1,
+            }
+            applied = CouponApplied(cart_id=CART, promotion_id=promotion_id(2), code="FIVE")
+            await record(stand, created(2, **fields), (CART, applied))
+            body = await cart()
+            assert (body["coupon"]["applied"], body["couponDiscount"]) == (True, 4.5)
+            assert [each["discount"] for each in body["promotions"]] == [10, 4.5]
+            await record(stand, counted(CouponRedeemed, 2), counted(CouponRedeemed, 2, ANN))
+            body = await cart()
+            assert (body["coupon"]["reason"], body["couponDiscount"]) == ("CUSTOMER_LIMIT_REACHED", 0)
+            await record(stand, of(2, PromotionDeleted))
+            assert (await cart())["coupon"]["reason"] == "NOT_VALID"
+            await record(stand, (CART, CouponRemoved(cart_id=CART)))
+            assert (await cart())["coupon"] is None
+
+
+def in_the_cart() -> list[tuple[UUID, Event]]:
+    listing = ListingCreated(
+        listing_id=LISTING,
+        number=1,
+        seller_id=HOUSE_SELLER,
+        slug="thing",
+        title="Thing",
+        description="Worth having.",
+        price=Money(10_000),
+        category_id=CategoryId(stream_id("category", 1)),
+        category="things",
+        stock=5,
+    )
+    return [
+        (LISTING, listing),
+        (LISTING, ListingPublished(listing_id=LISTING)),
+        (CART, CartOpened(cart_id=CART, account_id=ANN)),
+        (CART, CartItemAdded(cart_id=CART, listing_id=LISTING, quantity=1)),
+    ]
