@@ -161,6 +161,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 "Accounts",
                 "Media",
                 "Categories",
+                "Collections",
                 "Products",
                 "Sellers",
                 "Cart",

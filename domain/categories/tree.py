@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Final, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.attributes import Attribute
 from domain.categories.category import Category
@@ -120,7 +121,7 @@ class CategoryTree(msgspec.Struct, frozen=True, kw_only=True):
                     "The category has others below it", details={"children": children}
                 )
             if listings or place.uncounted:
-                # Of one that is older than the counting nobody knows, so it takes a successor.
+                # Of one that is older than the counting nobody knows: it takes a successor.
                 raise CategoryNotEmptyError(
                     "There are listings in the category", details={"listings": listings}
                 )
@@ -194,6 +195,8 @@ class CategoryTree(msgspec.Struct, frozen=True, kw_only=True):
                 successors = known.successors
                 if successor_id is not None:
                     successors = {**successors, category_id: successor_id}
+                    if known.places[category_id].uncounted:
+                        places[successor_id] = replace(places[successor_id], uncounted=True)
                 return cls(places=places, successors=successors)
             case _:
                 assert_never(event)
