@@ -283,7 +283,7 @@ class KeptCategoryController(Controller):
     async def remove(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Delete a category that is empty, or let ``reassignTo`` take its listings and the categories below it."""
         asked = decode_query(request.scope["query_string"], CategoryDeletionQuery)
-        command = DeleteCategory(category_id=await _called(ref, backend), reassign_to=asked.reassign_to)
+        command = DeleteCategory(category=ref, reassign_to=asked.reassign_to)
         return await backend.commands.answer(request, command, None, status=204, conditional=True)
 
 

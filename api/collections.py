@@ -215,7 +215,7 @@ class KeptCollectionController(Controller):
     @delete("/{ref:str}", status_code=200, responses=answers(None, 204, 401, 403, 404, 409))
     async def remove(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Delete a collection that has no products."""
-        command = DeleteCollection(collection_id=await _called(ref, backend))
+        command = DeleteCollection(collection=ref)
         return await backend.commands.answer(request, command, None, status=204, conditional=True)
 
     @post(

@@ -99,7 +99,7 @@ async def category_called(reference: str, store: EventStore, keys: Keys) -> Cate
     """The category of an integer id, a uuid or a slug; ``CategoryNotFoundError`` where there is none, or no more."""
     found = await _recorded(reference, store, keys)
     if found is None or found.deleted:
-        raise CategoryNotFoundError("Category not found", details={"category": ["Does not exist"]})
+        raise CategoryNotFoundError("Category not found")
     return found
 
 
@@ -109,7 +109,7 @@ async def category_for_listings(reference: str, store: EventStore, keys: Keys) -
     while found is not None and found.successor_id is not None:
         found = (await store.load(CATEGORIES, found.successor_id)).state
     if found is None or found.deleted:
-        raise CategoryNotFoundError("Category not found", details={"category": ["Does not exist"]})
+        raise CategoryNotFoundError("Category not found")
     return found
 
 

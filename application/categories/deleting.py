@@ -12,6 +12,7 @@ from application.categories.creating import (
     CATEGORY_SLUG,
     THE_TREE,
     after,
+    category_called,
     category_named,
     older_categories,
     slug_claim,
@@ -24,13 +25,13 @@ from domain.categories.events import shelves_of
 from domain.categories.shelf import CATEGORY_SHELVES
 from domain.categories.tree import TREE, CategoryTree
 from domain.claims.claim import Claim
-from domain.kernel import CategoryId
+from domain.kernel import CategoryId, DomainError
 
 
 class DeleteCategory(msgspec.Struct, frozen=True, kw_only=True):
-    """``reassign_to`` is any reference to the category that takes its listings and children, or empty for none."""
+    """Both are any reference; ``reassign_to``, if any, takes its listings and children."""
 
-    category_id: CategoryId
+    category: str
     reassign_to: str = ""
 
 
@@ -48,6 +49,13 @@ class _Plan(msgspec.Struct, frozen=True):
         return cls(category.slugs, (), (category.id, *tree.predecessors(category.id)))
 
 
+class _Planned(msgspec.Struct, frozen=True, kw_only=True):
+    id: CategoryId
+    successor_id: CategoryId | None
+    older: Sequence[Category]
+    plan: _Plan
+
+
 async def delete_category(
     command: DeleteCategory, metadata: Metadata, *, store: EventStore, keys: Keys
 ) -> Changed[Category]:
@@ -55,23 +63,25 @@ async def delete_category(
 
     So its slugs go on naming the successor. Those of a category that leaves nothing behind are free again.
     """
-    successor_id = None
-    if command.reassign_to:
-        successor_id = await category_named("reassignTo", command.reassign_to, store, keys)
-    older = await older_categories(store)
-    ref: StreamRef[Any, Any] = StreamRef(CATEGORIES, command.category_id)
-    before, of_tree = await store.load_many([ref, THE_TREE])
-    planned = _Plan.of(known(before.state), standing_tree(of_tree.state, older)[0], successor_id)
-    claims = [slug_claim(slug, keys) for slug in planned.slugs]
-    children: list[StreamRef[Any, Any]] = [StreamRef(CATEGORIES, child) for child in planned.children]
+    try:
+        planned = await _planned(command, store, keys)
+    except DomainError:
+        # What the first try did may be just why this one finds nothing.
+        if metadata.once is not None:
+            await store.raise_if_answered(metadata.once)
+        raise
+    plan, successor_id, older = planned.plan, planned.successor_id, planned.older
+    ref: StreamRef[Any, Any] = StreamRef(CATEGORIES, planned.id)
+    claims = [slug_claim(slug, keys) for slug in plan.slugs]
+    children: list[StreamRef[Any, Any]] = [StreamRef(CATEGORIES, child) for child in plan.children]
     shelves = [
-        StreamRef(CATEGORY_SHELVES, shelf) for counted in planned.counted for shelf in shelves_of(counted)
+        StreamRef(CATEGORY_SHELVES, shelf) for counted in plan.counted for shelf in shelves_of(counted)
     ]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Category]:
         category = known(loaded[0].state)
         tree, filed = standing_tree(loaded[1].state, older)
-        if _Plan.of(category, tree, successor_id) != planned:
+        if _Plan.of(category, tree, successor_id) != plan:
             raise ConcurrentChangeError("Somebody else changed the category at the same time")
         rest = iter(loaded[2:])
         released = [(claim, Claim.release(next(rest).state, CATEGORY_SLUG, category.id)) for claim in claims]
@@ -94,3 +104,15 @@ async def delete_category(
         )
 
     return await store.change_together([ref, THE_TREE, *claims, *children, *shelves], decide, metadata)
+
+
+async def _planned(command: DeleteCategory, store: EventStore, keys: Keys) -> _Planned:
+    found = await category_called(command.category, store, keys)
+    successor_id = None
+    if command.reassign_to:
+        successor_id = await category_named("reassignTo", command.reassign_to, store, keys)
+    older = await older_categories(store)
+    category, of_tree = await store.load_many([StreamRef(CATEGORIES, found.id), THE_TREE])
+    tree, _ = standing_tree(of_tree.state, older)
+    plan = _Plan.of(known(category.state), tree, successor_id)
+    return _Planned(id=found.id, successor_id=successor_id, older=older, plan=plan)

@@ -46,7 +46,9 @@ class ChangeCollection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeleteCollection(msgspec.Struct, frozen=True, kw_only=True):
-    collection_id: CollectionId
+    """``collection`` is any reference."""
+
+    collection: str
 
 
 async def create_collection(
@@ -100,8 +102,15 @@ async def delete_collection(
     command: DeleteCollection, metadata: Metadata, *, store: EventStore, keys: Keys
 ) -> Changed[Collection]:
     """Its slugs are free again."""
-    ref: StreamRef[Any, Any] = StreamRef(COLLECTIONS, command.collection_id)
-    slugs = known((await store.load(COLLECTIONS, command.collection_id)).state).slugs
+    try:
+        collection_id = await collection_called(command.collection, store, keys)
+        slugs = known((await store.load(COLLECTIONS, collection_id)).state).slugs
+    except CollectionNotFoundError:
+        # What the first try did may be just why this one finds nothing.
+        if metadata.once is not None:
+            await store.raise_if_answered(metadata.once)
+        raise
+    ref: StreamRef[Any, Any] = StreamRef(COLLECTIONS, collection_id)
     claims = [_slug_claim(slug, keys) for slug in slugs]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Collection]:
