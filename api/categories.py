@@ -188,14 +188,14 @@ class CategoryController(Controller):
     async def tree(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """All categories that are active: the roots, and in each node its children."""
         categories, position = await _read(request, backend)
-        return answer(encode(tree_of(categories, list(categories))), position=position)
+        return answer(encode(tree_of(categories)), position=position)
 
     @get("/categories/{ref:str}", responses=answers(CategoryNode, 200, 404))
     async def node(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """A category by integer id, uuid or slug (also one that it had before), with its children."""
         categories, position = await _read(request, backend)
         category = shown_category(categories, ref)
-        return answer(encode(node_of(categories, category, list(categories))), position=position)
+        return answer(encode(node_of(categories, category)), position=position)
 
     @get("/categories/{ref:str}/attributes", responses=answers(CategorySchema, 200, 404))
     async def attributes(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:

@@ -48,12 +48,13 @@ class Categories:
         return self._children.get(category.id if category else None, ())
 
     def parent_number(self, category: Category) -> int | None:
-        return None if category.parent_id is None else self._recorded[category.parent_id].number
+        parent = self._recorded.get(category.parent_id) if category.parent_id else None
+        return None if parent is None else parent.number
 
     def branch(self, category: Category) -> list[Category]:
         """The category and those above it, the root first."""
-        above = [] if category.parent_id is None else self.branch(self._recorded[category.parent_id])
-        return [*above, category]
+        parent = self._recorded.get(category.parent_id) if category.parent_id else None
+        return [category] if parent is None else [*self.branch(parent), category]
 
     def slugs_below(self, category: Category) -> list[str]:
         """What listings in the category, or in any that is open below it, say of where they are (C22).
@@ -63,12 +64,12 @@ class Categories:
         if not self.is_open(category):
             return []
         found = {each.id for each in self._found_open([category])}
-        return [
-            slug
-            for each in self._recorded.values()
-            if self._standing(each).id in found
-            for slug in each.slugs
-        ]
+        slugs: list[str] = []
+        for each in self._recorded.values():
+            standing = self._standing(each)
+            if standing is not None and standing.id in found:
+                slugs.extend(each.slugs)
+        return slugs
 
     def _found_open(self, roots: Iterable[Category]) -> list[Category]:
         found = [root for root in roots if root.active]
@@ -76,10 +77,12 @@ class Categories:
             found.extend(child for child in self._children.get(category.id, ()) if child.active)
         return found
 
-    def _standing(self, category: Category) -> Category:
-        while category.successor_id is not None:
-            category = self._recorded[category.successor_id]
-        return category
+    def _standing(self, category: Category) -> Category | None:
+        """Nothing where the one that had its listings last was deleted, too, when it was empty."""
+        found: Category | None = category
+        while found is not None and found.successor_id is not None:
+            found = self._recorded.get(found.successor_id)
+        return found
 
 
 async def all_categories(reads: Reads) -> Categories:
@@ -93,22 +96,19 @@ def with_descendants(categories: Categories, reference: int | UUID | str) -> lis
     return [] if category is None else categories.slugs_below(category)
 
 
-def tree_of(categories: Categories, shown: Sequence[Category]) -> list[dict[str, Any]]:
-    """The roots of ``shown`` with their children in them (C28)."""
-    nodes = {category.id: category_body(category, categories.parent_number(category)) for category in shown}
-    roots: list[dict[str, Any]] = []
-    for category in shown:
-        parent = nodes.get(category.parent_id) if category.parent_id else None
-        (parent["children"] if parent else roots).append(nodes[category.id])
-    return roots
+def tree_of(categories: Categories) -> list[dict[str, Any]]:
+    """The roots with their children in them, as everybody sees them (C28)."""
+    roots = categories.children(None)
+    return [node_of(categories, root) for root in roots if categories.is_open(root)]
 
 
-def node_of(categories: Categories, category: Category, shown: Sequence[Category]) -> dict[str, Any]:
-    """The category with all of ``shown`` below it."""
-    children = [
-        node_of(categories, child, shown) for child in categories.children(category) if child in shown
-    ]
-    return {**category_body(category, categories.parent_number(category)), "children": children}
+def node_of(categories: Categories, category: Category) -> dict[str, Any]:
+    """The category with all that is open below it."""
+    children = [child for child in categories.children(category) if categories.is_open(child)]
+    return {
+        **category_body(category, categories.parent_number(category)),
+        "children": [node_of(categories, child) for child in children],
+    }
 
 
 def category_body(category: Category, parent_number: int | None) -> dict[str, Any]:
