@@ -166,6 +166,14 @@ class CategoryOrderBody(Body, frozen=True, kw_only=True):
     parent_id: AnyReference | None = None
 
 
+class CategoriesQuery(Body, frozen=True, kw_only=True):
+    """Only those below ``parentId`` (or ``parent``: an id, uuid or slug), and only ``depth`` levels of them."""
+
+    parent_id: Annotated[str, Meta(max_length=100)] = ""
+    parent: Annotated[str, Meta(max_length=100)] = ""
+    depth: Annotated[int, Meta(ge=1, le=100)] | None = None
+
+
 class KeptCategoriesQuery(ListQuery, frozen=True, kw_only=True):
     """``q`` and ``search`` look for words in name and slug; ``parent`` is a reference to the one directly above."""
 
@@ -184,11 +192,14 @@ class CategoryDeletionQuery(Body, frozen=True, kw_only=True):
 class CategoryController(Controller):
     tags = ("Categories",)
 
-    @get("/categories", responses=answers(list[CategoryNode], 200))
+    @get("/categories", query=CategoriesQuery, responses=answers(list[CategoryNode], 200, 404))
     async def tree(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """All categories that are active: the roots, and in each node its children."""
+        asked = decode_query(request.scope["query_string"], CategoriesQuery)
         categories, position = await _read(request, backend)
-        return answer(encode(tree_of(categories)), position=position)
+        reference = asked.parent_id or asked.parent
+        below = shown_category(categories, reference) if reference else None
+        return answer(encode(tree_of(categories, below=below, depth=asked.depth)), position=position)
 
     @get("/categories/{ref:str}", responses=answers(CategoryNode, 200, 404))
     async def node(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:

@@ -96,18 +96,28 @@ def with_descendants(categories: Categories, reference: int | UUID | str) -> lis
     return [] if category is None else categories.slugs_below(category)
 
 
-def tree_of(categories: Categories) -> list[dict[str, Any]]:
-    """The roots with their children in them, as everybody sees them (C28)."""
-    roots = categories.children(None)
-    return [node_of(categories, root) for root in roots if categories.is_open(root)]
+def tree_of(
+    categories: Categories, *, below: Category | None = None, depth: int | None = None
+) -> list[dict[str, Any]]:
+    """The roots, or those directly ``below`` one, with their children in them, as everybody sees them (C28).
+
+    ``depth`` is how many levels are shown; nothing means all.
+    """
+    if depth == 0:
+        return []
+    further = None if depth is None else depth - 1
+    return [
+        node_of(categories, child, depth=further)
+        for child in categories.children(below)
+        if categories.is_open(child)
+    ]
 
 
-def node_of(categories: Categories, category: Category) -> dict[str, Any]:
+def node_of(categories: Categories, category: Category, *, depth: int | None = None) -> dict[str, Any]:
     """The category with all that is open below it."""
-    children = [child for child in categories.children(category) if categories.is_open(child)]
     return {
         **category_body(category, categories.parent_number(category)),
-        "children": [node_of(categories, child) for child in children],
+        "children": tree_of(categories, below=category, depth=depth),
     }
 
 

@@ -74,6 +74,20 @@ class TestReading:
         assert {hidden["slug"], below["slug"]} <= slugs_in(seen(shop, "/categories"))
         assert {hidden["slug"], below["slug"]} <= set(seen(shop, "/products/categories"))
 
+    def test_a_part_of_the_tree_is_read_alone(self, shop: Shop, admin: Client, refuses: Refusals) -> None:
+        root = made(admin)
+        child = made(admin, parent=root["id"])
+        below = made(admin, parent=child["id"])
+        for name in ("parentId", "parent_id", "parent"):
+            found = seen(shop, "/categories", **{name: root["slug"]})
+            assert found == [{**child, "children": [below]}]
+        assert seen(shop, "/categories", parentId=root["id"], depth=1) == [child]
+        (node,) = [node for node in seen(shop, "/categories", depth=2) if node["id"] == root["id"]]
+        assert node == {**root, "children": [child]}
+        refuses(shop.guest, "GET", "/categories?parentId=nowhere", None, 404, "CATEGORY_NOT_FOUND")
+        for query in ("depth=0", "depth=x"):
+            refuses(shop.guest, "GET", f"/categories?{query}", None, 400, "VALIDATION_ERROR", "depth")
+
     def test_the_schema_of_a_category_has_what_it_inherits(self, shop: Shop, admin: Client) -> None:
         root = made(admin, attributes=[SIZE])
         number = {
