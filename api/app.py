@@ -28,8 +28,9 @@ from api.authentication import Authenticator
 from api.avatars import MediaController, avatar_routes
 from api.backend import BackendParts
 from api.carts import CartController
-from api.categories import CategoryController
+from api.categories import CategoryController, KeptCategoryController
 from api.client_address import ClientAddresses
+from api.collections import CollectionController, KeptCollectionController
 from api.commands import Acknowledged, Commands
 from api.cookies import Cookies
 from api.cors import Cors
@@ -142,6 +143,9 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     OAuthController,
                     JwksController,
                     CategoryController,
+                    KeptCategoryController,
+                    CollectionController,
+                    KeptCollectionController,
                     ProductController,
                     ReviewController,
                     WishlistController,

@@ -162,6 +162,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 "Accounts",
                 "Media",
                 "Categories",
+                "Collections",
                 "Products",
                 "Reviews",
                 "Wishlist",

@@ -263,16 +263,93 @@ class KeySet(Shape, frozen=True, kw_only=True):
     keys: list[PublicKey]
 
 
-class CategoryNode(Shape, frozen=True, kw_only=True):
+class CategoryAttribute(Shape, frozen=True, kw_only=True):
+    """``options`` are for enum and multi, ``unit`` and the bounds, if there are any, for numbers."""
+
+    key: Annotated[str, Meta(examples=["screenSize"])]
+    label: Annotated[str, Meta(examples=["Screen size"])]
+    type: Literal["string", "number", "boolean", "enum", "multi"]
+    required: bool
+    options: list[str]
+    unit: Annotated[str, Meta(examples=["in"])]
+    filterable: bool
+    min: float = 0
+    max: float = 0
+
+
+class InheritedAttribute(CategoryAttribute, frozen=True, kw_only=True):
+    """``category`` is the slug of the one that defines it."""
+
+    inherited: bool
+    category: str
+
+
+class CategorySchema(Shape, frozen=True, kw_only=True):
+    attributes: list[InheritedAttribute]
+
+
+class ChangedCategory(Shape, frozen=True, kw_only=True):
     id: int
     uuid: UUID
     name: str
     slug: str
     description: str
     image: str
+    active: bool
     order: int
     parent_id: int | None
+    attributes: list[CategoryAttribute]
+
+
+class CategoryNode(ChangedCategory, frozen=True, kw_only=True):
+    """``attributes`` are its own ones; what it inherits stands at ``/categories/{id}/attributes``."""
+
     children: list[dict[str, Any]]
+
+
+class KeptCategory(ChangedCategory, frozen=True, kw_only=True):
+    """``visible`` says whether it and all above it are active."""
+
+    visible: bool
+    former_slugs: list[str]
+    child_count: int
+
+
+class KeptCategoryPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``."""
+
+    categories: list[KeptCategory]
+    total: int
+    skip: int
+    limit: int
+
+
+class Collection(Shape, frozen=True, kw_only=True):
+    id: int
+    uuid: UUID
+    name: Annotated[str, Meta(examples=["Summer"])]
+    slug: str
+    description: str
+    image: str
+    active: bool
+    order: int
+
+
+class KeptCollection(Collection, frozen=True, kw_only=True):
+    """``products`` are the uuids of all that are in it, in order, whether they can be seen just now or not."""
+
+    former_slugs: list[str]
+    product_count: int
+    products: list[UUID]
+
+
+class KeptCollectionPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``."""
+
+    collections: list[KeptCollection]
+    total: int
+    skip: int
+    limit: int
 
 
 class Review(Shape, frozen=True, kw_only=True):

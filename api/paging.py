@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 from api.input import Body
 from api.wire import encode
@@ -33,7 +33,7 @@ class ListQuery(Body, frozen=True, kw_only=True):
         return self.skip if self.page is None else (self.page - 1) * self.most
 
 
-def listed(name: str, entries: Sequence[Mapping[str, Any]], total: int, asked: ListQuery) -> bytes:
+def listed(name: str, entries: Sequence[Mapping[str, Any] | Raw], total: int, asked: ListQuery) -> bytes:
     """The page as it was asked for; ``name`` is what the entries are called in DummyJSON's shape."""
     if asked.page is None:
         return encode({name: entries, "total": total, "skip": asked.skip, "limit": asked.most})

@@ -34,6 +34,7 @@ from domain.kernel import (
     InvalidInputError,
     NotFoundError,
     RuleViolatedError,
+    StillReferencedError,
 )
 from projections.ports import (
     KeyReusedError,
@@ -56,6 +57,7 @@ STATUSES: Final[Mapping[type[DomainError], int]] = {
     NotFoundError: 404,
     UnknownProjectionError: 404,
     AlreadyExistsError: 409,
+    StillReferencedError: 409,
     ConcurrentChangeError: 409,
     IdempotencyKeyReusedError: 422,
     KeyReusedError: 422,

@@ -168,7 +168,7 @@ class ProductController(Controller):
 
     @get(["/products/categories", "/products/category-list"], responses=answers(list[str], 200))
     async def category_slugs(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """The slugs of all categories (C28)."""
+        """The slugs of all categories that everybody may see (C28)."""
         position = await backend.reading.fresh(request, "categories")
         categories = await all_categories(backend.read.reads)
         return answer(encode([category.slug for category in categories]), position=position)
@@ -321,10 +321,7 @@ async def _slugs_below(backend: BackendParts, references: str) -> list[str]:
     categories = await all_categories(backend.read.reads)
     found: list[str] = []
     for part in references.split(","):
-        reference = reference_kind(part.strip())
-        for category in categories:
-            if reference in (category.number, category.id, category.slug):
-                found.extend(with_descendants(categories, category.slug))
+        found.extend(with_descendants(categories, reference_kind(part.strip())))
     return found
 
 

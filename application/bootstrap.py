@@ -105,7 +105,30 @@ from application.adapters.traces import PostgresTraces
 from application.bus import CommandBus, Handler
 from application.carts.couponing import ApplyCoupon, RemoveCoupon, apply_coupon, remove_coupon
 from application.carts.filling import AddToCart, ChangeCartItem, add_to_cart, change_cart_item
+from application.categories.changing import (
+    ChangeCategory,
+    OrderCategories,
+    change_category,
+    order_categories,
+)
 from application.categories.creating import CreateCategory, create_category
+from application.categories.deleting import DeleteCategory, delete_category
+from application.collections.filling import (
+    AddToCollection,
+    ArrangeCollection,
+    RemoveFromCollection,
+    add_to_collection,
+    arrange_collection,
+    remove_from_collection,
+)
+from application.collections.keeping import (
+    ChangeCollection,
+    CreateCollection,
+    DeleteCollection,
+    change_collection,
+    create_collection,
+    delete_collection,
+)
 from application.follows.following import (
     FollowSeller,
     ForgetFollows,
@@ -287,6 +310,15 @@ def handlers(
         ForgetPerson: partial(forget_person, traces=traces),
         ForgetFiles: partial(forget_files, objects=objects),
         CreateCategory: partial(create_category, store=store, keys=keys, numbers=numbers),
+        ChangeCategory: partial(change_category, store=store, keys=keys),
+        OrderCategories: partial(order_categories, store=store),
+        DeleteCategory: partial(delete_category, store=store, keys=keys),
+        CreateCollection: partial(create_collection, store=store, keys=keys, numbers=numbers),
+        ChangeCollection: partial(change_collection, store=store, keys=keys),
+        DeleteCollection: partial(delete_collection, store=store, keys=keys),
+        AddToCollection: partial(add_to_collection, store=store, keys=keys),
+        ArrangeCollection: partial(arrange_collection, store=store, keys=keys),
+        RemoveFromCollection: partial(remove_from_collection, store=store, keys=keys),
         CreateListing: partial(create_listing, store=store, keys=keys, numbers=numbers),
         ChangeListing: partial(change_listing, store=store),
         PublishListing: partial(publish_listing, store=store),

@@ -13,6 +13,7 @@ import msgspec
 AccountId = NewType("AccountId", UUID)
 SellerId = NewType("SellerId", UUID)
 CategoryId = NewType("CategoryId", UUID)
+CollectionId = NewType("CollectionId", UUID)
 ListingId = NewType("ListingId", UUID)
 ReviewId = NewType("ReviewId", UUID)
 CartId = NewType("CartId", UUID)
@@ -153,6 +154,12 @@ class AlreadyExistsError(DomainError):
     """Somebody has it already: a duplicate."""
 
     code = "ALREADY_EXISTS"
+
+
+class StillReferencedError(DomainError):
+    """It cannot go while something else is in it, or names it."""
+
+    code = "STILL_REFERENCED"
 
 
 class RuleViolatedError(DomainError):

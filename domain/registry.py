@@ -12,9 +12,13 @@ from domain.accounts.sign_in import SIGN_INS
 from domain.carts.cart import CARTS
 from domain.carts.events import CartEvent
 from domain.categories.category import CATEGORIES
-from domain.categories.events import CategoryEvent
+from domain.categories.events import CategoryEvent, ShelfEvent, TreeEvent
+from domain.categories.shelf import CATEGORY_SHELVES
+from domain.categories.tree import TREE
 from domain.claims.claim import CLAIMS
 from domain.claims.events import ClaimEvent
+from domain.collections.collection import COLLECTIONS
+from domain.collections.events import CollectionEvent
 from domain.follows.events import FollowEvent
 from domain.follows.follow import FOLLOWS
 from domain.kernel import Decider, Event, tag_of
@@ -43,6 +47,9 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (ADMINS, RosterEvent),
     (CLAIMS, ClaimEvent),
     (CATEGORIES, CategoryEvent),
+    (TREE, TreeEvent),
+    (CATEGORY_SHELVES, ShelfEvent),
+    (COLLECTIONS, CollectionEvent),
     (LISTINGS, ListingEvent),
     (REVIEWS, ReviewEvent),
     (PURCHASES, PurchaseEvent),

@@ -18,6 +18,7 @@ from projections.adapters.read_pool import ReadPool
 from projections.audit.projector import AUDIT_TRAIL
 from projections.carts.projector import CART_CONTENTS
 from projections.categories.projector import CATEGORY_TREE
+from projections.collections.projector import COLLECTION_LIST
 from projections.follows.projector import FOLLOW_LIST
 from projections.generations import CONTROL_SUBJECT, Generations
 from projections.orders.projector import ORDER_LIST
@@ -36,6 +37,7 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     ORDER_LIST,
     CART_CONTENTS,
     CATEGORY_TREE,
+    COLLECTION_LIST,
     ACCOUNT_LIST,
     SESSION_LIST,
     SELLER_LIST,

@@ -27,6 +27,7 @@ from domain.kernel import ListingId
 from domain.money import Money, minor_units
 from domain.sellers.events import HOUSE_SELLER
 from projections.bootstrap import read_side
+from workers.departments import ATTRIBUTES, DEPARTMENTS, PARENTS
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 ACTOR = "worker:seed"
@@ -80,7 +81,8 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         """How many steps it takes."""
         reviews = sum(len(product["reviews"]) for product in self.products)
-        return len(self.users) + len(self.categories) + len(self.products) + reviews
+        categories = len(DEPARTMENTS) + len(self.categories)
+        return len(self.users) + categories + len(self.products) + reviews
 
 
 async def seed_shop(environment: Mapping[str, str], console: Console, *, demo_roles: bool) -> None:
@@ -120,15 +122,31 @@ class Seeder:
         await self._write.bus.handle(OpenHouseSeller(), Metadata(actor=ACTOR))
         for user in self._catalogue.users:
             self._accounts[user["email"]] = await self._user(user)
-        for slug in self._catalogue.categories:
-            await self._once(
-                f"category-{slug}", CreateCategory(name=slug.replace("-", " ").title(), slug=slug)
-            )
+        await self._categories()
         for product in self._catalogue.products:
             listing_id = ListingId(await self._product(product))
             for number, review in enumerate(product["reviews"]):
                 await self._review(listing_id, f"review-{product['id']}-{number}", review)
         return await self._write.log.head()
+
+    async def _categories(self) -> None:
+        """The departments first, each after the one that it is below."""
+        for department in DEPARTMENTS:
+            command = CreateCategory(
+                name=department.name,
+                slug=department.slug,
+                parent=department.parent,
+                attributes=department.attributes,
+            )
+            await self._once(f"category-{department.slug}", command)
+        for slug in self._catalogue.categories:
+            command = CreateCategory(
+                name=slug.replace("-", " ").title(),
+                slug=slug,
+                parent=PARENTS.get(slug, ""),
+                attributes=ATTRIBUTES.get(slug, ()),
+            )
+            await self._once(f"category-{slug}", command)
 
     async def _user(self, user: dict[str, Any]) -> UUID:
         role = _ROLES.get(user["role"]) if self._demo_roles else None

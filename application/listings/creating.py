@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 
-from application.categories.creating import category_called
+from application.categories.creating import THE_TREE, category_for_listings
 from application.ports import Changed, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.slugs import slug_of
-from domain.categories.category import CategoryNotFoundError, SlugExistsError
+from domain.categories.category import CATEGORIES, Category, CategoryNotFoundError, SlugExistsError
+from domain.categories.events import ListingShelved, shelf_of
+from domain.categories.shelf import CATEGORY_SHELVES
+from domain.categories.tree import CategoryTree
 from domain.claims.claim import CLAIMS, Claim
 from domain.kernel import InvalidInputError, ListingId, SellerId, stream_id
 from domain.listings.events import ListingCreated, ListingEvent
@@ -46,7 +49,7 @@ async def create_listing(
     command: CreateListing, metadata: Metadata, *, store: EventStore, keys: Keys, numbers: Numbers
 ) -> Changed[Listing]:
     try:
-        category = await category_called(command.category, store, keys)
+        found = await category_for_listings(command.category, store, keys)
     except CategoryNotFoundError as unknown:
         # Not what was asked for, but a field of it: the listing is refused as a whole (A2).
         raise InvalidInputError({"category": ["Does not exist"]}) from unknown
@@ -54,14 +57,20 @@ async def create_listing(
     listing_id = ListingId(stream_id("listing", number))
     wished = command.slug or slug_of(command.title)
     slugs = [wished] if command.slug else [wished, f"{wished}-{number}"]
+    shelf: StreamRef[Any, Any] = StreamRef(CATEGORY_SHELVES, shelf_of(found.id, number))
     refs: list[StreamRef[Any, Any]] = [
         *(StreamRef(CLAIMS, keys.claim_id(LISTING_SLUG, slug)) for slug in slugs),
+        shelf,
+        StreamRef(CATEGORIES, found.id),
+        THE_TREE,
         StreamRef(SELLERS, command.seller_id),
     ]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Listing]:
         require_selling(loaded[-1].state)
-        taken = [Claim.take(held.state, LISTING_SLUG, listing_id) for held in loaded[:-1]]
+        category = _open(loaded[-3].state, loaded[-2].state)
+        claims = loaded[: len(slugs)]
+        taken = [Claim.take(held.state, LISTING_SLUG, listing_id) for held in claims]
         free = next((index for index, claimed in enumerate(taken) if claimed is not None), None)
         if free is None:
             raise SlugExistsError("Slug already taken", details={"slug": ["Is already taken"]})
@@ -91,7 +100,21 @@ async def create_listing(
         state = LISTINGS.fold(None, events)
         assert state is not None
         return Proposal(
-            outcome=state, events=[(refs[free], taken[free] or []), (StreamRef(LISTINGS, listing_id), events)]
+            outcome=state,
+            events=[
+                (refs[free], taken[free] or []),
+                (StreamRef(LISTINGS, listing_id), events),
+                (shelf, [ListingShelved(category_id=category.id, listing_id=listing_id)]),
+            ],
         )
 
     return await store.change_together(refs, decide, metadata)
+
+
+def _open(category: Category | None, tree: CategoryTree | None) -> Category:
+    """The category as it is when the listing comes into it: not deleted meanwhile, and to be seen."""
+    if category is None or category.deleted:
+        raise InvalidInputError({"category": ["Does not exist"]})
+    if not category.active or (tree is not None and not tree.is_open(category.id)):
+        raise InvalidInputError({"category": ["Is not active"]})
+    return category

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Integer
 
 from domain.categories.category import Category
-from domain.categories.events import CategoryCreated
+from domain.categories.events import CategoryEvent
 from domain.kernel import Recorded
 from projections.projection import Projection, Rows, by_stream, read_model
 
@@ -19,8 +19,10 @@ categories = read_model(
 )
 
 
-def _fold(category: Category | None, recorded: Recorded[Any], _: UUID) -> Category:
-    return Category.evolve(category, recorded.event)
+def _fold(category: Category | None, recorded: Recorded[Any], _: UUID) -> Category | None:
+    """One that is deleted stays as long as its names lead to the one that has its listings."""
+    after = Category.evolve(category, recorded.event)
+    return None if after.deleted and after.successor_id is None else after
 
 
 def _row(category: Category) -> dict[str, Any]:
@@ -29,8 +31,8 @@ def _row(category: Category) -> dict[str, Any]:
 
 CATEGORY_TREE = Projection(
     name="categories",
-    version=1,
-    events=(CategoryCreated,),
+    version=2,
+    events=get_args(CategoryEvent),
     document=Category,
     keys=by_stream,
     fold=_fold,

@@ -15,6 +15,7 @@ CONTEXTS = (
     "accounts",
     "carts",
     "categories",
+    "collections",
     "follows",
     "listings",
     "orders",

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tests.api.shop import Client, Shop, soon
 from tests.conftest import FreshDatabase
+from workers.departments import DEPARTMENTS
 from workers.seeding import Catalogue, seed_shop
 
 CATALOGUE = Catalogue.read()
@@ -30,7 +31,7 @@ def shop(fresh_database: FreshDatabase, servers_folder: Path) -> Iterator[Shop]:
     with fresh_database() as url, Shop(url, folder) as shop:
         said = io.StringIO()
         shop.run(seed_shop(shop.environment(), Console(file=said), demo_roles=True))
-        assert "1008/1008" in said.getvalue(), "the bar comes to its end"
+        assert "1015/1015" in said.getvalue(), "the bar comes to its end"
         yield shop
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,10 +69,28 @@ class TestTheSeededShop:
             assert all(review["reviewerEmail"][1:].startswith("***@") for review in product["reviews"])
 
     def test_every_category_is_there(self, shop: Shop) -> None:
-        assert shop.guest.get("/products/categories").json() == CATALOGUE.categories
+        departments = [department.slug for department in DEPARTMENTS]
+        assert shop.guest.get("/products/categories").json() == [*departments, *CATALOGUE.categories]
         for slug in CATALOGUE.categories:
             expected = sum(product["category"] == slug for product in CATALOGUE.products)
             assert shop.guest.get(f"/products/category/{slug}?limit=1").json()["total"] == expected
+
+    def test_the_categories_are_a_tree_with_attributes(self, shop: Shop) -> None:
+        roots = {node["slug"]: node for node in shop.guest.get("/categories").json()}
+        assert set(roots) == {"groceries", *(each.slug for each in DEPARTMENTS if not each.parent)}
+        electronics = {child["slug"] for child in roots["electronics"]["children"]}
+        assert electronics == {"laptops", "mobile-accessories", "smartphones", "tablets"}
+        schema = shop.guest.get("/categories/womens-dresses/attributes").json()["attributes"]
+        assert [(each["key"], each["category"]) for each in schema] == [
+            ("condition", "fashion"), ("color", "fashion"), ("material", "fashion"), ("gender", "fashion"),
+            ("style", "fashion"), ("size", "womens-dresses"),
+        ]  # fmt: skip
+        in_fashion = shop.guest.get("/products/category/fashion?limit=1").json()["total"]
+        assert in_fashion == sum(
+            product["category"].startswith(("mens-", "womens-"))
+            or product["category"] in {"tops", "sunglasses"}
+            for product in CATALOGUE.products
+        )
 
     def test_people_sign_in_with_dummyjsons_passwords(self, shop: Shop) -> None:
         for user in (CATALOGUE.users[0], CATALOGUE.users[20]):

@@ -1,0 +1,1 @@
+"""What admins show together: products by hand, in an order."""

@@ -1,0 +1,155 @@
+"""Questions to the collections, and to the products in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from projections.ports import Reads
+
+_COLUMNS: Final = "key, active, body, listings, slugs"
+
+
+class SortCollected(StrEnum):
+    """``manual`` is the order that admins gave it."""
+
+    MANUAL = "manual"
+    PRICE_ASC = "price_asc"
+    PRICE_DESC = "price_desc"
+    RATING_DESC = "rating_desc"
+    TITLE_ASC = "title_asc"
+    NEWEST = "newest"
+
+
+_ORDER: Final = {
+    SortCollected.MANUAL: "c.place",
+    SortCollected.PRICE_ASC: "p.price_minor, p.number",
+    SortCollected.PRICE_DESC: "p.price_minor DESC, p.number",
+    SortCollected.RATING_DESC: "p.rating DESC, p.number",
+    SortCollected.TITLE_ASC: "p.title, p.number",
+    SortCollected.NEWEST: "p.number DESC",
+}
+
+
+class FoundCollection(msgspec.Struct, frozen=True, kw_only=True):
+    """A collection as ready bytes. ``listings`` are all that are in it, in order, whether they can be seen or not."""
+
+    key: UUID
+    active: bool
+    body: bytes
+    listings: Sequence[UUID]
+    slugs: Sequence[str]
+
+
+class CollectionFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """``active`` none means any; ``words`` are looked for in the name."""
+
+    active: bool | None = None
+    words: str = ""
+    skip: int = 0
+    limit: int = 20
+
+
+class CollectionsFound(msgspec.Struct, frozen=True, kw_only=True):
+    """``total`` counts all that match."""
+
+    total: int
+    collections: Sequence[FoundCollection]
+
+
+class ProductsCollected(msgspec.Struct, frozen=True, kw_only=True):
+    total: int
+    bodies: Sequence[bytes]
+
+
+async def active_collections(reads: Reads) -> list[bytes]:
+    rows = await reads.all("SELECT body FROM collections WHERE active ORDER BY sort, number")
+    return [body for (body,) in rows]
+
+
+async def collections_page(reads: Reads, asked: CollectionFilter) -> CollectionsFound:
+    conditions = ["true"]
+    parameters: list[Any] = []
+    if asked.active is not None:
+        conditions.append("active = %s")
+        parameters.append(asked.active)
+    if asked.words:
+        conditions.append("strpos(lower(name), lower(%s)) > 0")
+        parameters.append(asked.words)
+    where = " AND ".join(conditions)
+    counted = await reads.one(f"SELECT count(*) FROM collections WHERE {where}", *parameters)
+    assert counted is not None
+    rows = await reads.all(
+        f"SELECT {_COLUMNS} FROM collections WHERE {where} ORDER BY sort, number OFFSET %s LIMIT %s",
+        *parameters,
+        asked.skip,
+        asked.limit,
+    )
+    return CollectionsFound(total=counted[0], collections=[_found(row) for row in rows])
+
+
+async def collection_by(reads: Reads, reference: int | UUID | str) -> FoundCollection | None:
+    """The collection of an integer id, a uuid, or a slug that it has or had."""
+    match reference:
+        case int():
+            row = await reads.one(f"SELECT {_COLUMNS} FROM collections WHERE number = %s", reference)
+        case UUID():
+            row = await reads.one(f"SELECT {_COLUMNS} FROM collections WHERE key = %s", reference)
+        case _:
+            row = await reads.one(f"SELECT {_COLUMNS} FROM collections WHERE slugs @> %s", [reference])
+    return None if row is None else _found(row)
+
+
+async def collections_with(reads: Reads, categories: Sequence[str]) -> list[bytes]:
+    """The active collections in which there is something to be seen of these categories."""
+    rows = await reads.all(
+        """
+        SELECT c.body FROM collections c
+        WHERE c.active AND EXISTS (
+            SELECT 1 FROM products p
+            WHERE p.key = ANY(c.listings) AND p.visible AND p.category = ANY(%s)
+        )
+        ORDER BY c.sort, c.number
+        """,
+        list(categories),
+    )
+    return [body for (body,) in rows]
+
+
+async def products_collected(
+    reads: Reads,
+    listings: Sequence[UUID],
+    *,
+    categories: Sequence[str] | None = None,
+    sort: SortCollected = SortCollected.MANUAL,
+    skip: int = 0,
+    limit: int = 10,
+) -> ProductsCollected:
+    """Those that are visible; with ``categories`` only theirs. ``total`` and page in one round trip."""
+    parameters: list[Any] = [list(listings)]
+    source = (
+        "FROM unnest(%s::uuid[]) WITH ORDINALITY AS c(key, place) JOIN products p ON p.key = c.key "
+        "WHERE p.visible"
+    )
+    if categories is not None:
+        source += " AND p.category = ANY(%s)"
+        parameters.append(list(categories))
+    row = await reads.one(
+        f"SELECT (SELECT count(*) {source}), "
+        f"ARRAY(SELECT p.body {source} ORDER BY {_ORDER[sort]} OFFSET %s LIMIT %s)",
+        *parameters,
+        *parameters,
+        skip,
+        limit,
+    )
+    assert row is not None
+    return ProductsCollected(total=row[0], bodies=row[1])
+
+
+def _found(row: tuple[Any, ...]) -> FoundCollection:
+    key, active, body, listings, slugs = row
+    return FoundCollection(key=key, active=active, body=body, listings=listings, slugs=slugs)

@@ -1,0 +1,242 @@
+"""The category tree and the collections, as they are read: events in, answers out, and a rebuild comes to the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain.attributes import Attribute, AttributeType
+from domain.categories.category import Category
+from domain.categories.events import (
+    CategoryAttributesDefined,
+    CategoryCreated,
+    CategoryDeactivated,
+    CategoryDeleted,
+    CategoryMoved,
+    CategoryReordered,
+    CategoryUpdated,
+)
+from domain.collections.events import (
+    CollectionCreated,
+    CollectionDeactivated,
+    CollectionDeleted,
+    CollectionProductsAdded,
+    CollectionProductsArranged,
+    CollectionUpdated,
+)
+from domain.kernel import CategoryId, CollectionId, Event, ListingId, SellerId, stream_id
+from domain.listings.events import ListingCreated, ListingPublished
+from domain.money import Money
+from projections.adapters.read_pool import ReadPool
+from projections.categories.projector import CATEGORY_TREE
+from projections.categories.query import (
+    Categories,
+    all_categories,
+    schema_body,
+    tree_of,
+    with_descendants,
+)
+from projections.collections.projector import COLLECTION_LIST
+from projections.collections.query import (
+    CollectionFilter,
+    SortCollected,
+    active_collections,
+    collection_by,
+    collections_page,
+    collections_with,
+    products_collected,
+)
+from projections.engine import prepare
+from projections.products.projector import PRODUCTS
+from projections.projection import Projection
+from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
+
+READ_MODELS: tuple[Projection[Any], ...] = (PRODUCTS, CATEGORY_TREE, COLLECTION_LIST)
+SIZE = Attribute(key="size", label="Size", type=AttributeType.STRING)
+SUMMER, WINTER = (CollectionId(stream_id("collection", number)) for number in (1, 2))
+
+
+def cat(number: int) -> CategoryId:
+    return CategoryId(stream_id("category", number))
+
+
+def created(number: int, slug: str, parent: int | None = None, **fields: Any) -> CategoryCreated:
+    parent_id = None if parent is None else cat(parent)
+    return CategoryCreated(
+        category_id=cat(number), number=number, name=slug.title(), slug=slug, parent_id=parent_id, **fields
+    )
+
+
+def listing(number: int) -> ListingId:
+    return ListingId(stream_id("listing", number))
+
+
+def listed(number: int, category: str, price: int) -> list[Event]:
+    made = ListingCreated(
+        listing_id=listing(number),
+        number=number,
+        seller_id=SellerId(UUID(int=1)),
+        slug=f"thing-{number}",
+        title=f"Thing {number}",
+        description="Worth having.",
+        price=Money(price),
+        category_id=CategoryId(UUID(int=1)),
+        category=category,
+    )
+    return [made, ListingPublished(listing_id=listing(number))]
+
+
+@pytest.fixture
+async def stand(database_url: str) -> AsyncIterator[Stand]:
+    async with open_shop(database_url) as shop, open_pool(database_url) as pool:
+        stand = Stand(shop, pool, None, "postgres")
+        await prepare(pool, READ_MODELS, stand.sink_for)
+        async with stand.running(*READ_MODELS):
+            yield stand
+
+
+@pytest.fixture
+async def reads(database_url: str) -> AsyncIterator[ReadPool]:
+    async with ReadPool(database_url) as pool:
+        yield pool
+
+
+async def record(stand: Stand, *events: Any) -> None:
+    """The events, each in its stream, and in all read models."""
+    position = await stand.shop.record([(stream_of(event), event) for event in events])
+
+    async def seen() -> bool:
+        return all([await stand.position(each.name) >= position for each in READ_MODELS])
+
+    await until(seen)
+
+
+def stream_of(event: Any) -> UUID:
+    fields = ("category_id", "collection_id", "listing_id")
+    own = fields[2:] if isinstance(event, ListingCreated) else fields
+    return next(UUID(str(getattr(event, name))) for name in own if hasattr(event, name))
+
+
+async def rebuilt(stand: Stand, projection: Projection[Any]) -> dict[UUID, Any]:
+    """What the whole log comes to, read anew."""
+    documents: dict[UUID, Any] = {}
+    for recorded in await stand.shop.log.decode(await stand.shop.log.read(0, 10_000)):
+        if type(recorded.event) in projection.events:
+            for key in projection.keys(recorded):
+                documents[key] = projection.fold(documents.get(key), recorded, key)
+    return {key: document for key, document in documents.items() if document is not None}
+
+
+async def kept(reads: ReadPool, projection: Projection[Any]) -> dict[UUID, Any]:
+    rows = await reads.all(f"SELECT key, document FROM {projection.name}")
+    return {key: msgspec.json.decode(document, type=projection.document) for key, document in rows}
+
+
+def outline(nodes: list[dict[str, Any]]) -> list[Any]:
+    return [(node["slug"], outline(node["children"])) for node in nodes]
+
+
+async def test_the_tree_as_it_grows_changes_and_shrinks(stand: Stand, reads: ReadPool) -> None:
+    await record(
+        stand,
+        created(1, "home", attributes=(SIZE,)),
+        created(2, "lamps", 1, order=2),
+        created(3, "chairs", 1, order=1),
+        created(4, "candles"),
+    )
+    categories = await all_categories(reads)
+    assert outline(tree_of(categories)) == [("home", [("chairs", []), ("lamps", [])]), ("candles", [])]
+    lamps = categories.called("lamps")
+    assert lamps is not None
+    (attribute,) = schema_body(categories, lamps)["attributes"]
+    assert (attribute["key"], attribute["inherited"], attribute["category"]) == ("size", True, "home")
+    await record(
+        stand,
+        CategoryUpdated(category_id=cat(2), slug="lights"),
+        CategoryMoved(category_id=cat(4), parent_id=cat(2)),
+        CategoryReordered(category_id=cat(2), order=0),
+        CategoryAttributesDefined(category_id=cat(1), attributes=()),
+        CategoryDeactivated(category_id=cat(3)),
+    )
+    categories = await all_categories(reads)
+    assert outline(tree_of(categories)) == [("home", [("lights", [("candles", [])])])]
+    assert set(with_descendants(categories, "lamps")) == {"lights", "lamps", "candles"}
+    assert with_descendants(categories, cat(3)) == []
+    assert set(with_descendants(categories, 1)) == {"home", "lights", "lamps", "candles"}
+    assert with_descendants(categories, "nowhere") == []
+    await record(
+        stand,
+        CategoryMoved(category_id=cat(4), parent_id=cat(1)),
+        CategoryDeleted(category_id=cat(2), successor_id=cat(4)),
+        CategoryDeleted(category_id=cat(3)),
+    )
+    categories = await all_categories(reads)
+    assert outline(tree_of(categories)) == [("home", [("candles", [])])]
+    for name in ("lamps", "lights", 2, cat(2)):
+        assert set(with_descendants(categories, name)) == {"candles", "lights", "lamps"}
+    assert categories.called("chairs") is None
+    assert await kept(reads, CATEGORY_TREE) == await rebuilt(stand, CATEGORY_TREE)
+
+
+def test_what_is_below_one_that_is_not_active_is_not_seen() -> None:
+    found = [Category.evolve(None, each) for each in (
+        created(1, "home", active=False), created(2, "lamps", 1), created(3, "garden"),
+    )]  # fmt: skip
+    categories = Categories(found)
+    assert [category.slug for category in categories] == ["garden"]
+    assert outline(tree_of(categories)) == [("garden", [])]
+    assert with_descendants(categories, "lamps") == []
+
+
+def test_names_that_lead_to_what_is_gone_lead_nowhere() -> None:
+    lamps = Category.evolve(None, created(1, "lamps"))
+    gone = Category.evolve(lamps, CategoryDeleted(category_id=cat(1), successor_id=cat(9)))
+    categories = Categories([gone, Category.evolve(None, created(2, "home"))])
+    assert categories.called("lamps") is None
+    assert with_descendants(categories, "home") == ["home"]
+
+
+async def test_collections_and_what_is_to_be_seen_of_them(stand: Stand, reads: ReadPool) -> None:
+    await record(
+        stand,
+        CollectionCreated(collection_id=SUMMER, number=1, name="Summer", slug="summer", order=2),
+        CollectionCreated(collection_id=WINTER, number=2, name="Winter", slug="winter", order=1),
+        *listed(1, "lamps", 300),
+        *listed(2, "chairs", 100),
+        *listed(3, "lamps", 200)[:1],
+        CollectionProductsAdded(collection_id=SUMMER, listings=(listing(1), listing(2), listing(3))),
+    )
+    assert len(await active_collections(reads)) == 2
+    assert [b"Summer" in body for body in await active_collections(reads)] == [False, True]
+    assert [b"Summer" in body for body in await collections_with(reads, ["lamps"])] == [True]
+    assert await collections_with(reads, ["tables"]) == []
+    found = await collection_by(reads, "summer")
+    assert found is not None
+    assert list(found.listings) == [listing(1), listing(2), listing(3)]
+    products = await products_collected(reads, found.listings)
+    assert [products.total, [b"Thing 1" in body for body in products.bodies]] == [2, [True, False]]
+    cheapest = await products_collected(reads, found.listings, sort=SortCollected.PRICE_ASC, limit=1)
+    assert [cheapest.total, [b"Thing 2" in body for body in cheapest.bodies]] == [2, [True]]
+    assert (await products_collected(reads, found.listings, categories=["lamps"])).total == 1
+    assert (await products_collected(reads, found.listings, categories=[])).total == 0
+    await record(
+        stand,
+        CollectionUpdated(collection_id=SUMMER, name="Sun", slug="sun"),
+        CollectionProductsArranged(collection_id=SUMMER, listings=(listing(2),)),
+        CollectionDeactivated(collection_id=SUMMER),
+    )
+    for name in ("sun", "summer", 1, SUMMER):
+        again = await collection_by(reads, name)
+        assert again is not None
+        assert (again.active, list(again.listings)) == (False, [listing(2)])
+    assert len(await active_collections(reads)) == 1
+    page = await collections_page(reads, CollectionFilter(active=False, words="SU"))
+    assert (page.total, [each.key for each in page.collections]) == (1, [SUMMER])
+    assert (await collections_page(reads, CollectionFilter(limit=1))).total == 2
+    await record(stand, CollectionDeleted(collection_id=WINTER))
+    assert await collection_by(reads, 2) is None
+    assert await kept(reads, COLLECTION_LIST) == await rebuilt(stand, COLLECTION_LIST)
