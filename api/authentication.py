@@ -55,6 +55,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     session_id: UUID
     expires_at: datetime
     started_at: datetime
+    impersonator: AccountId | None = None
 
 
 class Tokens(Protocol):
@@ -68,16 +69,18 @@ class _Live(msgspec.Struct, frozen=True, kw_only=True):
     roles: frozenset[Role]
     started_at: datetime
     until: float
+    impersonator: AccountId | None = None
 
 
 class _Look:
     """A look at the log that is going on; what is forgotten meanwhile is not to be remembered from it."""
 
-    __slots__ = ("account_id", "outdated", "session_id")
+    __slots__ = ("account_id", "impersonator", "outdated", "session_id")
 
     def __init__(self, session_id: UUID, account_id: UUID) -> None:
         self.session_id = session_id
         self.account_id = account_id
+        self.impersonator: UUID | None = None
         self.outdated = False
 
 
@@ -144,6 +147,7 @@ class Authenticator:
             session_id=said.session_id,
             expires_at=said.expires_at,
             started_at=live.started_at,
+            impersonator=live.impersonator,
         )
 
     def verified(self, token: str) -> AccessToken:
@@ -168,10 +172,10 @@ class Authenticator:
 
     def forget_account(self, account_id: UUID) -> None:
         """The account may have changed, or all its sessions ended: look before any of them is believed in again."""
-        for session_id in self._sessions.pop(account_id, ()):
-            self._live.pop(session_id, None)
+        for session_id in [*self._sessions.get(account_id, ())]:
+            self._drop(session_id)
         for look in self._looks:
-            if look.account_id == account_id:
+            if account_id in (look.account_id, look.impersonator):
                 look.outdated = True
 
     async def _look(self, said: AccessToken) -> _Live:
@@ -182,10 +186,13 @@ class Authenticator:
             loaded = await self._store.load_many(
                 [StreamRef(SESSIONS, said.session_id), StreamRef(ACCOUNTS, account_id)]
             )
+            session: Session | None = loaded[0].state
+            account: Account | None = loaded[1].state
+            if session is not None and session.impersonator is not None:
+                look.impersonator = session.impersonator
+                await self._require_admin(session.impersonator)
         finally:
             self._looks.discard(look)
-        session: Session | None = loaded[0].state
-        account: Account | None = loaded[1].state
         if (
             session is None
             or account is None
@@ -201,25 +208,40 @@ class Authenticator:
             roles=account.roles,
             started_at=session.started_at,
             until=monotonic() + LOOK_AGAIN,
+            impersonator=session.impersonator,
         )
         # What changed while we looked may be missing in what we saw: good for now, and looked at again next time.
         if self._listening and not look.outdated:
             self._remember(said.session_id, live)
         return live
 
+    async def _require_admin(self, account_id: AccountId) -> None:
+        """Who acts as somebody else must be an admin still."""
+        admin = (await self._store.load(ACCOUNTS, account_id)).state
+        if admin is None or Role.ADMIN not in admin.roles or not admin.may_sign_in:
+            raise AuthenticationError("Invalid or expired token")
+
     def _remember(self, session_id: UUID, live: _Live) -> None:
         self._live[session_id] = live
-        self._sessions.setdefault(live.account_id, set()).add(session_id)
+        for account_id in _accounts_of(live):
+            self._sessions.setdefault(account_id, set()).add(session_id)
         if len(self._live) > MOST_REMEMBERED:
             self._drop(next(iter(self._live)))
 
     def _drop(self, session_id: UUID) -> None:
         live = self._live.pop(session_id, None)
-        if live is not None:
-            sessions = self._sessions.get(live.account_id, set())
+        for account_id in _accounts_of(live):
+            sessions = self._sessions.get(account_id, set())
             sessions.discard(session_id)
             if not sessions:
-                self._sessions.pop(live.account_id, None)
+                self._sessions.pop(account_id, None)
+
+
+def _accounts_of(live: _Live | None) -> list[AccountId]:
+    """On whom it depends whether the session lives."""
+    if live is None:
+        return []
+    return [live.account_id] if live.impersonator is None else [live.account_id, live.impersonator]
 
 
 def bearer_token(connection: Connection) -> str | None:
@@ -321,6 +343,25 @@ def caller_of(connection: Connection) -> Caller:
     """Who asks, behind one of the guards above."""
     access: Access = connection.scope["state"]["access"]
     return access.caller
+
+
+def impersonator_of(connection: Connection) -> str | None:
+    """The admin who acts as whoever seems to ask."""
+    access = connection.scope["state"].get("access")
+    impersonator = getattr(access, "impersonator", None)
+    return None if impersonator is None else f"user:{impersonator}"
+
+
+async def in_person(connection: Connection, _: BaseRouteHandler) -> None:
+    """For what is nobody's to do in somebody else's name (A25): how one proves who one is, and leaving for good."""
+    await _require(connection)
+    require_in_person(connection)
+
+
+def require_in_person(connection: Connection) -> None:
+    """The same behind another guard, for what only some requests ask for."""
+    if impersonator_of(connection) is not None:
+        raise ForbiddenError("This is only theirs to do")
 
 
 def actor_of(connection: Connection) -> str:

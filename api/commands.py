@@ -12,7 +12,7 @@ import msgspec
 from litestar.connection import Request
 from litestar.response.base import ASGIResponse
 
-from api.authentication import actor_of
+from api.authentication import actor_of, impersonator_of
 from api.client_address import address_of, neighbourhood
 from api.cookies import REFRESH, cookie
 from api.wire import answer, encode
@@ -134,7 +134,11 @@ class Commands:
 
     async def also(self, request: HttpRequest, command: object) -> Changed[Any]:
         """A command that follows from the request's own one and may be repeated by itself."""
-        metadata = Metadata(actor=actor_of(request), request_id=request.scope["state"]["request_id"])
+        metadata = Metadata(
+            actor=actor_of(request),
+            impersonator=impersonator_of(request),
+            request_id=request.scope["state"]["request_id"],
+        )
         changed = await self._bus.handle(command, metadata)
         self._note(request, changed.position)
         return changed
@@ -163,6 +167,7 @@ class Commands:
     ) -> Metadata:
         return Metadata(
             actor=actor_of(request),
+            impersonator=impersonator_of(request),
             request_id=request.scope["state"]["request_id"],
             expected_version=_expected_version(request) if conditional else None,
             once=await self.key_of(request, recorded),

@@ -9,7 +9,7 @@ from litestar import Controller, Request, get
 from litestar.response.base import ASGIResponse
 
 from api.audit import event_body
-from api.authentication import BEARER, caller_of, signed_in
+from api.authentication import BEARER, caller_of, in_person
 from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.models import PersonalExport
@@ -56,9 +56,9 @@ class ExportController(Controller):
 
     @get(
         "/users/me/export",
-        guards=[signed_in],
+        guards=[in_person],
         security=BEARER,
-        responses=answers(PersonalExport, 200, 401, 429),
+        responses=answers(PersonalExport, 200, 401, 403, 429),
     )
     async def export(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Everything that is held about one, as one file: what is shown, and every event that tells about one."""

@@ -116,6 +116,7 @@ STRICT: Final[Mapping[tuple[str, str], Strict]] = {
     ("POST", "/auth/change-password"): _PASSWORD,
     ("DELETE", "/users/me"): _PASSWORD,
     ("POST", "/users/me/delete"): _PASSWORD,
+    ("POST", "/admin/users/{ref}/impersonate"): _PASSWORD,
     ("GET", "/users/me/export"): _EXPORT,
     ("GET", "/auth/oauth/{provider}"): _OAUTH,
     ("GET", "/auth/oauth/{provider}/callback"): _OAUTH,

@@ -194,6 +194,22 @@ class Session(Shape, frozen=True, kw_only=True):
     current: bool
 
 
+class Impersonator(Shape, frozen=True, kw_only=True):
+    id: int
+
+
+class Impersonation(Shape, frozen=True, kw_only=True):
+    """There is no refresh token."""
+
+    token: str
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Meta(examples=[900])]
+    expires_at: str
+    impersonator: Impersonator
+    user: User
+
+
 class PersonalExport(Shape, frozen=True, kw_only=True):
     """``history`` has every event that tells about the person; who of the staff did something is not told."""
 

@@ -9,7 +9,7 @@ from litestar import Controller, Request, delete, get
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
-from api.authentication import BEARER, caller_of, signed_in
+from api.authentication import BEARER, caller_of, in_person, signed_in
 from api.backend import Backend
 from api.documentation import answers
 from api.models import Session
@@ -37,7 +37,7 @@ class SessionController(Controller):
         current = _current(request)
         return answer(encode([session_body(session, current) for session in found]), position=position)
 
-    @delete(status_code=200, guards=[signed_in], security=BEARER, responses=answers(None, 204, 401))
+    @delete(status_code=200, guards=[in_person], security=BEARER, responses=answers(None, 204, 401, 403))
     async def revoke_others(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Sign out everywhere else."""
         account_id = caller_of(request).account_id

@@ -19,6 +19,7 @@ from api.authentication import (
     authenticate,
     bearer_token,
     caller_of,
+    in_person,
     signed_in,
     was_signed_in,
 )
@@ -207,7 +208,7 @@ class SignInController(Controller):
         lifetime = _lifetime(body.expires_in_mins)
         try:
             carried = await backend.commands.carry_out(
-                request, command, partial(_tokens, backend=backend, lifetime=lifetime), person=_whose
+                request, command, partial(_tokens, backend=backend, lifetime=lifetime), person=whose
             )
         except AuthenticationError:
             backend.authenticator.ended(session_id)  # a token that was used before has ended it
@@ -298,7 +299,7 @@ class SignInController(Controller):
     @post(
         "/change-password",
         status_code=200,
-        guards=[signed_in],
+        guards=[in_person],
         security=BEARER,
         responses=answers(Done, 200, 401, 429),
     )
@@ -385,7 +386,7 @@ async def signed_in_answer(
 ) -> ASGIResponse:
     """Somebody is signed in by ``command``: C12's body, and the session's cookies."""
     view = partial(_signed_in_body, backend=backend, lifetime=lifetime)
-    carried = await backend.commands.carry_out(request, command, view, status=status, person=_whose)
+    carried = await backend.commands.carry_out(request, command, view, status=status, person=whose)
     return carried.response(_cookies(request, carried.body, backend))
 
 
@@ -419,7 +420,7 @@ def _id_of(account: Account) -> AccountId:
     return account.id
 
 
-def _whose(signed: SignedIn) -> AccountId:
+def whose(signed: SignedIn) -> AccountId:
     return signed.account.id
 
 

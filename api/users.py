@@ -14,6 +14,8 @@ from msgspec import UNSET, UnsetType
 from api.authentication import (
     BEARER,
     caller_of,
+    in_person,
+    require_in_person,
     require_recent_sign_in,
     signed_in,
 )
@@ -290,7 +292,7 @@ class UserController(Controller):
     @post(
         "/users/me/delete",
         status_code=200,
-        guards=[signed_in],
+        guards=[in_person],
         security=BEARER,
         responses=answers(Done, 200, 401, 403, 422, 429),
     )
@@ -312,7 +314,7 @@ class UserController(Controller):
         http_method=[HttpMethod.DELETE],
         status_code=200,
         body=DeletionBody,
-        guards=[signed_in],
+        guards=[in_person],
         security=BEARER,
         responses=answers(Done, 200, 401, 403, 422, 429),
     )
@@ -354,6 +356,7 @@ def _new_password(request: HttpRequest, data: ProfileBody) -> NewPassword | None
     wanted = data.new_password or data.password
     if not wanted:
         return None
+    require_in_person(request)
     if not data.current_password:
         require_recent_sign_in(request)
     return NewPassword(
@@ -372,6 +375,7 @@ async def _password_for_another_email(
     account_id = caller_of(request).account_id
     if found((await backend.write.store.load(ACCOUNTS, account_id)).state).email == data.email:
         return None
+    require_in_person(request)
     if not data.current_password:
         require_recent_sign_in(request)
     await charge_strictly(request, OTHER_EMAIL, account_id, data.email)

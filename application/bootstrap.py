@@ -21,6 +21,7 @@ from application.accounts.addresses import (
 )
 from application.accounts.avatars import ChangeAvatar, RemoveAvatar, change_avatar, remove_avatar
 from application.accounts.identities import SignInWithIdentity, sign_in_with_identity
+from application.accounts.impersonating import Impersonate, impersonate
 from application.accounts.passwords import (
     ChangePassword,
     RequestPasswordReset,
@@ -273,6 +274,7 @@ def handlers(
             clock=clock,
             session_lifetime=session_lifetime,
         ),
+        Impersonate: partial(impersonate, store=store, clock=clock),
         RefreshSession: partial(refresh_session, store=store, clock=clock, session_lifetime=session_lifetime),
         LogOut: partial(log_out, store=store),
         RevokeSession: partial(revoke_session, store=store),

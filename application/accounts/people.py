@@ -80,7 +80,13 @@ def found(account: Account | None) -> Account:
 
 
 def session_started(
-    account: Account, now: datetime, lifetime: timedelta, origin: Origin, method: str
+    account: Account,
+    now: datetime,
+    lifetime: timedelta,
+    origin: Origin,
+    method: str,
+    *,
+    impersonator: AccountId | None = None,
 ) -> SessionStarted:
     return SessionStarted(
         session_id=uuid4(),
@@ -91,4 +97,5 @@ def session_started(
         address=origin.address,
         epoch=account.epoch,
         method=method,
+        impersonator=impersonator,
     )

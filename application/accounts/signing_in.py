@@ -185,7 +185,7 @@ async def refresh_session(
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[SignedIn]:
         session: Session = loaded[0].present
         account: Account | None = loaded[1].state
-        if account is None or not is_live(session, account, now):
+        if account is None or session.impersonator is not None or not is_live(session, account, now):
             raise AuthenticationError("Invalid or expired token")
         events = session.exchange(command.generation, now, session_lifetime)
         after = SESSIONS.fold(session, events)

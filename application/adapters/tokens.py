@@ -125,7 +125,7 @@ class Tokens:
 
     def access(self, signed_in: SignedIn, now: datetime, lifetime: timedelta | None = None) -> str:
         account = signed_in.account
-        claims = {
+        claims: dict[str, Any] = {
             "iss": ISSUER,
             "sub": str(account.number),
             "uid": str(account.id),
@@ -137,6 +137,8 @@ class Tokens:
             "exp": int((now + (lifetime or self.lifetime)).timestamp()),
             "jti": str(uuid4()),
         }
+        if signed_in.session.impersonator is not None:
+            claims["act"] = {"sub": str(signed_in.session.impersonator)}  # RFC 8693: who acts as the subject
         algorithm = self._verifying[self._kid].algorithm
         return jwt.encode(claims, self._signing, algorithm=algorithm, headers={"kid": self._kid})
 

@@ -30,6 +30,7 @@ from domain.accounts.events import (
     EmailVerified,
     IdentityLinked,
     IdentityUnlinked,
+    ImpersonationStarted,
     PasswordChanged,
     PasswordRehashed,
     PasswordReset,
@@ -370,6 +371,25 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [AccountFlagged(account_id=self.id, flags=flags, note=note)]
 
+    def impersonate(
+        self, admin: Account, session_id: UUID, reason: str, now: datetime, until: datetime
+    ) -> list[AccountEvent]:
+        """An admin acts as this account; never as another admin, nor as one who could not act themselves (A25)."""
+        if Role.ADMIN not in admin.roles or not admin.may_sign_in:
+            raise ForbiddenError("This needs the role admin")
+        if Role.ADMIN in self.roles:
+            raise ForbiddenError("Nobody acts as an admin")
+        self.require_may_sign_in()
+        started = ImpersonationStarted(
+            account_id=self.id,
+            admin_id=admin.id,
+            session_id=session_id,
+            reason=reason,
+            started_at=now,
+            expires_at=until,
+        )
+        return [started]
+
     # The right to be forgotten
 
     def request_deletion(self, reason: str, now: datetime, grace: timedelta = GRACE) -> list[AccountEvent]:
@@ -465,6 +485,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(account, suspended=True)
             case AccountRestored():
                 return replace(account, suspended=False)
+            case ImpersonationStarted():
+                return account
             case AccountFlagged(flags=flags):
                 return replace(account, flags=flags)
             case AccountDeletionRequested():

@@ -311,6 +311,19 @@ class AdminRemoved(Event, frozen=True, kw_only=True, tag="admin_removed"):
     account_id: AccountId
 
 
+class ImpersonationStarted(Event, frozen=True, kw_only=True, tag="impersonation_started"):
+    """An admin acts as this account for a while, in session ``session_id``; what they do then bears both names."""
+
+    subject = "account_id"
+
+    account_id: AccountId
+    admin_id: AccountId
+    session_id: UUID
+    reason: PersonalText
+    started_at: datetime
+    expires_at: datetime
+
+
 class SessionStarted(Event, frozen=True, kw_only=True, tag="session_started"):
     """``epoch`` counts how often all sessions of the account had been revoked by then."""
 
@@ -324,6 +337,7 @@ class SessionStarted(Event, frozen=True, kw_only=True, tag="session_started"):
     address: PersonalText = ""
     epoch: int = 0
     method: str = "password"
+    impersonator: AccountId | None = None
 
 
 class RefreshTokenRotated(Event, frozen=True, kw_only=True, tag="refresh_token_rotated"):
@@ -415,6 +429,7 @@ AccountEvent: TypeAlias = (
     | AccountSuspended
     | AccountRestored
     | AccountFlagged
+    | ImpersonationStarted
     | AccountDeletionRequested
     | AccountDeletionCancelled
     | AccountErased

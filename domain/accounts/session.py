@@ -42,6 +42,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     rotated_at: datetime
     expires_at: datetime
     revoked: bool
+    impersonator: AccountId | None = None
 
     def is_live(self, now: datetime) -> bool:
         return not self.revoked and now < self.expires_at
@@ -76,6 +77,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
                 rotated_at=event.started_at,
                 expires_at=event.expires_at,
                 revoked=False,
+                impersonator=event.impersonator,
             )
         assert session is not None, "a session's first event is SessionStarted"
         match event:

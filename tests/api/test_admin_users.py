@@ -1,9 +1,12 @@
 """How admins look after people, over HTTP."""
 
 import uuid
+from typing import Any
+
+import jwt
 
 from domain.accounts.events import Role
-from tests.api.shop import PASSWORD, Client, Shop, assert_problem
+from tests.api.shop import PASSWORD, Client, Shop, assert_problem, soon
 from tests.api.test_users import Person, after
 
 
@@ -110,6 +113,78 @@ class TestRoles:
             admin.patch(f"/admin/users/{jane.id}/role", {"role": "king"}), 400, "VALIDATION_ERROR", "role"
         )
         assert_problem(jane.client.patch(f"/admin/users/{jane.id}/role", {"role": "admin"}), 403, "FORBIDDEN")
+        assert shop.head() == head
+
+
+REASON = {"reason": "Ticket 4711: cannot check out"}
+
+
+class TestActingAsSomebody:
+    def acting(self, shop: Shop, admin: Client, jane: Person) -> tuple[dict[str, Any], Client]:
+        answer = admin.made(f"/admin/users/{jane.id}/impersonate", REASON)
+        return answer, shop.client(answer["token"])
+
+    def test_bears_both_names_and_is_seen_by_whom_it_happens_to(self, shop: Shop, admin: Client) -> None:
+        jane = Person(shop)
+        answer, acting = self.acting(shop, admin, jane)
+        assert (answer["expiresIn"], answer["user"]["id"]) == (900, jane.id)
+        assert not {"refreshToken"} & answer.keys()
+        claims = jwt.decode(answer["token"], options={"verify_signature": False})
+        boss = admin.get("/me").json()
+        assert (claims["uid"], claims["act"]) == (jane.user["uuid"], {"sub": boss["uuid"]})
+        changed = acting.patch("/users/me", {"bio": "Helped"})
+        assert changed.status_code == 200
+        assert jane.me(**after(changed))["bio"] == "Helped"
+        auditor = shop.staff(Role.AUDITOR)
+        events = auditor.get(
+            "/audit/events", params={"stream": jane.user["uuid"], "limit": 100}, headers=after(changed)
+        ).json()["events"]
+        assert [(event["actor"], event["impersonator"]) for event in events[-2:]] == [
+            (f"user:{boss['uuid']}", None),
+            (f"user:{jane.user['uuid']}", f"user:{boss['uuid']}"),
+        ]
+        assert events[-2]["type"] == "impersonation_started"
+        listed = jane.client.get("/auth/sessions", headers=after(changed)).json()
+        assert [session["method"] for session in listed] == ["impersonation", "registration"]
+
+    def test_does_nothing_that_is_theirs_alone(self, shop: Shop, admin: Client) -> None:
+        jane = Person(shop)
+        _, acting = self.acting(shop, admin, jane)
+        head = shop.head()
+        for method, path, body in (
+            ("POST", "/auth/change-password", {"currentPassword": PASSWORD, "newPassword": "Another123"}),
+            ("PATCH", "/users/me", {"password": "Another123"}),
+            ("PUT", "/users/me", {"email": "other@example.com"}),
+            ("POST", "/users/me/delete", {"password": PASSWORD}),
+            ("DELETE", "/users/me", {}),
+            ("GET", "/users/me/export", None),
+            ("DELETE", "/auth/sessions", None),
+            ("GET", "/admin/users", None),
+        ):
+            assert_problem(acting(method, path, json=body), 403, "FORBIDDEN")
+        assert shop.head() == head
+
+    def test_ends_with_the_admins_role_and_at_their_sign_out_of_it(self, shop: Shop, admin: Client) -> None:
+        jane, helper = Person(shop), Person(shop)
+        admin.patch(f"/admin/users/{helper.id}/role", {"role": "admin"})
+        _, acting = self.acting(shop, helper.client, jane)
+        assert acting.get("/me").json()["id"] == jane.id
+        admin.patch(f"/admin/users/{helper.id}/role", {"role": "user"})
+        soon(lambda: acting.get("/me").status_code == 401, "the end of it", within=2)
+        _, acting = self.acting(shop, admin, jane)
+        assert acting.post("/auth/logout").status_code == 200
+        assert_problem(acting.get("/me"), 401, "UNAUTHORIZED")
+        assert jane.client.get("/me").status_code == 200
+
+    def test_never_as_an_admin_and_never_without_a_reason(self, shop: Shop, admin: Client) -> None:
+        jane, boss = Person(shop), Person(shop)
+        admin.patch(f"/admin/users/{boss.id}/role", {"role": "admin"})
+        head = shop.head()
+        path = f"/admin/users/{jane.id}/impersonate"
+        assert_problem(admin.post(path, {}), 400, "VALIDATION_ERROR", "reason")
+        assert_problem(admin.post(f"/admin/users/{boss.id}/impersonate", REASON), 403, "FORBIDDEN")
+        assert_problem(jane.client.post(path, REASON), 403, "FORBIDDEN")
+        assert_problem(admin.post("/admin/users/99999999/impersonate", REASON), 404, "USER_NOT_FOUND")
         assert shop.head() == head
 
 
