@@ -124,6 +124,8 @@ PRIVACY: dict[str, Values] = {
 }
 
 
+NAME = st.text(LETTERS, min_size=2, max_size=50).filter(lambda name: len(name.strip()) >= 2)
+"""Blanks are no letters."""
 HOME = {"address": "123 Main St", "city": "New York", "zipCode": "10001", "country": "USA"}
 
 
@@ -199,8 +201,8 @@ def test_what_a_field_does_not_take_is_refused_by_its_name_and_leaves_no_trace(
 @given(
     profile=st.fixed_dictionaries(
         {
-            "firstName": st.text(LETTERS, min_size=2, max_size=50),
-            "lastName": st.text(LETTERS, min_size=2, max_size=50),
+            "firstName": NAME,
+            "lastName": NAME,
             "bio": st.text(LETTERS, max_size=1000),
             "age": st.one_of(st.none(), st.integers(0, 150)),
             "interests": st.lists(st.text(LETTERS, min_size=1, max_size=50), max_size=50),
