@@ -44,9 +44,7 @@ def review_of(
 ) -> tuple[ReviewSubmitted, Sequence[ClaimEvent]]:
     """The review, and that it is the reviewer's only one of the product."""
     product = visible(listing, seller)
-    if reviewer is None or reviewer.erased:
-        # Whatever is recorded of somebody after their key is gone could never be read, nor forgotten again.
-        raise UserNotFoundError("User not found")
+    reviewer = there(reviewer)
     if product.seller_id == seller_of(reviewer.id):
         raise ReviewingOneselfError("You cannot review what you sell")
     require_sayable(opinion.rating, opinion.comment)
@@ -66,6 +64,13 @@ def review_of(
         verified_purchase=purchase is not None,
     )
     return submitted, claimed
+
+
+def there(reviewer: Account | None) -> Account:
+    """Who says something. What is recorded of somebody who is erased already could never be forgotten again."""
+    if reviewer is None or reviewer.erased:
+        raise UserNotFoundError("User not found")
+    return reviewer
 
 
 def visible(listing: Listing | None, seller: Seller | None) -> Listing:

@@ -76,23 +76,24 @@ async def create_category(
         active=command.active,
         attributes=command.attributes,
     )
+    ref: StreamRef[Any, Any] = StreamRef(CATEGORIES, created.category_id)
     slug_ref = slug_claim(slug, keys)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[PlacedCategory]:
-        claimed = taken(loaded[0].state, created.category_id)
-        tree, grown = standing_tree(loaded[1].state, older)
+        claimed = taken(loaded[1].state, created.category_id)
+        tree, grown = standing_tree(loaded[2].state, older)
         category = Category.evolve(None, created)
         filed = tree.file(category)
         return Proposal(
             outcome=PlacedCategory(category=category, parent_number=tree.number_of(parent_id)),
             events=[
                 (slug_ref, claimed),
-                (StreamRef(CATEGORIES, created.category_id), [created]),
+                (ref, [created]),
                 (THE_TREE, [*grown, *filed]),
             ],
         )
 
-    return await store.change_together([slug_ref, THE_TREE], decide, metadata)
+    return await store.change_together([ref, slug_ref, THE_TREE], decide, metadata)
 
 
 async def category_called(reference: str, store: EventStore, keys: Keys) -> Category:

@@ -66,16 +66,16 @@ async def create_collection(
         order=command.order,
         active=command.active,
     )
+    ref: StreamRef[Any, Any] = StreamRef(COLLECTIONS, created.collection_id)
     slug_ref = _slug_claim(slug, keys)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Collection]:
-        claimed = _taken(loaded[0].state, created.collection_id)
+        claimed = _taken(loaded[1].state, created.collection_id)
         return Proposal(
-            outcome=Collection.evolve(None, created),
-            events=[(slug_ref, claimed), (StreamRef(COLLECTIONS, created.collection_id), [created])],
+            outcome=Collection.evolve(None, created), events=[(slug_ref, claimed), (ref, [created])]
         )
 
-    return await store.change_together([slug_ref], decide, metadata)
+    return await store.change_together([ref, slug_ref], decide, metadata)
 
 
 async def change_collection(

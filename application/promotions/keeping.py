@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from application.categories.creating import category_called
+from application.categories.creating import THE_TREE, category_for_listings
 from application.listings.changing import listing_called
 from application.ports import Changed, Clock, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.promotions.dealing import OFFERS_REF
 from application.promotions.naming import COUPON_CODE, PROMOTION_SLUG, Name, plain_code, promotion_called
 from application.sellers.naming import seller_called
 from application.slugs import slug_of
+from domain.categories.category import CATEGORIES
 from domain.kernel import InvalidInputError, NotFoundError, PromotionId, stream_id
 from domain.listings.listing import LISTINGS
 from domain.promotions.events import OfferEvent, Scope, ScopeKind, Terms
@@ -62,6 +63,9 @@ async def create_promotion(
     numbers: Numbers,
     clock: Clock,
 ) -> Changed[Promotion]:
+    if metadata.once is not None:
+        # What the scope names may be gone by the time the command is repeated.
+        await store.raise_if_answered(metadata.once)
     wished = command.terms
     scope = await _scope(command.scope, store, keys)
     number = await numbers.next("promotions")
@@ -71,19 +75,20 @@ async def create_promotion(
     slug = Name.of(PROMOTION_SLUG, promotion_id, slugs, "", keys)
     code = Name.of(COUPON_CODE, promotion_id, [plain_code(wished.code)], "", keys)
     now = clock.now()
-    refs = [OFFERS_REF, *slug.refs.values(), *code.refs.values()]
+    # The promotion comes first, though there is none yet: its version is what the client may ask to be unchanged.
+    ref = StreamRef(PROMOTIONS, promotion_id)
+    refs: list[StreamRef[Any, Any]] = [ref, OFFERS_REF, *slug.refs.values(), *code.refs.values()]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Promotion]:
-        states = {ref.id: each for ref, each in zip(refs, loaded, strict=True)}
+        states = {each.id: state for each, state in zip(refs, loaded, strict=True)}
         chosen, slug_claimed = slug.decided(states, "")
         coupon, code_claimed = code.decided(states, "")
         terms = replace(wished, slug=chosen, code=coupon, scope=scope)
         created = Promotion.create(promotion_id, number, terms, active=command.active)
         promotion = PROMOTIONS.fold(None, created)
         assert promotion is not None
-        offers: Offers = loaded[0].state or Offers()
+        offers: Offers = loaded[1].state or Offers()
         posted = offers.post(promotion.offer, now) if promotion.automatic and promotion.active else []
-        ref = StreamRef(PROMOTIONS, promotion_id)
         return Proposal(
             outcome=promotion, events=[(ref, created), (OFFERS_REF, posted), *slug_claimed, *code_claimed]
         )
@@ -179,7 +184,7 @@ async def _scope(wish: ScopeWish, store: EventStore, keys: Keys) -> Scope:
     faults: dict[str, list[str]] = {}
     for index, reference in enumerate(wish.references):
         try:
-            named.append(await _in_scope(wish.kind, reference, store, keys))
+            named += await _in_scope(wish.kind, reference, store, keys)
         except NotFoundError:
             faults[f"scopeIds[{index}]"] = ["Does not exist"]
     if faults:
@@ -194,9 +199,9 @@ async def _scope(wish: ScopeWish, store: EventStore, keys: Keys) -> Scope:
             return Scope(kind=wish.kind, sellers=those)
 
 
-async def _in_scope(kind: ScopeKind, reference: str, store: EventStore, keys: Keys) -> Any:
+async def _in_scope(kind: ScopeKind, reference: str, store: EventStore, keys: Keys) -> Sequence[Any]:
     if kind is ScopeKind.CATEGORIES:
-        return (await category_called(reference, store, keys)).slug
+        return await _slugs_of(reference, store, keys)
     if kind is ScopeKind.PRODUCTS:
         listing_id = await listing_called(reference, store, keys)
         ref: StreamRef[Any, Any] = StreamRef(LISTINGS, listing_id)
@@ -204,4 +209,13 @@ async def _in_scope(kind: ScopeKind, reference: str, store: EventStore, keys: Ke
         ref = StreamRef(SELLERS, await seller_called(reference, store, keys))
     if (await store.load(ref.decider, ref.id)).state is None:
         raise NotFoundError("Not found")
-    return ref.id
+    return [ref.id]
+
+
+async def _slugs_of(category: str, store: EventStore, keys: Keys) -> Sequence[str]:
+    """All by which listings may say that they are in it: also what it was called, and what was deleted in its favour."""
+    found = await category_for_listings(category, store, keys)
+    tree = (await store.load(THE_TREE.decider, THE_TREE.id)).state
+    former = [] if tree is None else tree.predecessors(found.id)
+    deleted = await store.load_many([StreamRef(CATEGORIES, each) for each in former])
+    return [*found.slugs, *(slug for each in deleted for slug in each.present.slugs)]

@@ -15,7 +15,7 @@ from domain.accounts.events import Caller
 from domain.claims.claim import CLAIMS, Claim
 from domain.kernel import ListingId, ReviewId, stream_id
 from domain.listings.listing import LISTINGS, Listing
-from domain.reviewing import ONLY_REVIEW, Opinion, review_of
+from domain.reviewing import ONLY_REVIEW, Opinion, review_of, there
 from domain.reviews.events import only_review_of, purchase_of
 from domain.reviews.purchase import PURCHASES
 from domain.reviews.review import REVIEWS, Review, ReviewNotFoundError, present
@@ -96,15 +96,17 @@ async def edit_review(
     now = clock.now()
     ref = StreamRef(REVIEWS, command.review_id)
     listing = await known_listing((await _review(ref, store)).listing_id, store)
+    refs: list[StreamRef[Any, Any]] = [ref, StreamRef(ACCOUNTS, command.caller.account_id)]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Reviewed]:
         review = present(loaded[0].state)
+        there(loaded[1].state)
         events = review.edit(command.caller, command.rating, command.comment, now)
         after = REVIEWS.fold(review, events)
         assert after is not None
         return Proposal(outcome=Reviewed(review=after, listing=listing), events=[(ref, events)])
 
-    return await store.change_together([ref], decide, metadata)
+    return await store.change_together(refs, decide, metadata)
 
 
 async def delete_review(command: DeleteReview, metadata: Metadata, *, store: EventStore) -> Changed[Review]:

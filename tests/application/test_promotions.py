@@ -11,6 +11,9 @@ import pytest
 
 from application.carts.couponing import ApplyCoupon, RemoveCoupon
 from application.carts.filling import AddToCart, PricedCart, add_to_cart
+from application.categories.changing import ChangeCategory
+from application.categories.creating import CreateCategory, category_called
+from application.categories.deleting import DeleteCategory
 from application.errors import ConcurrentChangeError
 from application.orders.placing import PlaceOrder, place_order
 from application.payments.paying import RequestPayment
@@ -139,6 +142,24 @@ class TestKeeping:
         await refused(shop, DeletePromotion(reference="sale"), PromotionNotFoundError)
         assert (await made(shop, slug="sale")).terms.slug == "sale"
 
+    async def test_the_version_that_is_told_is_the_promotions_own(self, shop: Shop) -> None:
+        await made(shop)
+        created = await shop.handle(creation(shop))
+        assert created.version == 1
+        change = ChangePromotion(reference=str(created.state.number), fields={"name": "Other"})
+        unchanged = Metadata(actor="test", expected_version=created.version)
+        assert (await shop.handle(change, unchanged)).version == 2
+
+    async def test_its_creation_is_answered_again_though_its_scope_is_gone(self, shop: Shop) -> None:
+        await shop.handle(CreateCategory(name="Lamps"))
+        once = Once(scope="admin", key="k", request_hash=b"h", answer=lambda _: Answer(status=201, body=b""))
+        metadata = Metadata(actor="test", once=once)
+        scope = ScopeWish(kind=ScopeKind.CATEGORIES, references=("lamps",))
+        await shop.handle(creation(shop, scope=scope), metadata)
+        await shop.handle(DeleteCategory(category="lamps"))
+        with pytest.raises(AlreadyAnsweredError):
+            await shop.handle(creation(shop, scope=scope), metadata)
+
     async def test_many_at_once_with_one_code_are_one(self, shop: Shop) -> None:
         tries = await asyncio.gather(
             *(shop.handle(creation(shop, code="ONE")) for _ in range(8)), return_exceptions=True
@@ -170,6 +191,25 @@ class TestKeeping:
         assert (await made(shop, scope=wish)).terms.scope.listings == (listing.id,)
         wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=("1",))
         assert (await made(shop, scope=wish)).terms.scope.categories == ("things",)
+
+
+    async def test_a_category_is_meant_with_all_that_is_in_it_whatever_it_is_called(self, shop: Shop) -> None:
+        """What is in it says so with the slug of then, or with that of a category that was deleted in its favour."""
+        buyer, old = await shop.buyer(), await shop.listing()
+        things = await category_called("things", shop.store, shop.keys)
+        await shop.handle(ChangeCategory(category_id=things.id, slug="stuff"))
+        wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=("stuff",))
+        promotion = await made(shop, scope=wish)
+        assert (await shop.order(buyer, (old, 1))).discount == Money(100)
+        await shop.handle(DeletePromotion(reference=str(promotion.number)))
+        await shop.handle(CreateCategory(name="Rest"))
+        await shop.handle(DeleteCategory(category="stuff", reassign_to="rest"))
+        wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=("rest",))
+        scope = (await made(shop, scope=wish)).terms.scope
+        assert scope.categories == ("rest", "stuff", "things")
+        assert (await shop.order(buyer, (old, 1))).discount == Money(100)
+        again = ScopeWish(kind=ScopeKind.CATEGORIES, references=scope.categories)
+        assert (await made(shop, code="TEN", scope=again)).terms.scope == scope
 
 
 class TestWhatAppliesByItself:

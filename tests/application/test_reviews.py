@@ -148,6 +148,13 @@ class TestSubmitting:
 
 
 class TestThinkingBetterOfIt:
+    async def test_not_while_one_is_being_erased(self, shop: Shop) -> None:
+        """Their words would stand in the read models again, which have forgotten them already."""
+        buyer, listing = await shop.buyer(), await shop.listing()
+        written = await review(shop, buyer, listing)
+        await erase(shop, buyer)
+        await refused(shop, EditReview(review_id=written.id, caller=buyer, comment="x"), NotFoundError)
+
     async def test_after_it_is_deleted_another_one_is_written(self, shop: Shop) -> None:
         buyer, listing = await shop.buyer(), await shop.listing()
         first = await review(shop, buyer, listing)

@@ -115,6 +115,23 @@ def counted(event: type[Any], number: int, account_id: AccountId | None = None) 
 
 
 class TestTheList:
+    async def test_a_slug_that_changes_hands_within_a_batch_is_with_its_new_owner(
+        self, stand: Stand, reads: ReadPool
+    ) -> None:
+        async with read_models(stand):
+            await record(stand, created(1, slug="spring"), created(2, slug="sale"))
+            await record(
+                stand,
+                of(2, PromotionDeactivated),
+                of(1, PromotionUpdated, terms=terms(1, slug="summer")),
+                of(2, PromotionUpdated, terms=terms(2, slug="spring")),
+            )
+        assert await stand.generations.dead_letters() == []
+        for slug, number in (("summer", 1), ("spring", 2)):
+            found = await promotion_by(reads, slug)
+            assert found is not None
+            assert found.document.promotion.number == number
+
     async def test_what_runs_now_and_applies_by_itself(self, stand: Stand, reads: ReadPool) -> None:
         async with read_models(stand):
             await record(
