@@ -213,7 +213,7 @@ async def _in_scope(kind: ScopeKind, reference: str, store: EventStore, keys: Ke
 
 
 async def _slugs_of(category: str, store: EventStore, keys: Keys) -> Sequence[str]:
-    """All by which listings may say that they are in it: also what it was called, and what was deleted in its favour."""
+    """By what listings may say that they are in it: also what it was called, and what was deleted in its favour."""
     found = await category_for_listings(category, store, keys)
     tree = (await store.load(THE_TREE.decider, THE_TREE.id)).state
     former = [] if tree is None else tree.predecessors(found.id)

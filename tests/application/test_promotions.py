@@ -192,7 +192,6 @@ class TestKeeping:
         wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=("1",))
         assert (await made(shop, scope=wish)).terms.scope.categories == ("things",)
 
-
     async def test_a_category_is_meant_with_all_that_is_in_it_whatever_it_is_called(self, shop: Shop) -> None:
         """What is in it says so with the slug of then, or with that of a category that was deleted in its favour."""
         buyer, old = await shop.buyer(), await shop.listing()
