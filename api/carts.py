@@ -53,8 +53,7 @@ class CartController(Controller):
     async def cart(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """One's own cart, at the prices of now."""
         # Its prices and pictures are the products', and the promotions take something off it.
-        read_models = ("carts", "products", "promotions", "redemptions")
-        position = min([await backend.reading.fresh(request, read_model) for read_model in read_models])
+        position = await backend.reading.fresh(request, "carts", "products", "promotions", "redemptions")
         caller, write = caller_of(request), backend.write
         body = await cart_of_account(
             backend.read.reads, caller.account_id, caller.number, write.tariff, write.clock.now()

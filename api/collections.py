@@ -140,8 +140,7 @@ class CollectionController(Controller):
     ) -> ASGIResponse:
         """The active collections in which there is something of the category, or of one below it."""
         slugs, position = await _slugs(request, category, backend)
-        position = min(position, await backend.reading.fresh(request, "collections"))
-        position = min(position, await backend.reading.fresh(request, "products"))
+        position = min(position, await backend.reading.fresh(request, "collections", "products"))
         return answer(_list_of(await collections_with(backend.read.reads, slugs)), position=position)
 
     @get(

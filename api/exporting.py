@@ -63,8 +63,7 @@ class ExportController(Controller):
     async def export(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Everything that is held about one, as one file: what is shown, and every event that tells about one."""
         caller = caller_of(request)
-        for read_model in READ_MODELS:
-            await backend.reading.fresh(request, read_model)
+        await backend.reading.fresh(request, *READ_MODELS)
         body = encode(await _held(request, caller, backend))
         name = f'attachment; filename="tradelog-{caller.number}.json"'
         return answer(body, headers=((b"content-disposition", name.encode()),))

@@ -315,8 +315,7 @@ class CouponController(Controller):
 
 async def _fresh(request: HttpRequest, backend: BackendParts) -> int:
     """A coupon says also how often it was used."""
-    promotions = await backend.reading.fresh(request, "promotions")
-    return min(promotions, await backend.reading.fresh(request, "redemptions"))
+    return await backend.reading.fresh(request, "promotions", "redemptions")
 
 
 def _applied_view(caller: Caller, backend: BackendParts) -> Any:

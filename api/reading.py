@@ -30,12 +30,13 @@ class Reading:
     def known(self, projection: str) -> int:
         return self._positions.known(projection)
 
-    async def fresh(self, connection: Connection, projection: str) -> int:
-        """Wait until the read model holds what this client must see; the position to answer with."""
+    async def fresh(self, connection: Connection, *projections: str) -> int:
+        """Wait until the read models hold what this client must see; the position to answer with, which all include."""
         wanted = self._wanted(connection)
-        if wanted > self._positions.known(projection):
-            await self._positions.wait(projection, wanted, self._patience)
-        return self._positions.known(projection)
+        for projection in projections:
+            if wanted > self._positions.known(projection):
+                await self._positions.wait(projection, wanted, self._patience)
+        return min(map(self._positions.known, projections))
 
     def _wanted(self, connection: Connection) -> int:
         header = connection.headers.get("x-min-log-position")

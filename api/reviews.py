@@ -230,8 +230,7 @@ class ReviewController(Controller):
 
 async def _fresh(request: HttpRequest, backend: BackendParts) -> int:
     """What is said is shown with what the catalogue knows of the product."""
-    said = await backend.reading.fresh(request, "reviews")
-    return min(said, await backend.reading.fresh(request, "products"))
+    return await backend.reading.fresh(request, "reviews", "products")
 
 
 def _may_see(caller: Caller | None, product: ReviewedProduct) -> bool:

@@ -268,6 +268,10 @@ class ApplicationsQuery(SellersQuery, frozen=True, kw_only=True):
             raise InvalidInputError({"status": [f"Must be one of {', '.join(SellerStatus)}"]}) from None
 
 
+SHOWN: Final = ("sellers", "products")
+"""A shop's page says also what the catalogue knows of it."""
+
+
 class SellerController(Controller):
     tags = ("Sellers",)
 
@@ -417,7 +421,7 @@ class FollowController(Controller):
     async def following(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """The sellers whom you follow, the last one first."""
         asked = decode_query(request.scope["query_string"], ListQuery)
-        position = min(await _fresh(request, backend), await backend.reading.fresh(request, "follows"))
+        position = await backend.reading.fresh(request, *SHOWN, "follows")
         account_id = caller_of(request).account_id
         found = await followed_by(backend.read.reads, account_id, asked.offset, asked.most)
         bodies = [
@@ -494,9 +498,7 @@ async def _called(reference: str, backend: BackendParts) -> SellerId:
 
 
 async def _fresh(request: HttpRequest, backend: BackendParts) -> int:
-    """A shop's page says also what the catalogue knows of it."""
-    shops = await backend.reading.fresh(request, "sellers")
-    return min(shops, await backend.reading.fresh(request, "products"))
+    return await backend.reading.fresh(request, *SHOWN)
 
 
 async def _own_shop(request: HttpRequest, backend: BackendParts) -> tuple[FoundShop | None, int]:

@@ -39,8 +39,7 @@ class WishlistController(Controller):
     async def wishes(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """What you wish for, the last first. What cannot be seen for now is not in it, and comes back."""
         asked = decode_query(request.scope["query_string"], ListQuery)
-        wished = await backend.reading.fresh(request, "wishlist_items")
-        position = min(wished, await backend.reading.fresh(request, "products"))
+        position = await backend.reading.fresh(request, "wishlist_items", "products")
         account_id = caller_of(request).account_id
         found = await wishlist_page(backend.read.reads, account_id, asked.offset, asked.most)
         bodies = [item.body() for item in found.items]

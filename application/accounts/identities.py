@@ -84,7 +84,7 @@ async def sign_in_with_identity(
         taken = Claim.take(loaded[-1].state, kind, account_id)
         if taken is None:
             # The same person, twice at once: the other request was first, and a second try will find them.
-            raise EmailExistsError("Email already registered", details={"email": ["Is already registered"]})
+            raise EmailExistsError
         return Proposal(
             outcome=outcome,
             events=[
@@ -104,7 +104,7 @@ async def _owner_of_email(identity: VerifiedIdentity, store: EventStore, keys: K
     account = (await store.load(ACCOUNTS, owner)).state
     proved = account is not None and identity.email_verified and account.email_verified
     if account is None or not proved or not _is_one_mailbox(account.email, identity.email):
-        raise EmailExistsError("Email already registered", details={"email": ["Is already registered"]})
+        raise EmailExistsError
     return account.id
 
 
@@ -136,7 +136,7 @@ async def _sign_in(
         account.require_may_sign_in()
         taken = Claim.take(loaded[1].state, kind, account_id)
         if taken is None or (taken and not account.email_verified):
-            raise EmailExistsError("Email already registered", details={"email": ["Is already registered"]})
+            raise EmailExistsError
         events = account.link_identity(identity.provider, identity.subject)
         started = session_started(account, now, lifetime, command.origin, identity.provider)
         return Proposal(

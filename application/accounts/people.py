@@ -8,13 +8,12 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from application.claims import owner_of
+from application.claims import owner_of, stream_called
 from application.ports import EventStore, Keys
-from application.slugs import reference_kind
 from domain.accounts.account import Account, UserNotFoundError
 from domain.accounts.events import SessionStarted
 from domain.accounts.session import Session
-from domain.kernel import AccountId, stream_id
+from domain.kernel import AccountId
 from domain.sellers.seller import Seller
 
 EMAIL: Final = "email"
@@ -50,16 +49,10 @@ async def owner_of_login(login: str, store: EventStore, keys: Keys) -> tuple[UUI
 
 async def account_called(reference: str, store: EventStore, keys: Keys) -> AccountId:
     """The account of an integer id, a uuid or a username; whether it exists is for the log to say."""
-    match reference_kind(reference):
-        case int() as number:
-            return AccountId(stream_id("account", number))
-        case str() as username:
-            owner = await owner_of(USERNAME, username, store, keys)
-            if owner is None:
-                raise UserNotFoundError("User not found")
-            return AccountId(owner)
-        case account_id:
-            return AccountId(account_id)
+    stream = await stream_called(reference, "account", USERNAME, store, keys)
+    if stream is None:
+        raise UserNotFoundError("User not found")
+    return AccountId(stream)
 
 
 def identity_kind(provider: str) -> str:

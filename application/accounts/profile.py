@@ -174,7 +174,7 @@ class _Claimed(msgspec.Struct, frozen=True, kw_only=True):
             return []
         taken = Claim.take(states[1], self.kind, owner)
         if taken is None and self.kind == EMAIL:
-            raise EmailExistsError("Email already registered", details={"email": ["Is already registered"]})
+            raise EmailExistsError
         if taken is None:
-            raise UsernameExistsError("Username already taken", details={"username": ["Is already taken"]})
+            raise UsernameExistsError
         return [(self.refs[0], Claim.release(states[0], self.kind, owner)), (self.refs[1], taken)]

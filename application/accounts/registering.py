@@ -104,9 +104,9 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
         email_taken = Claim.take(loaded[0].state, EMAIL, self.account.id)
         username_taken = Claim.take(loaded[1].state, USERNAME, self.account.id)
         if email_taken is None:
-            raise EmailExistsError("Email already registered", details={"email": ["Is already registered"]})
+            raise EmailExistsError
         if username_taken is None:
-            raise UsernameExistsError("Username already taken", details={"username": ["Is already taken"]})
+            raise UsernameExistsError
         person = Person(account=self.account, seller=None, roster=loaded[2].state or Roster()).begin()
         return [
             (self.claims[0], email_taken),

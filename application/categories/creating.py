@@ -159,7 +159,7 @@ def slug_claim(slug: str, keys: Keys) -> StreamRef[Any, Any]:
 def taken(claim: Claim | None, category_id: CategoryId) -> list[ClaimEvent]:
     claimed = Claim.take(claim, CATEGORY_SLUG, category_id)
     if claimed is None:
-        raise SlugExistsError("Slug already taken", details={"slug": ["Is already taken"]})
+        raise SlugExistsError
     return claimed
 
 

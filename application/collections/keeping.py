@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
-from application.claims import owner_of
+from application.claims import stream_called
 from application.errors import ConcurrentChangeError
 from application.ports import Changed, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
-from application.slugs import reference_kind, slug_of
+from application.slugs import slug_of
 from domain.categories.category import SlugExistsError
 from domain.claims.claim import CLAIMS, Claim
 from domain.claims.events import ClaimEvent
@@ -131,16 +130,10 @@ async def delete_collection(
 
 async def collection_called(reference: str, store: EventStore, keys: Keys) -> CollectionId:
     """The collection of an integer id, a uuid or a slug. Whether there is one by such an id is the command's to say."""
-    match reference_kind(reference):
-        case int() as number:
-            return CollectionId(stream_id("collection", number))
-        case str() as slug:
-            owner = await owner_of(COLLECTION_SLUG, slug, store, keys)
-            if owner is None:
-                raise CollectionNotFoundError("Collection not found")
-            return CollectionId(owner)
-        case UUID() as stream:
-            return CollectionId(stream)
+    stream = await stream_called(reference, "collection", COLLECTION_SLUG, store, keys)
+    if stream is None:
+        raise CollectionNotFoundError("Collection not found")
+    return CollectionId(stream)
 
 
 def known(collection: Collection | None) -> Collection:
@@ -167,5 +160,5 @@ def _slug_claim(slug: str, keys: Keys) -> StreamRef[Any, Any]:
 def _taken(claim: Claim | None, collection_id: CollectionId) -> list[ClaimEvent]:
     claimed = Claim.take(claim, COLLECTION_SLUG, collection_id)
     if claimed is None:
-        raise SlugExistsError("Slug already taken", details={"slug": ["Is already taken"]})
+        raise SlugExistsError
     return claimed

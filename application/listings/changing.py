@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 
-from application.claims import owner_of
+from application.claims import stream_called
 from application.listings.creating import LISTING_SLUG
 from application.ports import Changed, EventStore, Keys, Loaded, Metadata, Proposal, StreamRef
-from application.slugs import reference_kind
 from domain.accounts.events import Caller
-from domain.kernel import ListingId, stream_id
+from domain.kernel import ListingId
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
 from domain.money import Money
@@ -101,16 +100,10 @@ async def unpublish_listing(
 
 async def listing_called(reference: str, store: EventStore, keys: Keys) -> ListingId:
     """The listing that an integer id, a uuid or a slug names. An id or uuid is not looked up: that is the command's."""
-    match reference_kind(reference):
-        case int() as number:
-            return ListingId(stream_id("listing", number))
-        case str() as slug:
-            owner = await owner_of(LISTING_SLUG, slug, store, keys)
-            if owner is None:
-                raise ProductNotFoundError("Product not found")
-            return ListingId(owner)
-        case stream:
-            return ListingId(stream)
+    stream = await stream_called(reference, "listing", LISTING_SLUG, store, keys)
+    if stream is None:
+        raise ProductNotFoundError("Product not found")
+    return ListingId(stream)
 
 
 def _editable(listing: Listing | None, caller: Caller) -> Listing:

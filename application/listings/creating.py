@@ -73,7 +73,7 @@ async def create_listing(
         taken = [Claim.take(held.state, LISTING_SLUG, listing_id) for held in claims]
         free = next((index for index, claimed in enumerate(taken) if claimed is not None), None)
         if free is None:
-            raise SlugExistsError("Slug already taken", details={"slug": ["Is already taken"]})
+            raise SlugExistsError
         created = ListingCreated(
             listing_id=listing_id,
             number=number,

@@ -8,15 +8,14 @@ from uuid import UUID
 
 import msgspec
 
-from application.claims import owner_of
+from application.claims import owner_of, stream_called
 from application.errors import ConcurrentChangeError
 from application.ports import EventStore, Keys, Loaded, StreamRef
-from application.slugs import reference_kind
 from domain.carts.cart import HeldCoupon
 from domain.categories.category import SlugExistsError
 from domain.claims.claim import CLAIMS, Claim
 from domain.claims.events import ClaimEvent
-from domain.kernel import AlreadyExistsError, PromotionId, stream_id
+from domain.kernel import AlreadyExistsError, PromotionId
 from domain.promotions.events import CouponFault
 from domain.promotions.promotion import CouponExistsError, CouponInvalidError, PromotionNotFoundError
 
@@ -62,21 +61,15 @@ class Name(msgspec.Struct, frozen=True, kw_only=True):
     def _taken(self) -> AlreadyExistsError:
         if self.kind == COUPON_CODE:
             return CouponExistsError("Code already taken", details={"code": ["Is already taken"]})
-        return SlugExistsError("Slug already taken", details={"slug": ["Is already taken"]})
+        return SlugExistsError()
 
 
 async def promotion_called(reference: str, store: EventStore, keys: Keys) -> PromotionId:
     """The promotion of an integer id, a uuid or a slug. An id or uuid is not looked up: that is the command's."""
-    match reference_kind(reference):
-        case int() as number:
-            return PromotionId(stream_id("promotion", number))
-        case str() as slug:
-            owner = await owner_of(PROMOTION_SLUG, slug, store, keys)
-            if owner is None:
-                raise PromotionNotFoundError("Promotion not found")
-            return PromotionId(owner)
-        case stream:
-            return PromotionId(stream)
+    stream = await stream_called(reference, "promotion", PROMOTION_SLUG, store, keys)
+    if stream is None:
+        raise PromotionNotFoundError("Promotion not found")
+    return PromotionId(stream)
 
 
 def plain_code(code: str) -> str:

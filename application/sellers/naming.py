@@ -52,7 +52,7 @@ class SlugChoice(msgspec.Struct, frozen=True, kw_only=True):
                 released = Claim.release(states[self.held], SHOP_SLUG, self.owner)
                 events.append((self.refs[self.held], released))
             return slug, events
-        raise SlugExistsError("Slug already taken", details={"slug": ["Is already taken"]})
+        raise SlugExistsError
 
 
 def shop_claim(slug: str, keys: Keys) -> StreamRef[Any, Any]:

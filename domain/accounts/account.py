@@ -66,9 +66,15 @@ MOST_ADDRESSES: Final = 50
 class EmailExistsError(AlreadyExistsError):
     code = "EMAIL_EXISTS"
 
+    def __init__(self) -> None:
+        super().__init__("Email already registered", details={"email": ["Is already registered"]})
+
 
 class UsernameExistsError(AlreadyExistsError):
     code = "USERNAME_EXISTS"
+
+    def __init__(self) -> None:
+        super().__init__("Username already taken", details={"username": ["Is already taken"]})
 
 
 class EmailAlreadyVerifiedError(AlreadyExistsError):

@@ -30,6 +30,9 @@ class CategoryNotFoundError(NotFoundError):
 class SlugExistsError(AlreadyExistsError):
     code = "SLUG_EXISTS"
 
+    def __init__(self) -> None:
+        super().__init__("Slug already taken", details={"slug": ["Is already taken"]})
+
 
 class Category(msgspec.Struct, frozen=True, kw_only=True):
     """What it is by itself; whether it may stand where it would is the tree's to say."""
