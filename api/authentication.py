@@ -294,14 +294,8 @@ async def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
     await _require(connection)
 
 
-async def recently_signed_in(connection: Connection, _: BaseRouteHandler) -> None:
-    """For what nobody may do who merely found a device unlocked."""
-    await _require(connection)
-    require_recent_sign_in(connection)
-
-
 def require_recent_sign_in(connection: Connection) -> None:
-    """The same behind another guard, for what only some requests ask for."""
+    """Behind a guard, for what nobody may do who merely found a device unlocked."""
     access: Access = connection.scope["state"]["access"]
     if connection.app.state.clock.now() - access.started_at >= RECENTLY:
         raise ReauthenticationError("Sign in again to do this")

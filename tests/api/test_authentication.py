@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.authentication import Authenticator, recently_signed_in
+from api.authentication import Authenticator, require_recent_sign_in, signed_in
 from application.errors import AuthenticationError, ReauthenticationError, TokenExpiredError
 from application.ports import Loaded, StreamRef
 from domain.accounts.account import ACCOUNTS, Account
@@ -236,11 +236,12 @@ class TestRecentlySignedIn:
         connection: Any = SimpleNamespace(
             scope={"state": {}}, headers={"authorization": "Bearer one"}, app=SimpleNamespace(state=state)
         )
+        await signed_in(connection, None)  # type: ignore[arg-type]
         if good:
-            await recently_signed_in(connection, None)  # type: ignore[arg-type]
+            require_recent_sign_in(connection)
         else:
             with pytest.raises(ReauthenticationError):
-                await recently_signed_in(connection, None)  # type: ignore[arg-type]
+                require_recent_sign_in(connection)
 
 
 @pytest.fixture(scope="module")
