@@ -16,6 +16,7 @@ from domain.accounts.events import AccountErased
 from domain.kernel import tag_of
 from projections.cancelling import obey_cancellation
 from projections.generations import Generation, Generations, create_schema
+from projections.idling import Idling
 from projections.ports import Feed, Log, RetiredError, S, Sink
 from projections.projection import Projection
 from projections.runner import CATCH_UP_BATCH, Advanced, Runner
@@ -127,6 +128,7 @@ class Engine(Generic[S]):
         self._tell_erased = erased
         self._batch = batch
         self._generations = Generations(pool)
+        self._idling = Idling(self._generations.move_all)
         self._runs: dict[tuple[str, int], _Run[S]] = {}
         self._served: dict[str, int] = {}
         self._resting: dict[tuple[str, int], float] = {}
@@ -179,6 +181,7 @@ class Engine(Generic[S]):
         for run in list(self._runs.values()):
             await run.stop()
         self._runs.clear()
+        await self._idling.close()
         await asyncio.gather(*self._chores, return_exceptions=True)
 
     def _later(self, chore: Coroutine[Any, Any, None]) -> None:
@@ -219,6 +222,7 @@ class Engine(Generic[S]):
             sink=sink,
             log=self._log,
             feed=self._feed,
+            idling=self._idling,
             outages=self._outages,
             advanced=self._moved,
             erased=self._erased,

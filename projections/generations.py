@@ -18,7 +18,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import AsyncRowFactory, class_row, scalar_row, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from projections.ports import AlreadyAskedError, KeyReusedError, Once, UnknownProjectionError
+from projections.ports import AlreadyAskedError, KeyReusedError, Once, Passed, UnknownProjectionError
 
 T = TypeVar("T")
 
@@ -115,6 +115,26 @@ Of the letters of ``generation``, and of those that may tell of ``persons`` in w
 """
 
 _NOTHING_LEFT: Final = 2**63 - 1
+
+# Nothing is lost when such moves are: no row changed on the way, so they need not wait for the disk. Nor for whoever
+# holds one of the checkpoints, be it to switch: that one is left out, and the others are not held up.
+_PASS: Final = """
+WITH quiet AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS setting),
+asked AS MATERIALIZED (
+    SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[], %s::double precision[])
+        AS asked (name, generation, after, "to", rate)
+),
+free AS MATERIALIZED (
+    SELECT g.name, g.generation FROM projection_generations g JOIN asked USING (name, generation)
+    WHERE g.position = asked.after AND g.state IN ('building', 'active')
+    FOR UPDATE OF g SKIP LOCKED
+)
+UPDATE projection_generations g SET position = asked."to", rate = asked.rate, updated_at = now()
+FROM asked JOIN free USING (name, generation) CROSS JOIN quiet
+WHERE g.name = asked.name AND g.generation = asked.generation AND g.position = asked.after
+    AND g.state IN ('building', 'active') AND quiet.setting = 'off'
+RETURNING g.name, g.generation
+"""
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +265,16 @@ class Generations:
                 "UPDATE projection_generations SET erased_to = %s, error = '' WHERE name = %s AND generation = %s",
                 (_NOTHING_LEFT, name, generation),
             )
+
+    async def move_all(self, passed: Sequence[Passed]) -> set[Passed]:
+        """Move these checkpoints in one statement; tells which of them were where they were left, and free."""
+        columns = ("name", "generation", "after", "to", "rate")
+        async with self._pool.connection() as connection:
+            moved = await connection.execute(
+                _PASS, [[getattr(each, column) for each in passed] for column in columns]
+            )
+            keys = {(name, generation) async for name, generation in moved}
+        return {each for each in passed if (each.name, each.generation) in keys}
 
     async def request_rebuild(self, name: str, once: Once | None = None) -> int:
         """Build a new generation beside the served one, compare, switch."""

@@ -112,6 +112,16 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     erased_to: int = 0
 
 
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation has come by events that are nothing to it: only its checkpoint moves from ``after`` to ``to``."""
+
+    name: str
+    generation: int
+    after: int
+    to: int
+    rate: float = 0.0
+
+
 class Sink(Protocol):
     """Where one generation of a read model is kept."""
 

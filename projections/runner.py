@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from domain.kernel import Event, Recorded, tag_of
 from projections.cancelling import obey_cancellation
+from projections.idling import Idling
 from projections.ports import (
     Batch,
     Change,
@@ -27,6 +28,7 @@ from projections.ports import (
     Log,
     MovedByAnotherError,
     Part,
+    Passed,
     RefusedRowsError,
     S,
     Sink,
@@ -39,7 +41,6 @@ LIVE_DOCUMENTS: Final = 10_000
 CATCH_UP_DOCUMENTS: Final = 100_000
 FEED_TIMEOUT: Final = 0.5
 LIVE_INTERVAL: Final = 0.01
-QUIET_INTERVAL: Final = 0.05
 LOG_POLL: Final = 0.05
 RATE_WINDOW: Final = 5.0
 
@@ -67,6 +68,7 @@ class Runner(Generic[Doc, S]):
         sink: Sink,
         log: Log[S],
         feed: Feed[S],
+        idling: Idling,
         outages: tuple[type[Exception], ...],
         advanced: Callable[[Advanced], None] = lambda advanced: None,
         erased: Callable[[UUID], None] = lambda person: None,
@@ -83,6 +85,7 @@ class Runner(Generic[Doc, S]):
         self._ceiling: int | None = None
         self._log = log
         self._feed = feed
+        self._idling = idling
         self._outages = outages
         self._advanced = advanced
         self._erased = erased
@@ -201,7 +204,7 @@ class Runner(Generic[Doc, S]):
         elif fetched.live:
             # The first event after a pause is carried at once. While they keep coming, gather a few: a transaction
             # costs the same for one as for many. And nobody waits for what is nothing to this read model.
-            await asyncio.sleep(LIVE_INTERVAL if recorded else QUIET_INTERVAL)
+            await (asyncio.sleep(LIVE_INTERVAL) if recorded else self._idling.rest(to - position))
 
     async def _fetch(self, position: int) -> _Fetched:
         limit = min(LIVE_BATCH if self.live else self._batch, self.throttle or self._batch)
@@ -238,11 +241,24 @@ class Runner(Generic[Doc, S]):
         )
         for each in recorded:
             folding.take(each)
-        await self._save(folding, self.position, to)
+        if folding.is_work or folding.erased or not await self._pass(to):
+            await self._save(folding, self.position, to)
         if folding.letters:
             await self._reload()
         else:
             await self._moved_to(to)
+
+    async def _pass(self, to: int) -> bool:
+        """Nothing of a batch is for us: whether the checkpoint could be moved together with those of the others."""
+        return await self._idling.move(
+            Passed(
+                name=self.projection.name,
+                generation=self.generation,
+                after=self.position,
+                to=to,
+                rate=self._rate(to),
+            )
+        )
 
     async def _concerned(self, recorded: Sequence[Recorded[Any]]) -> Mapping[UUID, Sequence[UUID]]:
         """The documents that depend on those whom the events concern, as they were before the batch."""

@@ -30,6 +30,7 @@ from domain.money import Money
 from domain.registry import AGGREGATES, EVENTS
 from projections.engine import Engine
 from projections.generations import Generation, Generations
+from projections.idling import Idling
 from projections.projection import Doc, Projection, Rows, SearchIndex, read_model
 from projections.runner import CATCH_UP_BATCH, Runner
 from workers.lease import lone_connection
@@ -271,6 +272,7 @@ class Stand:
             sink=self.sink_for(projection, generation),
             log=self.shop.log,
             feed=Polled(self.shop.log),
+            idling=Idling(self.generations.move_all),
             outages=OUTAGES,
             batch=batch,
         )
