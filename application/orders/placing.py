@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from application.errors import ConcurrentChangeError
+from application.errors import ConcurrentChangeError, UnavailableError
 from application.payments.paying import linked_payment
 from application.ports import (
+    AlreadyAnsweredError,
     Changed,
     Clock,
     EventStore,
@@ -18,18 +20,21 @@ from application.ports import (
     Loaded,
     Metadata,
     Numbers,
+    PaymentIntent,
     PaymentProvider,
     Proposal,
     StreamRef,
 )
 from application.promotions.dealing import deal_refs, dealt
 from application.promotions.naming import coupon_called
+from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import Caller
 from domain.carts.cart import CARTS, Cart, CartEmptyError, HeldCoupon
 from domain.carts.events import CartEvent, cart_of
-from domain.kernel import Event, ListingId, OrderId, SellerId, stream_id
+from domain.kernel import DomainError, Event, ListingId, OrderId, SellerId, stream_id
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS, Listing
+from domain.money import Money
 from domain.orders.events import PostalAddress
 from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
@@ -46,7 +51,11 @@ A_DAY: Final = 86_400.0
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Without lines, the cart is bought (C31), with the coupon in it unless ``coupon_code`` names another one.
 
-    ``intent_id`` names a payment that the client prepared itself.
+    The coupon of the cart counts for named lines too: a client of S2 applies it to the cart and then names what to buy.
+    Where these are all that is in the cart it must take something off, as it does in the cart that they were shown; of
+    other lines it takes off what it can, and stays in the cart where that is nothing.
+
+    ``intent_id`` names a payment that the client prepared itself, ``expected_total`` is what it showed last.
     """
 
     caller: Caller
@@ -56,6 +65,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str = "card"
     intent_id: str = ""
     coupon_code: str = ""
+    expected_total: Money | None = None
 
 
 async def place_order(
@@ -69,14 +79,38 @@ async def place_order(
     payments: PaymentProvider,
     tariff: Tariff,
 ) -> Changed[Order]:
-    caller = command.caller
-    cart_ref = StreamRef(CARTS, cart_of(caller.account_id))
-    named = [line.listing_id for line in merged(command.lines)]
     called = await _called(command.coupon_code, metadata, store, keys)
     intent = await payments.intent(command.intent_id) if command.intent_id else None
     now = clock.now()
-    day = f"{now:%Y%m%d}"
-    number = f"ORD-{day}{await numbers.next(f'orders:{day}'):02d}"
+    counter = f"orders:{now:%Y%m%d}"
+    number = await numbers.next(counter)
+    try:
+        return await _placed(
+            command, metadata, called, intent, f"ORD-{now:%Y%m%d}{number:02d}", now, store=store, tariff=tariff
+        )
+    except (UnavailableError, ConcurrentChangeError):
+        # Nobody knows whether there is an order of this number.
+        raise
+    except (AlreadyAnsweredError, DomainError):
+        numbers.give_back(counter, number)
+        raise
+
+
+async def _placed(
+    command: PlaceOrder,
+    metadata: Metadata,
+    called: HeldCoupon | None,
+    intent: PaymentIntent | None,
+    number: str,
+    now: datetime,
+    *,
+    store: EventStore,
+    tariff: Tariff,
+) -> Changed[Order]:
+    caller = command.caller
+    cart_ref = StreamRef(CARTS, cart_of(caller.account_id))
+    account_ref = StreamRef(ACCOUNTS, caller.account_id)
+    named = [line.listing_id for line in merged(command.lines)]
     order_id = OrderId(stream_id("order", number))
 
     def decide(
@@ -85,7 +119,7 @@ async def place_order(
         there = _There.of(loaded, len(listing_ids), len(deal_refs(held, caller.account_id)), held)
         cart = there.cart
         wanted = merged(command.lines) or _lines_of(cart, listing_ids)
-        if not named and called is None and held != _coupon_in(cart):
+        if called is None and held != _coupon_in(cart):
             raise ConcurrentChangeError("The cart has changed meanwhile")
         placed, reserved = order_of(
             wanted,
@@ -94,13 +128,15 @@ async def place_order(
             sellers=there.sellers,
             order_id=order_id,
             number=number,
-            buyer=caller,
+            buyer=there.buyer,
             shipping_address=command.shipping_address,
             billing_address=command.billing_address,
             payment_method=command.payment_method,
             at=now,
             offers=there.offers,
             coupon=there.coupon,
+            coupon_must_count=called is not None or not named or _is_all_of(cart, named),
+            expected_total=command.expected_total,
         )
         order = Order.evolve(None, placed)
         order_events: list[Any] = [placed]
@@ -122,7 +158,7 @@ async def place_order(
         events.insert(0, (StreamRef(ORDERS, order_id), order_events))
         after = ORDERS.fold(None, order_events)
         assert after is not None
-        return Proposal(outcome=after, events=events)
+        return Proposal(outcome=after, events=events, about=order_id)
 
     async def place(listing_ids: Sequence[ListingId], held: HeldCoupon | None) -> Changed[Order]:
         listing_refs = [StreamRef(LISTINGS, listing_id) for listing_id in listing_ids]
@@ -131,31 +167,40 @@ async def place_order(
         listings = await store.glance(listing_refs, within=A_DAY)
         sellers = {listing.state.seller_id for listing in listings if listing.state is not None}
         seller_refs = [StreamRef(SELLERS, seller_id) for seller_id in sellers]
+        # So is the account, which an order is for only as long as its person may sign in.
         refs: list[StreamRef[Any, Any]] = [
             cart_ref,
+            account_ref,
             *listing_refs,
             *seller_refs,
             *deal_refs(held, caller.account_id),
         ]
         return await store.change_together(refs, partial(decide, listing_ids, held), metadata)
 
+    async def place_from(cart: Cart | None) -> Changed[Order]:
+        return await place(named or _listings_in(cart), called or _coupon_in(cart))
+
     if named:
-        return await place(named, called)
-    (glanced,) = await store.glance([cart_ref])
+        # Of the cart only the coupon is wanted, and whether that is still in it is seen by the decision.
+        those = [StreamRef(LISTINGS, listing_id) for listing_id in named]
+        glanced, *_ = await store.glance([cart_ref, account_ref, *those], within=A_DAY)
+    else:
+        (glanced,) = await store.glance([cart_ref])
     try:
-        return await place(_listings_in(glanced.state), called or _coupon_in(glanced.state))
+        return await place_from(glanced.state)
     except ConcurrentChangeError:
         # Most likely it was filled through another process a moment ago, and the glance was older than that.
         loaded = await store.load(CARTS, cart_ref.id)
         if loaded.version == glanced.version:
             raise
-        return await place(_listings_in(loaded.state), called or _coupon_in(loaded.state))
+        return await place_from(loaded.state)
 
 
 class _There(msgspec.Struct, frozen=True, kw_only=True):
     """What an order is decided on."""
 
     cart: Cart | None
+    buyer: Account | None
     listings: dict[ListingId, Listing]
     sellers: dict[SellerId, Seller]
     offers: Offers | None
@@ -163,12 +208,13 @@ class _There(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, loaded: Sequence[Loaded[Any]], listings: int, deals: int, held: HeldCoupon | None) -> _There:
-        """As it was loaded: the cart, so many listings, their sellers, and at the end what else makes the price."""
-        after_listings, after_sellers = 1 + listings, len(loaded) - deals
+        """As loaded: cart, account, so many listings, their sellers, and at the end what else makes the price."""
+        after_listings, after_sellers = 2 + listings, len(loaded) - deals
         offers, coupon = dealt(held, loaded[after_sellers:])
         return cls(
             cart=loaded[0].state,
-            listings={each.state.id: each.state for each in loaded[1:after_listings] if each.state},
+            buyer=loaded[1].state,
+            listings={each.state.id: each.state for each in loaded[2:after_listings] if each.state},
             sellers={
                 each.state.id: each.state for each in loaded[after_listings:after_sellers] if each.state
             },
@@ -210,6 +256,10 @@ async def _called(code: str, metadata: Metadata, store: EventStore, keys: Keys) 
     if metadata.once is not None:
         await store.raise_if_answered(metadata.once)
     return await coupon_called(code, store, keys)
+
+
+def _is_all_of(cart: Cart | None, named: Sequence[ListingId]) -> bool:
+    return cart is not None and bool(cart.lines) and set(cart.lines) <= set(named)
 
 
 def _coupon_in(cart: Cart | None) -> HeldCoupon | None:
