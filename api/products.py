@@ -296,7 +296,7 @@ async def _page(
     else:
         position = await backend.reading.fresh(connection, "products")
         found = await products_page(backend.read.reads, wanted)
-    body = page("products", found.bodies, total=found.total, skip=asked.skip, limit=asked.most)
+    body = page("products", found.bodies, total=found.total or 0, skip=asked.skip, limit=asked.most)
     engine = ((b"x-search-engine", found.engine.encode()),) if asked.words else ()
     return answer(body, position=position, headers=engine)
 

@@ -21,6 +21,7 @@ OrderId = NewType("OrderId", UUID)
 PaymentId = NewType("PaymentId", UUID)
 PromotionId = NewType("PromotionId", UUID)
 RedemptionsId = NewType("RedemptionsId", UUID)
+MediaId = NewType("MediaId", UUID)
 
 _STREAMS = uuid5(NAMESPACE_OID, "tradelog.stream")
 

@@ -2,41 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
 from domain.accounts.events import Caller
+from domain.attributes import Attribute, AttributeType, Faults, Schema, faults_of_attributes
 from domain.kernel import (
+    AlreadyExistsError,
+    CategoryId,
     Decider,
     ForbiddenError,
+    InvalidInputError,
     ListingId,
+    MediaId,
     NotFoundError,
     OrderId,
     RuleViolatedError,
     SellerId,
+    StillReferencedError,
 )
 from domain.listings.events import (
+    ListingCategorized,
     ListingCreated,
+    ListingDeleted,
     ListingDetailsChanged,
     ListingDiscountChanged,
     ListingEvent,
+    ListingExpired,
+    ListingFlagged,
+    ListingHidden,
+    ListingMedia,
+    ListingMediaAttached,
+    ListingMediaDetached,
+    ListingMediaReordered,
     ListingPriceChanged,
     ListingPublished,
+    ListingRelocated,
+    ListingRemoved,
+    ListingRenewed,
+    ListingRestored,
+    ListingShippingChosen,
+    ListingSlugChanged,
+    ListingSold,
     ListingStatus,
+    ListingUnhidden,
     ListingUnpublished,
+    Location,
+    Moderation,
     StockAdjusted,
     StockCommitted,
     StockReservationReleased,
     StockReserved,
+    StockRestored,
     changed_details,
 )
 from domain.money import Money
 from domain.sellers.events import seller_of
 
 T = TypeVar("T")
+
+MOST_MEDIA: Final = 12
+"""Pictures of one listing (A25)."""
+
+COMMON: Final = tuple(
+    Attribute(key=key, label=key.capitalize(), type=AttributeType.STRING, filterable=True)
+    for key in ("size", "gender", "condition", "material", "style")
+)
+"""What any listing may say of itself (S0), unless its category has stricter words for it."""
 
 
 class ProductNotFoundError(NotFoundError):
@@ -53,8 +91,32 @@ class ListingNotPublishableError(RuleViolatedError):
     code = "LISTING_NOT_PUBLISHABLE"
 
 
+class ListingStatusError(RuleViolatedError):
+    """It is not in a status from which that could be done."""
+
+    code = "INVALID_STATUS_TRANSITION"
+
+
+class ListingSoldError(AlreadyExistsError):
+    """Somebody has it: there was only one (C6)."""
+
+    code = "LISTING_SOLD"
+
+
+class ListingInOrderError(StillReferencedError):
+    code = "LISTING_IN_OPEN_ORDER"
+
+
+class TooManyMediaError(RuleViolatedError):
+    code = "TOO_MANY_MEDIA"
+
+
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """``stock`` units are on hand; ``reserved`` of them are promised to orders that are not paid yet."""
+    """``stock`` units are on hand; ``reserved`` of them are promised to orders that are not paid yet.
+
+    ``category_id`` is where it belongs, ``category`` that category's slug as it was then. ``images`` are pictures that
+    others keep, by their addresses; ``media`` were uploaded to us.
+    """
 
     id: ListingId
     number: int
@@ -64,6 +126,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     price: Money
     discount_percentage: Decimal
+    category_id: CategoryId
     category: str
     brand: str
     tags: tuple[str, ...]
@@ -72,30 +135,102 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     status: ListingStatus
     stock: int
     reserved: int
+    description_short: str = ""
+    unique: bool = False
+    attributes: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
+    further_category_ids: tuple[CategoryId, ...] = ()
+    location: Location | None = None
+    shipping_profile_id: UUID | None = None
+    media: tuple[ListingMedia, ...] = ()
+    former_slugs: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    moderation: Moderation = Moderation.VISIBLE
+    moderation_reason: str = ""
+    flags: tuple[str, ...] = ()
+    flag_note: str = ""
+    deleted_at: datetime | None = None
 
     @property
     def available(self) -> int:
         return self.stock - self.reserved
 
-    def require_editable_by(self, caller: Caller) -> None:
+    @property
+    def category_ids(self) -> tuple[CategoryId, ...]:
+        """All that it is in, the one where it belongs first."""
+        return (self.category_id, *self.further_category_ids)
+
+    @property
+    def deleted(self) -> bool:
+        return self.deleted_at is not None
+
+    @property
+    def in_sight(self) -> bool:
+        """Whether everybody may know of it, whatever its status says."""
+        return self.moderation is Moderation.VISIBLE and not self.deleted
+
+    @property
+    def on_sale(self) -> bool:
+        return self.in_sight and self.status is ListingStatus.ACTIVE
+
+    def require_owned_by(self, caller: Caller) -> None:
         """The seller whose listing it is, or an admin (C25)."""
         if not caller.is_admin and self.seller_id != seller_of(caller.account_id):
             raise ForbiddenError("This is not your listing")
 
-    def publish(self) -> list[ListingEvent]:
+    def require_editable_by(self, caller: Caller) -> None:
+        """The same, and it must still be there to be edited: not deleted, not sold, not taken away by an admin."""
+        self.require_owned_by(caller)
+        if self.deleted:
+            raise ProductNotFoundError("Product not found")
+        if self.moderation is Moderation.REMOVED and not caller.is_admin:
+            raise ForbiddenError(
+                "The listing was removed by an admin", details={"reason": self.moderation_reason}
+            )
+        if self.status is ListingStatus.SOLD:
+            raise ListingSoldError("The listing is sold", details={"productId": self.number})
+
+    def publish(
+        self, *, schema: Schema | None = None, expires_at: datetime | None = None
+    ) -> list[ListingEvent]:
+        """Bring it into the catalogue. ``schema`` is that of its category; none checks no attributes."""
         if self.status is ListingStatus.ACTIVE:
             return []
-        missing: dict[str, list[str]] = {}
-        if not self.images and not self.thumbnail:
+        if self.status is ListingStatus.SOLD:
+            raise ListingSoldError("The listing is sold", details={"productId": self.number})
+        self.require_publishable(schema)
+        return [ListingPublished(listing_id=self.id, expires_at=expires_at)]
+
+    def require_publishable(self, schema: Schema | None) -> None:
+        """C26: a picture, a description, and whatever the category asks for."""
+        missing: Faults = {}
+        if not (self.images or self.thumbnail or self.media):
             missing["images"] = ["Must have at least one image"]
-        if not self.description:
+        if not (self.description or self.description_short):
             missing["description"] = ["Is required"]
+        if schema is not None:
+            missing |= faults_of_attributes(described_by(schema), self.attributes)
         if missing:
             raise ListingNotPublishableError("The listing is not complete", details=missing)
-        return [ListingPublished(listing_id=self.id)]
 
     def unpublish(self) -> list[ListingEvent]:
+        if self.status is ListingStatus.SOLD:
+            raise ListingSoldError("The listing is sold", details={"productId": self.number})
         return [] if self.status is ListingStatus.DRAFT else [ListingUnpublished(listing_id=self.id)]
+
+    def expire(self, at: datetime) -> list[ListingEvent]:
+        """Nothing unless its time is over: it may have been renewed since somebody looked."""
+        if self.status is not ListingStatus.ACTIVE or self.expires_at is None or self.expires_at > at:
+            return []
+        return [ListingExpired(listing_id=self.id)]
+
+    def renew(self, expires_at: datetime | None) -> list[ListingEvent]:
+        """Bring it back, or keep it for longer."""
+        if self.status not in (ListingStatus.ACTIVE, ListingStatus.EXPIRED):
+            raise ListingStatusError(f"A listing that is {self.status} cannot be renewed")
+        if self.status is ListingStatus.ACTIVE and self.expires_at == expires_at:
+            return []
+        return [ListingRenewed(listing_id=self.id, expires_at=expires_at)]
 
     def change_price(self, price: Money) -> list[ListingEvent]:
         return [] if price == self.price else [ListingPriceChanged(listing_id=self.id, price=price)]
@@ -110,21 +245,83 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         *,
         title: str | None = None,
         description: str | None = None,
+        description_short: str | None = None,
         brand: str | None = None,
         tags: tuple[str, ...] | None = None,
         thumbnail: str | None = None,
         images: tuple[str, ...] | None = None,
+        attributes: dict[str, Any] | None = None,
+        extras: dict[str, Any] | None = None,
     ) -> list[ListingEvent]:
+        """``attributes`` and ``extras`` are all of them, as they shall be."""
         asked = ListingDetailsChanged(
             listing_id=self.id,
             title=_changed(self.title, title),
             description=_changed(self.description, description),
+            description_short=_changed(self.description_short, description_short),
             brand=_changed(self.brand, brand),
             tags=_changed(self.tags, tags),
             thumbnail=_changed(self.thumbnail, thumbnail),
             images=_changed(self.images, images),
+            attributes=_changed(self.attributes, attributes),
+            extras=_changed(self.extras, extras),
         )
         return [] if asked == ListingDetailsChanged(listing_id=self.id) else [asked]
+
+    def require_described(self, schema: Schema) -> None:
+        """Its attributes are what its category knows; all that are required are there once it is published."""
+        complete = self.status is ListingStatus.ACTIVE
+        if faults := faults_of_attributes(described_by(schema), self.attributes, complete=complete):
+            raise InvalidInputError(faults)
+
+    def change_slug(self, slug: str) -> list[ListingEvent]:
+        return [] if slug == self.slug else [ListingSlugChanged(listing_id=self.id, slug=slug)]
+
+    def categorize(
+        self, category_id: CategoryId, category: str, further: Sequence[CategoryId] = ()
+    ) -> list[ListingEvent]:
+        besides = tuple(each for each in dict.fromkeys(further) if each != category_id)
+        if (category_id, *besides) == self.category_ids:
+            return []
+        return [
+            ListingCategorized(
+                listing_id=self.id,
+                category_id=category_id,
+                category=category,
+                further_category_ids=besides,
+            )
+        ]
+
+    def relocate(self, location: Location | None) -> list[ListingEvent]:
+        return [] if location == self.location else [ListingRelocated(listing_id=self.id, location=location)]
+
+    def choose_shipping(self, profile_id: UUID | None) -> list[ListingEvent]:
+        if profile_id == self.shipping_profile_id:
+            return []
+        return [ListingShippingChosen(listing_id=self.id, shipping_profile_id=profile_id)]
+
+    def attach_media(self, media: ListingMedia, index: int | None = None) -> list[ListingEvent]:
+        """Show a picture, before the one that has place ``index`` now, or behind all others."""
+        if any(shown.media_id == media.media_id for shown in self.media):
+            return []
+        if len(self.media) >= MOST_MEDIA:
+            fault = {"images": [f"Must be at most {MOST_MEDIA}"]}
+            raise TooManyMediaError(f"A listing has at most {MOST_MEDIA} pictures", details=fault)
+        place = len(self.media) if index is None else min(index, len(self.media))
+        return [ListingMediaAttached(listing_id=self.id, media=media, index=place)]
+
+    def reorder_media(self, media_ids: Sequence[MediaId]) -> list[ListingEvent]:
+        shown = [media.media_id for media in self.media]
+        if len(set(media_ids)) < len(media_ids) or set(media_ids) != set(shown):
+            raise InvalidInputError({"imageIds": ["Must name each picture of the listing once"]})
+        if list(media_ids) == shown:
+            return []
+        return [ListingMediaReordered(listing_id=self.id, media_ids=tuple(media_ids))]
+
+    def detach_media(self, media_id: MediaId) -> list[ListingEvent]:
+        if all(media.media_id != media_id for media in self.media):
+            return []
+        return [ListingMediaDetached(listing_id=self.id, media_id=media_id)]
 
     def adjust_stock(self, stock: int) -> list[ListingEvent]:
         """Count ``stock`` units on hand; those that open orders hold must be among them."""
@@ -136,7 +333,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         return [] if stock == self.stock else [StockAdjusted(listing_id=self.id, stock=stock)]
 
     def require_purchasable(self, quantity: int) -> None:
-        if self.status is not ListingStatus.ACTIVE:
+        if self.in_sight and self.status is ListingStatus.SOLD:
+            raise ListingSoldError("The listing is sold", details={"productId": self.number})
+        if not self.on_sale:
             raise ProductNotFoundError("Product not found", details={"productId": self.number})
         if quantity > self.available:
             raise InsufficientStockError(
@@ -149,29 +348,60 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         return [StockReserved(listing_id=self.id, order_id=order_id, quantity=quantity)]
 
     def commit(self, order_id: OrderId, quantity: int) -> list[ListingEvent]:
-        return [StockCommitted(listing_id=self.id, order_id=order_id, quantity=quantity)]
+        """The reserved units are paid. Of a unique thing there is none left then, and it is sold."""
+        committed = StockCommitted(listing_id=self.id, order_id=order_id, quantity=quantity)
+        if self.unique and self.stock == quantity:
+            return [committed, ListingSold(listing_id=self.id, order_id=order_id)]
+        return [committed]
+
+    def release(self, order_id: OrderId, quantity: int) -> list[ListingEvent]:
+        """The reserved units were not paid after all."""
+        return [StockReservationReleased(listing_id=self.id, order_id=order_id, quantity=quantity)]
+
+    def restore_stock(self, order_id: OrderId, quantity: int) -> list[ListingEvent]:
+        """Paid units came back; a unique thing that was sold can be bought again."""
+        return [StockRestored(listing_id=self.id, order_id=order_id, quantity=quantity)]
+
+    def hide(self, reason: str) -> list[ListingEvent]:
+        if self.moderation is not Moderation.VISIBLE:
+            raise ListingStatusError(f"The listing is {self.moderation} already")
+        return [ListingHidden(listing_id=self.id, reason=reason)]
+
+    def unhide(self) -> list[ListingEvent]:
+        if self.moderation is not Moderation.HIDDEN:
+            raise ListingStatusError("The listing is not hidden")
+        return [ListingUnhidden(listing_id=self.id)]
+
+    def remove(self, reason: str) -> list[ListingEvent]:
+        """By an admin, for good."""
+        if self.moderation is Moderation.REMOVED:
+            return []
+        return [ListingRemoved(listing_id=self.id, reason=reason)]
+
+    def flag(self, flags: tuple[str, ...], note: str) -> list[ListingEvent]:
+        if (flags, note) == (self.flags, self.flag_note):
+            return []
+        return [ListingFlagged(listing_id=self.id, flags=flags, note=note)]
+
+    def delete(self, at: datetime) -> list[ListingEvent]:
+        """Soft: everything else about it stays as it is. Who waits for a payment must get what they were promised."""
+        if self.deleted:
+            return []
+        if self.reserved:
+            raise ListingInOrderError(
+                f"{self.reserved} units are reserved by open orders", details={"reserved": self.reserved}
+            )
+        return [ListingDeleted(listing_id=self.id, deleted_at=at)]
+
+    def restore(self) -> list[ListingEvent]:
+        if not self.deleted and self.moderation is not Moderation.REMOVED:
+            raise ListingStatusError("The listing is neither deleted nor removed")
+        return [ListingRestored(listing_id=self.id)]
 
     @classmethod
     def evolve(cls, listing: Listing | None, event: ListingEvent) -> Listing:
         if isinstance(event, ListingCreated):
-            return cls(
-                id=event.listing_id,
-                number=event.number,
-                seller_id=event.seller_id,
-                slug=event.slug,
-                title=event.title,
-                description=event.description,
-                price=event.price,
-                discount_percentage=event.discount_percentage,
-                category=event.category,
-                brand=event.brand,
-                tags=event.tags,
-                thumbnail=event.thumbnail,
-                images=event.images,
-                status=ListingStatus.DRAFT,
-                stock=event.stock,
-                reserved=0,
-            )
+            return cls._created(event)
         assert listing is not None, "a listing's first event is ListingCreated"
         match event:
             case StockReserved(quantity=quantity):
@@ -180,20 +410,100 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(listing, reserved=listing.reserved - quantity, stock=listing.stock - quantity)
             case StockReservationReleased(quantity=quantity):
                 return replace(listing, reserved=listing.reserved - quantity)
+            case StockRestored(quantity=quantity):
+                was_sold = listing.status is ListingStatus.SOLD
+                status = ListingStatus.ACTIVE if was_sold else listing.status
+                return replace(listing, stock=listing.stock + quantity, status=status)
             case StockAdjusted(stock=stock):
                 return replace(listing, stock=stock)
-            case ListingPublished():
-                return replace(listing, status=ListingStatus.ACTIVE)
+            case ListingPublished(expires_at=expires_at) | ListingRenewed(expires_at=expires_at):
+                return replace(listing, status=ListingStatus.ACTIVE, expires_at=expires_at)
             case ListingUnpublished():
-                return replace(listing, status=ListingStatus.DRAFT)
+                return replace(listing, status=ListingStatus.DRAFT, expires_at=None)
+            case ListingExpired():
+                return replace(listing, status=ListingStatus.EXPIRED)
+            case ListingSold():
+                return replace(listing, status=ListingStatus.SOLD)
             case ListingPriceChanged(price=price):
                 return replace(listing, price=price)
             case ListingDiscountChanged(discount_percentage=percentage):
                 return replace(listing, discount_percentage=percentage)
             case ListingDetailsChanged():
                 return replace(listing, **changed_details(event))
+            case ListingSlugChanged(slug=slug):
+                former = dict.fromkeys((*listing.former_slugs, listing.slug))
+                former.pop(slug, None)
+                return replace(listing, slug=slug, former_slugs=tuple(former))
+            case ListingCategorized():
+                return replace(
+                    listing,
+                    category_id=event.category_id,
+                    category=event.category,
+                    further_category_ids=event.further_category_ids,
+                )
+            case ListingRelocated(location=location):
+                return replace(listing, location=location)
+            case ListingShippingChosen(shipping_profile_id=profile_id):
+                return replace(listing, shipping_profile_id=profile_id)
+            case ListingMediaAttached(media=media, index=index):
+                return replace(listing, media=(*listing.media[:index], media, *listing.media[index:]))
+            case ListingMediaReordered(media_ids=media_ids):
+                by_id = {media.media_id: media for media in listing.media}
+                return replace(listing, media=tuple(by_id[media_id] for media_id in media_ids))
+            case ListingMediaDetached(media_id=gone):
+                return replace(listing, media=tuple(each for each in listing.media if each.media_id != gone))
+            case ListingHidden(reason=reason):
+                return replace(listing, moderation=Moderation.HIDDEN, moderation_reason=reason)
+            case ListingUnhidden():
+                return replace(listing, moderation=Moderation.VISIBLE, moderation_reason="")
+            case ListingRemoved(reason=reason):
+                return replace(listing, moderation=Moderation.REMOVED, moderation_reason=reason)
+            case ListingFlagged(flags=flags, note=note):
+                return replace(listing, flags=flags, flag_note=note)
+            case ListingDeleted(deleted_at=deleted_at):
+                return replace(listing, deleted_at=deleted_at)
+            case ListingRestored():
+                removed = listing.moderation is Moderation.REMOVED
+                moderation = Moderation.VISIBLE if removed else listing.moderation
+                reason = "" if removed else listing.moderation_reason
+                return replace(listing, deleted_at=None, moderation=moderation, moderation_reason=reason)
             case _:
                 assert_never(event)
+
+    @classmethod
+    def _created(cls, event: ListingCreated) -> Listing:
+        return cls(
+            id=event.listing_id,
+            number=event.number,
+            seller_id=event.seller_id,
+            slug=event.slug,
+            title=event.title,
+            description=event.description,
+            price=event.price,
+            discount_percentage=event.discount_percentage,
+            category_id=event.category_id,
+            category=event.category,
+            brand=event.brand,
+            tags=event.tags,
+            thumbnail=event.thumbnail,
+            images=event.images,
+            status=ListingStatus.DRAFT,
+            stock=event.stock,
+            reserved=0,
+            description_short=event.description_short,
+            unique=event.unique,
+            attributes=event.attributes,
+            extras=event.extras,
+            further_category_ids=event.further_category_ids,
+            location=event.location,
+            shipping_profile_id=event.shipping_profile_id,
+        )
+
+
+def described_by(schema: Schema) -> Schema:
+    """All that a listing of a category with this schema can say of itself."""
+    defined = {attribute.key for attribute in schema}
+    return (*schema, *(attribute for attribute in COMMON if attribute.key not in defined))
 
 
 def _changed(old: T, new: T | None) -> T | None:
@@ -201,3 +511,4 @@ def _changed(old: T, new: T | None) -> T | None:
 
 
 LISTINGS: Decider[Listing, ListingEvent] = Decider("listings", Listing.evolve, snapshot=Listing)
+"""What can happen to a listing."""

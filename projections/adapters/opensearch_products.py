@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from projections.products.query import (
     ProductPage,
     ProductSearch,
     SortBy,
+    Suggestion,
     products_with_keys,
 )
 
@@ -28,6 +29,7 @@ _SORT_FIELDS = {
     SortBy.RATING: "rating",
     SortBy.TITLE: "title.raw",
     SortBy.ID: "number",
+    SortBy.DISTANCE: "number",
 }
 
 _DEEPEST = 10_000
@@ -59,6 +61,9 @@ class OpenSearchProductSearch:
         bodies = await products_with_keys(self._reads, keys) if keys else []
         return ProductPage(total=answer["hits"]["total"]["value"], bodies=bodies, engine="opensearch")
 
+    async def suggest(self, beginning: str, limit: int) -> Sequence[Suggestion]:
+        raise NotImplementedError
+
 
 class FallbackSearch:
     """The first engine while it answers; the second one meanwhile, and for ``pause`` seconds after each failure."""
@@ -88,6 +93,14 @@ class FallbackSearch:
             except (OpenSearchConnectionError, TransportError):
                 self._down_until = self._clock() + self._pause
         return await self._second.search(asked)
+
+    async def suggest(self, beginning: str, limit: int) -> Sequence[Suggestion]:
+        if not self._is_down():
+            try:
+                return await self._first.suggest(beginning, limit)
+            except (OpenSearchConnectionError, TransportError):
+                self._down_until = self._clock() + self._pause
+        return await self._second.suggest(beginning, limit)
 
     def _is_down(self) -> bool:
         return self._clock() < self._down_until

@@ -11,7 +11,6 @@ from uuid import UUID
 import msgspec
 
 from domain.kernel import ReviewId
-from domain.listings.events import ListingStatus
 from domain.listings.listing import Listing
 from domain.money import Money
 from domain.orders.pricing import line_totals
@@ -71,7 +70,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def visible(self) -> bool:
-        return self.listing.status is ListingStatus.ACTIVE and not self.hidden
+        return self.listing.on_sale and not self.hidden
 
 
 def product_body(product: Product) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
@@ -18,10 +18,13 @@ BY_SLUG = "SELECT body, visible, seller_id FROM products WHERE slug = %s"
 
 
 class SortBy(StrEnum):
+    """``id`` is the order in which they came, ``distance`` needs a place to be near to."""
+
     PRICE = "price"
     RATING = "rating"
     TITLE = "title"
     ID = "id"
+    DISTANCE = "distance"
 
 
 class Order(StrEnum):
@@ -29,19 +32,59 @@ class Order(StrEnum):
     DESC = "desc"
 
 
+class Near(msgspec.Struct, frozen=True, kw_only=True):
+    """A place, in degrees, and how far from it something may be, in kilometres; none is anywhere."""
+
+    lat: float
+    lng: float
+    kilometres: float | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page ended: the sort values of its last product, its integer id last. What follows goes on from there.
+
+    ``engine`` is who made it, because relevance is a number of each engine's own; ``seen`` is how many came before,
+    for the engine that must go on without understanding the values; ``snapshot`` is what an engine calls the state
+    that it pages through, if it keeps one.
+    """
+
+    engine: str
+    values: tuple[int | float | str, ...]
+    seen: int = 0
+    snapshot: str = ""
+
+
 class ProductFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which products, in which order (S2 §5.2). Prices in minor units; no ``sort_by`` means by id, or by relevance."""
+    """Which products, in which order (S2 §5.2, C22). Prices in minor units; ``none`` and empty mean any.
+
+    ``categories`` are ids, those below included; an empty list is a category with nothing in it. ``attributes`` are
+    the values that are wanted of each key, any of them. No ``sort_by`` means by id, or by relevance where there are
+    ``words``. ``after`` goes on behind a page instead of skipping. ``facets`` are the fields to be counted by:
+    ``category``, ``brand``, ``price`` and keys of attributes; ``every_facet`` asks for all that there are.
+    """
 
     words: str = ""
+    categories: Sequence[UUID] | None = None
     category: Sequence[str] = ()
+    listings: Sequence[UUID] | None = None
+    seller: UUID | None = None
     brand: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    attributes: Mapping[str, Sequence[str]] = msgspec.field(default_factory=dict)
     min_price: int | None = None
     max_price: int | None = None
+    min_rating: float | None = None
     in_stock: bool = False
+    near: Near | None = None
     sort_by: SortBy | None = None
     order: Order = Order.ASC
     skip: int = 0
     limit: int = 10
+    after: Mark | None = None
+    counted: bool = True
+    facets: Sequence[str] = ()
+    every_facet: bool = False
+    highlighted: bool = False
 
 
 class FoundProduct(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,12 +95,46 @@ class FoundProduct(msgspec.Struct, frozen=True, kw_only=True):
     seller_id: UUID
 
 
-class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
-    """``total`` counts all that match; ``engine`` says who searched."""
+class FacetValue(msgspec.Struct, frozen=True, kw_only=True):
+    """``value`` is a brand, a category's uuid, an attribute's value, or the lower bound of a range of prices."""
 
-    total: int
+    value: str
+    count: int
+
+
+class Facet(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the products that match have which value: the commonest first, prices ascending.
+
+    Its own field's filter does not narrow it, so that shoppers see what else they could choose.
+    """
+
+    name: str
+    values: Sequence[FacetValue]
+
+
+class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
+    """``total`` counts all that match, none where nobody asked; ``engine`` says who searched.
+
+    ``keys`` are the listings of the page. ``last`` is where it ended, if something follows. ``highlights`` are by
+    listing and field: pieces of text with the words that were found between ``<mark>`` and ``</mark>``; all else in
+    them is escaped as HTML.
+    """
+
     bodies: Sequence[bytes]
+    total: int | None = None
     engine: str = "postgres"
+    keys: Sequence[UUID] = ()
+    last: Mark | None = None
+    facets: Sequence[Facet] = ()
+    highlights: Mapping[UUID, Mapping[str, Sequence[str]]] = msgspec.field(default_factory=dict)
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody who types may mean: ``kind`` is ``product``, ``brand`` or ``category``; ``slug`` leads there."""
+
+    text: str
+    kind: str
+    slug: str = ""
 
 
 class ProductSearch(Protocol):
@@ -69,6 +146,10 @@ class ProductSearch(Protocol):
         ...
 
     async def search(self, asked: ProductFilter) -> ProductPage: ...
+
+    async def suggest(self, beginning: str, limit: int) -> Sequence[Suggestion]:
+        """What begins with, or nearly with, what somebody has typed so far; the best first."""
+        ...
 
 
 async def product_by(reads: Reads, reference: int | UUID | str) -> FoundProduct | None:
@@ -116,6 +197,9 @@ class PostgresProductSearch:
     async def search(self, asked: ProductFilter) -> ProductPage:
         return await products_page(self._reads, asked)
 
+    async def suggest(self, beginning: str, limit: int) -> Sequence[Suggestion]:
+        raise NotImplementedError
+
 
 _TSQUERY = "(to_tsquery('english', %s) || plainto_tsquery('english', %s))"
 """Prefixes, or the words as Postgres itself parts them: to it, ``node.js`` is one and ``-15`` is a number."""
@@ -125,6 +209,7 @@ _SORT_COLUMNS = {
     SortBy.RATING: "rating",
     SortBy.TITLE: "title",
     SortBy.ID: "number",
+    SortBy.DISTANCE: "number",
 }
 
 
