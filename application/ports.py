@@ -179,6 +179,10 @@ class Numbers(Protocol):
 
     async def next(self, name: str) -> int: ...
 
+
+class ReturnableNumbers(Numbers, Protocol):
+    """The same where a hole would be noticed, by a bookkeeper for one."""
+
     def give_back(self, name: str, number: int) -> None:
         """It was not used, for certain: the next who asks this process gets it."""
         ...

@@ -55,7 +55,7 @@ def order_of(
     """The order, and each listing's reservation; refused as a whole when one line cannot be had.
 
     It is refused also where its coupon takes nothing off for a reason: nobody pays more than they were shown. Only
-    what is better for the buyer than the coupon needs no word, nor does one that need not count (``coupon_must_count``).
+    what is better for the buyer than the coupon needs no word, nor does a coupon without ``coupon_must_count``.
     ``expected_total`` is what the client showed last: with another one now, nobody has agreed to it.
     """
     account = require_may_buy(buyer)

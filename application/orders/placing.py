@@ -19,10 +19,10 @@ from application.ports import (
     Keys,
     Loaded,
     Metadata,
-    Numbers,
     PaymentIntent,
     PaymentProvider,
     Proposal,
+    ReturnableNumbers,
     StreamRef,
 )
 from application.promotions.dealing import deal_refs, dealt
@@ -35,7 +35,7 @@ from domain.kernel import DomainError, Event, ListingId, OrderId, SellerId, stre
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS, Listing
 from domain.money import Money
-from domain.orders.events import PostalAddress
+from domain.orders.events import OrderPlaced, PostalAddress
 from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
 from domain.payments.payment import PAYMENTS
@@ -74,7 +74,7 @@ async def place_order(
     *,
     store: EventStore,
     keys: Keys,
-    numbers: Numbers,
+    numbers: ReturnableNumbers,
     clock: Clock,
     payments: PaymentProvider,
     tariff: Tariff,
@@ -84,10 +84,16 @@ async def place_order(
     now = clock.now()
     counter = f"orders:{now:%Y%m%d}"
     number = await numbers.next(counter)
+    wish = _Wish(
+        command=command,
+        called=called,
+        intent=intent,
+        number=f"ORD-{now:%Y%m%d}{number:02d}",
+        at=now,
+        tariff=tariff,
+    )
     try:
-        return await _placed(
-            command, metadata, called, intent, f"ORD-{now:%Y%m%d}{number:02d}", now, store=store, tariff=tariff
-        )
+        return await _placed(wish, metadata, store)
     except (UnavailableError, ConcurrentChangeError):
         # Nobody knows whether there is an order of this number.
         raise
@@ -96,101 +102,118 @@ async def place_order(
         raise
 
 
-async def _placed(
-    command: PlaceOrder,
-    metadata: Metadata,
-    called: HeldCoupon | None,
-    intent: PaymentIntent | None,
-    number: str,
-    now: datetime,
-    *,
-    store: EventStore,
-    tariff: Tariff,
-) -> Changed[Order]:
-    caller = command.caller
-    cart_ref = StreamRef(CARTS, cart_of(caller.account_id))
-    account_ref = StreamRef(ACCOUNTS, caller.account_id)
-    named = [line.listing_id for line in merged(command.lines)]
-    order_id = OrderId(stream_id("order", number))
+class _Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order is to be, before anything of it is decided; ``called`` is the coupon that it names."""
+
+    command: PlaceOrder
+    called: HeldCoupon | None
+    intent: PaymentIntent | None
+    number: str
+    at: datetime
+    tariff: Tariff
+
+    @property
+    def order_id(self) -> OrderId:
+        return OrderId(stream_id("order", self.number))
+
+    @property
+    def cart_ref(self) -> StreamRef[Any, Any]:
+        return StreamRef(CARTS, cart_of(self.command.caller.account_id))
+
+    @property
+    def account_ref(self) -> StreamRef[Any, Any]:
+        return StreamRef(ACCOUNTS, self.command.caller.account_id)
+
+    @property
+    def named(self) -> list[ListingId]:
+        return list(dict.fromkeys(line.listing_id for line in self.command.lines))
 
     def decide(
-        listing_ids: Sequence[ListingId], held: HeldCoupon | None, loaded: Sequence[Loaded[Any]]
+        self, listing_ids: Sequence[ListingId], held: HeldCoupon | None, loaded: Sequence[Loaded[Any]]
     ) -> Proposal[Order]:
-        there = _There.of(loaded, len(listing_ids), len(deal_refs(held, caller.account_id)), held)
+        command = self.command
+        deals = len(deal_refs(held, command.caller.account_id))
+        there = _There.of(loaded, len(listing_ids), deals, held)
         cart = there.cart
         wanted = merged(command.lines) or _lines_of(cart, listing_ids)
-        if called is None and held != _coupon_in(cart):
+        if self.called is None and held != _coupon_in(cart):
             raise ConcurrentChangeError("The cart has changed meanwhile")
         placed, reserved = order_of(
             wanted,
             there.listings,
-            tariff,
+            self.tariff,
             sellers=there.sellers,
-            order_id=order_id,
-            number=number,
+            order_id=self.order_id,
+            number=self.number,
             buyer=there.buyer,
             shipping_address=command.shipping_address,
             billing_address=command.billing_address,
             payment_method=command.payment_method,
-            at=now,
+            at=self.at,
             offers=there.offers,
             coupon=there.coupon,
-            coupon_must_count=called is not None or not named or _is_all_of(cart, named),
+            coupon_must_count=self.called is not None or _is_all_of(cart, listing_ids),
             expected_total=command.expected_total,
         )
+        return self._proposal(placed, reserved, there)
+
+    def _proposal(
+        self, placed: OrderPlaced, reserved: Mapping[ListingId, Sequence[ListingEvent]], there: _There
+    ) -> Proposal[Order]:
         order = Order.evolve(None, placed)
         order_events: list[Any] = [placed]
         stock: Mapping[ListingId, Sequence[ListingEvent]] = reserved
         if not order.total.minor:
             # The provider takes no payment of nothing, so nobody would ever say that it has come.
-            order_events += order.confirm("", now)
+            order_events += order.confirm("", self.at)
             stock = _committed(order, reserved, there.listings)
         events: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = [
             *((StreamRef(LISTINGS, listing_id), decided) for listing_id, decided in stock.items()),
             *((StreamRef(REDEMPTIONS, count), counted) for count, counted in redeemed(order).items()),
         ]
-        if cart is not None:
-            events.append((cart_ref, _checked_out(cart, order)))
-        if intent is not None:
-            created, linked = linked_payment(None, order, intent)
+        if there.cart is not None:
+            events.append((self.cart_ref, _checked_out(there.cart, order)))
+        if self.intent is not None:
+            created, linked = linked_payment(None, order, self.intent)
             order_events += linked
-            events.append((StreamRef(PAYMENTS, stream_id("payment", intent.id)), created))
-        events.insert(0, (StreamRef(ORDERS, order_id), order_events))
+            events.append((StreamRef(PAYMENTS, stream_id("payment", self.intent.id)), created))
+        events.insert(0, (StreamRef(ORDERS, order.id), order_events))
         after = ORDERS.fold(None, order_events)
         assert after is not None
-        return Proposal(outcome=after, events=events, about=order_id)
+        return Proposal(outcome=after, events=events, about=order.id)
 
-    async def place(listing_ids: Sequence[ListingId], held: HeldCoupon | None) -> Changed[Order]:
-        listing_refs = [StreamRef(LISTINGS, listing_id) for listing_id in listing_ids]
-        # Whose a listing is never changes, so that an old memory of it will do. Sellers are only read, and so orders
-        # do not get in each other's way there.
-        listings = await store.glance(listing_refs, within=A_DAY)
-        sellers = {listing.state.seller_id for listing in listings if listing.state is not None}
-        seller_refs = [StreamRef(SELLERS, seller_id) for seller_id in sellers]
-        # So is the account, which an order is for only as long as its person may sign in.
-        refs: list[StreamRef[Any, Any]] = [
-            cart_ref,
-            account_ref,
-            *listing_refs,
-            *seller_refs,
-            *deal_refs(held, caller.account_id),
-        ]
-        return await store.change_together(refs, partial(decide, listing_ids, held), metadata)
+
+async def _placed(wish: _Wish, metadata: Metadata, store: EventStore) -> Changed[Order]:
+    account_id = wish.command.caller.account_id
+    named, called = wish.named, wish.called
 
     async def place_from(cart: Cart | None) -> Changed[Order]:
-        return await place(named or _listings_in(cart), called or _coupon_in(cart))
+        listing_ids, held = named or _listings_in(cart), called or _coupon_in(cart)
+        listing_refs = [StreamRef(LISTINGS, listing_id) for listing_id in listing_ids]
+        # Whose a listing is never changes, so that an old memory of it will do. Sellers are only read, and so orders
+        # do not get in each other's way there; nor at the account, whose person must be one who may sign in.
+        listings = await store.glance(listing_refs, within=A_DAY)
+        sellers = {listing.state.seller_id for listing in listings if listing.state is not None}
+        refs: list[StreamRef[Any, Any]] = [
+            wish.cart_ref,
+            wish.account_ref,
+            *listing_refs,
+            *(StreamRef(SELLERS, seller_id) for seller_id in sellers),
+            *deal_refs(held, account_id),
+        ]
+        return await store.change_together(refs, partial(wish.decide, listing_ids, held), metadata)
 
     if named:
         # Of the cart only the coupon is wanted, and whether that is still in it is seen by the decision.
         those = [StreamRef(LISTINGS, listing_id) for listing_id in named]
-        glanced, *_ = await store.glance([cart_ref, account_ref, *those], within=A_DAY)
+        glanced, *_ = await store.glance([wish.cart_ref, wish.account_ref, *those], within=A_DAY)
     else:
-        (glanced,) = await store.glance([cart_ref])
+        (glanced,) = await store.glance([wish.cart_ref])
     try:
         return await place_from(glanced.state)
     except ConcurrentChangeError:
         # Most likely it was filled through another process a moment ago, and the glance was older than that.
-        loaded = await store.load(CARTS, cart_ref.id)
+        loaded = await store.load(CARTS, wish.cart_ref.id)
         if loaded.version == glanced.version:
             raise
         return await place_from(loaded.state)
@@ -258,8 +281,9 @@ async def _called(code: str, metadata: Metadata, store: EventStore, keys: Keys) 
     return await coupon_called(code, store, keys)
 
 
-def _is_all_of(cart: Cart | None, named: Sequence[ListingId]) -> bool:
-    return cart is not None and bool(cart.lines) and set(cart.lines) <= set(named)
+def _is_all_of(cart: Cart | None, listing_ids: Sequence[ListingId]) -> bool:
+    """Whether they are what is in the cart, or that and more: then its coupon was shown with them."""
+    return cart is not None and bool(cart.lines) and set(cart.lines) <= set(listing_ids)
 
 
 def _coupon_in(cart: Cart | None) -> HeldCoupon | None:

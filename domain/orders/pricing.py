@@ -6,9 +6,9 @@ Of a percentage the rate is given. A sum is spread at the one rate at which the 
 (Spreading by largest remainders would take less off one line where more is taken off the whole, and so a larger
 discount could end in a larger total.)
 
-No provider takes a payment below some minimum (at Stripe 0.50 USD). So a total is nothing at all, or at least that much:
-what would leave less to pay takes off less. First the goods cost more again, of the promotions the last one giving
-back first, and where they are worth too little, then free shipping is not all free. Nothing ever costs more than without
+No provider takes a payment below some minimum (at Stripe 0.50 USD). So a total is nothing at all, or at least that
+much: what would leave less to pay takes off less. First the goods cost more again, of the promotions the last one
+giving back first; where they are worth too little, free shipping is not all free. Nothing ever costs more than without
 promotions; what is too small even then cannot be ordered.
 """
 

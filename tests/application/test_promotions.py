@@ -48,26 +48,7 @@ from domain.promotions.promotion import (
 )
 from domain.promotions.redemptions import REDEMPTIONS
 from domain.redeeming import Deals, Quote, quote
-from tests.application.shop import ADDRESS, METADATA, Shop
-
-
-class Counting(Shop):
-    """Counts what is asked of the log."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.round_trips = 0
-        append, histories = self.log.append, self.log.histories
-
-        async def counted_append(appended: Any) -> int:
-            self.round_trips += 1
-            return await append(appended)
-
-        async def counted_histories(wanted: Any) -> Any:
-            self.round_trips += 1
-            return await histories(wanted)
-
-        self.log.append, self.log.histories = counted_append, counted_histories  # type: ignore[assignment, method-assign]
+from tests.application.shop import ADDRESS, METADATA, Counting, Shop
 
 
 @pytest.fixture
@@ -370,8 +351,6 @@ class TestCoupons:
         await made(shop, code="FIVE", percentage=Decimal(5))
         buyer, listing = await filled(shop)
         await apply(shop, buyer, "TEN")
-        assert (await shop.order(buyer, (listing, 1))).coupon_code == ""
-        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
         assert (await shop.order(buyer, (listing, 1), coupon_code="five")).coupon_code == "FIVE"
         assert (await shop.now(CARTS, cart_of(buyer.account_id))).coupon is not None
         await refused(
@@ -384,6 +363,46 @@ class TestCoupons:
             ),
             CouponInvalidError,
         )
+
+    async def test_or_else_the_one_in_the_cart(self, shop: Shop) -> None:
+        """A client of S2 puts it into the cart and names what is in the cart when it orders."""
+        ten = await made(shop, code="TEN")
+        buyer, listing = await filled(shop)
+        cart = await apply(shop, buyer, "TEN")
+        order = await shop.order(buyer, (listing, 1), expected_total=quoted(shop, cart).totals.total)
+        assert order.coupon_code == "TEN"
+        assert (await shop.now(CARTS, cart_of(buyer.account_id))).coupon is None
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
+        await apply(shop, buyer, "TEN")
+        await shop.handle(ChangePromotion(reference=str(ten.number), fields={}, active=False))
+        lines = (WantedLine(listing_id=listing.id, quantity=1),)
+        command = PlaceOrder(caller=buyer, lines=lines, shipping_address=ADDRESS)
+        await refused(shop, command, CouponInvalidError)
+
+    async def test_which_need_not_be_for_other_things_than_are_in_the_cart(self, shop: Shop) -> None:
+        buyer, listing = await filled(shop)
+        other = await shop.listing()
+        await made(
+            shop, code="TEN", scope=ScopeWish(kind=ScopeKind.PRODUCTS, references=(str(listing.number),))
+        )
+        await apply(shop, buyer, "TEN")
+        assert (await shop.order(buyer, (other, 1))).coupon_code == ""
+        assert (await shop.now(CARTS, cart_of(buyer.account_id))).coupon is not None
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=other.id, quantity=1))
+        assert (await shop.order(buyer, (listing, 1))).coupon_code == "TEN"
+
+    async def test_also_where_another_process_has_put_it_there_just_now(self, shop: Shop) -> None:
+        ten = await made(shop, code="TEN")
+        buyer, listing = await filled(shop)
+        await shop.order(buyer, (listing, 1))
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
+        await shop.another_store().change(
+            CARTS,
+            cart_of(buyer.account_id),
+            lambda cart: cart.apply_coupon(ten.id, "TEN") if cart else [],
+            METADATA,
+        )
+        assert (await shop.order(buyer, (listing, 1))).coupon_code == "TEN"
 
     async def test_put_in_by_another_process_it_is_not_overlooked(self, shop: Shop) -> None:
         await made(shop, code="TEN")
@@ -466,6 +485,9 @@ class Numbers:
     async def next(self, _: str) -> int:
         self.last += 1
         return self.last
+
+    def give_back(self, name: str, number: int) -> None:
+        """A hole does not matter here."""
 
 
 class TestNothingToPay:

@@ -44,7 +44,7 @@ from domain.promotions.promotion import (
 )
 from domain.promotions.redemptions import REDEMPTIONS, Redemptions
 from domain.redeeming import Coupon, Deals, given_back, quote, redeemed
-from tests.domain.builders import BUYER, NOW, ORDER_ID, a_listing, listing_id
+from tests.domain.builders import BUYER, NOW, ORDER_ID, a_listing, an_account, listing_id
 
 A_DAY = timedelta(days=1)
 ID = PromotionId(stream_id("promotion", 1))
@@ -205,7 +205,7 @@ def placed_with(coupon: Coupon | None, *, offers: Offers | None = None) -> Order
         sellers={},
         order_id=ORDER_ID,
         number="ORD-2026112101",
-        buyer=BUYER,
+        buyer=an_account(),
         shipping_address=PostalAddress(),
         billing_address=None,
         payment_method="card",
