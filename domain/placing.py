@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from domain.accounts.account import Account, UserNotFoundError
 from domain.carts.cart import OwnListingError
+from domain.categories.tree import CategoryTree
 from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId, SellerId
 from domain.listings.events import ListingEvent
 from domain.listings.listing import Listing, ProductNotFoundError
@@ -18,8 +18,7 @@ from domain.orders.events import OrderLine, OrderPlaced, PostalAddress
 from domain.orders.order import PaymentTooSmallError, PriceChangedError
 from domain.orders.pricing import Tariff, Totals, line_totals
 from domain.promotions.events import CouponFault
-from domain.promotions.offers import Offers
-from domain.redeeming import Coupon, Deals, quote
+from domain.redeeming import Deals, quote
 from domain.sellers.events import seller_of
 from domain.sellers.seller import Seller
 
@@ -37,7 +36,7 @@ class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
 def order_of(
     wanted: Sequence[WantedLine],
     listings: Mapping[ListingId, Listing],
-    tariff: Tariff,
+    deals: Deals,
     *,
     sellers: Mapping[SellerId, Seller],
     order_id: OrderId,
@@ -46,9 +45,6 @@ def order_of(
     shipping_address: PostalAddress,
     billing_address: PostalAddress | None,
     payment_method: str,
-    at: datetime,
-    offers: Offers | None = None,
-    coupon: Coupon | None = None,
     coupon_must_count: bool = True,
     expected_total: Money | None = None,
 ) -> tuple[OrderPlaced, dict[ListingId, list[ListingEvent]]]:
@@ -75,17 +71,13 @@ def order_of(
                 details={"productId": listing.number, "price": listing.price.units()},
             )
         reserved[listing.id] = listing.reserve(order_id, line.quantity)
-        lines.append(line_of(listing, line.quantity))
-    quoted = quote(lines, Deals(offers=offers, coupon=coupon, tariff=tariff, at=at))
+        lines.append(line_of(listing, line.quantity, deals.tree))
+    quoted = quote(lines, deals)
     if coupon_must_count and quoted.fault is not CouponFault.BETTER_OFFER_APPLIES:
-        quoted.require_coupon(coupon)
+        quoted.require_coupon(deals.coupon)
     totals = quoted.totals
     _require_expected(totals, expected_total)
-    if 0 < totals.total.minor < tariff.smallest_payment:
-        raise PaymentTooSmallError(
-            "The order is too small to be paid for",
-            details={"total": totals.total.units(), "smallest": Money(tariff.smallest_payment).units()},
-        )
+    _require_payable(totals, deals.tariff)
     if totals.shares:
         lines = [
             replace(line, promotion_discount=totals.shares.get(line.listing_id, Money(0))) for line in lines
@@ -105,13 +97,13 @@ def order_of(
         payment_method=payment_method,
         shipping_address=shipping_address,
         billing_address=billing_address,
-        placed_at=at,
+        placed_at=deals.at,
     )
     return placed, reserved
 
 
-def line_of(listing: Listing, quantity: int) -> OrderLine:
-    """A line as it costs now."""
+def line_of(listing: Listing, quantity: int, tree: CategoryTree | None) -> OrderLine:
+    """A line as it costs now; where it is is the tree's to say, as far as there is one."""
     total, discounted = line_totals(listing.price, listing.discount_percentage, quantity)
     return OrderLine(
         listing_id=listing.id,
@@ -125,6 +117,7 @@ def line_of(listing: Listing, quantity: int) -> OrderLine:
         total=total,
         discounted_total=discounted,
         category=listing.category,
+        category_path=listing.category_ids if tree is None else tree.lineage(listing.category_ids),
     )
 
 
@@ -152,6 +145,14 @@ def _require_expected(totals: Totals, expected: Money | None) -> None:
         named = ("subtotal", "discount", "tax", "shipping", "total")
         raise PriceChangedError(
             "The total has changed", details={name: getattr(totals, name).units() for name in named}
+        )
+
+
+def _require_payable(totals: Totals, tariff: Tariff) -> None:
+    if 0 < totals.total.minor < tariff.smallest_payment:
+        raise PaymentTooSmallError(
+            "The order is too small to be paid for",
+            details={"total": totals.total.units(), "smallest": Money(tariff.smallest_payment).units()},
         )
 
 

@@ -25,7 +25,7 @@ from application.ports import (
     ReturnableNumbers,
     StreamRef,
 )
-from application.promotions.dealing import deal_refs, dealt
+from application.promotions.dealing import Dealt, deal_refs, dealt
 from application.promotions.naming import coupon_called
 from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import Caller
@@ -40,9 +40,8 @@ from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
 from domain.payments.payment import PAYMENTS
 from domain.placing import WantedLine, merged, order_of
-from domain.promotions.offers import Offers
 from domain.promotions.redemptions import REDEMPTIONS
-from domain.redeeming import Coupon, redeemed
+from domain.redeeming import redeemed
 from domain.sellers.seller import SELLERS, Seller
 
 A_DAY: Final = 86_400.0
@@ -141,7 +140,7 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
         placed, reserved = order_of(
             wanted,
             there.listings,
-            self.tariff,
+            there.dealt.at(self.at, self.tariff),
             sellers=there.sellers,
             order_id=self.order_id,
             number=self.number,
@@ -149,9 +148,6 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
             shipping_address=command.shipping_address,
             billing_address=command.billing_address,
             payment_method=command.payment_method,
-            at=self.at,
-            offers=there.offers,
-            coupon=there.coupon,
             coupon_must_count=self.called is not None or _is_all_of(cart, listing_ids),
             expected_total=command.expected_total,
         )
@@ -226,14 +222,12 @@ class _There(msgspec.Struct, frozen=True, kw_only=True):
     buyer: Account | None
     listings: dict[ListingId, Listing]
     sellers: dict[SellerId, Seller]
-    offers: Offers | None
-    coupon: Coupon | None
+    dealt: Dealt
 
     @classmethod
     def of(cls, loaded: Sequence[Loaded[Any]], listings: int, deals: int, held: HeldCoupon | None) -> _There:
         """As loaded: cart, account, so many listings, their sellers, and at the end what else makes the price."""
         after_listings, after_sellers = 2 + listings, len(loaded) - deals
-        offers, coupon = dealt(held, loaded[after_sellers:])
         return cls(
             cart=loaded[0].state,
             buyer=loaded[1].state,
@@ -241,8 +235,7 @@ class _There(msgspec.Struct, frozen=True, kw_only=True):
             sellers={
                 each.state.id: each.state for each in loaded[after_listings:after_sellers] if each.state
             },
-            offers=offers,
-            coupon=coupon,
+            dealt=dealt(held, loaded[after_sellers:]),
         )
 
 

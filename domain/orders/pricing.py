@@ -147,7 +147,7 @@ def _unmet(terms: Terms, lines: Sequence[OrderLine], subtotal: Money) -> CouponF
 
 
 def _in_scope(terms: Terms, line: OrderLine) -> bool:
-    return terms.scope.holds(line.listing_id, line.seller_id, line.category)
+    return terms.scope.holds(line.listing_id, line.seller_id, line.category, line.category_path)
 
 
 class _Cut(msgspec.Struct):

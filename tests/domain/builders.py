@@ -12,6 +12,8 @@ from domain.kernel import AccountId, CategoryId, ListingId, OrderId, SellerId, s
 from domain.listings.events import ListingCreated, ListingEvent, ListingPublished
 from domain.listings.listing import LISTINGS, Listing
 from domain.money import Money
+from domain.orders.pricing import Tariff
+from domain.redeeming import Deals
 from domain.sellers.events import HOUSE_SELLER
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -31,6 +33,12 @@ def an_account(caller: Caller = BUYER, *events: AccountEvent) -> Account:
     account = ACCOUNTS.fold(None, [registered, *events])
     assert account is not None
     return account
+
+
+def deals(tariff: Tariff | None = None, **fields: Any) -> Deals:
+    """What a price depends on, which is nothing but the tariff unless ``fields`` say otherwise."""
+    defaults: dict[str, Any] = {"offers": None, "coupon": None, "tree": None, "at": NOW}
+    return Deals(tariff=tariff or Tariff(), **{**defaults, **fields})
 
 
 def listing_id(number: int) -> ListingId:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ from domain.sellers.events import (
     seller_of,
 )
 from domain.sellers.seller import SELLERS, Seller
-from tests.domain.builders import ADMIN, BUYER, NOW, ORDER_ID, a_listing, an_account, listing_id
+from tests.domain.builders import ADMIN, BUYER, NOW, ORDER_ID, a_listing, an_account, deals, listing_id
 
 STRANGER = Caller(account_id=ADMIN.account_id, number=3)
 _SELLER: dict[str, Any] = {"seller_id": seller_of(STRANGER.account_id), "account_id": STRANGER.account_id}
@@ -59,7 +58,7 @@ def place(
     return order_of(
         wanted,
         {listing.id: listing for listing in known},
-        tariff or Tariff(tax_rate=Decimal("0.08")),
+        deals(tariff),
         sellers={seller.id: seller for seller in sellers},
         order_id=ORDER_ID,
         number="ORD-2026112101",
@@ -67,7 +66,6 @@ def place(
         shipping_address=PostalAddress(city="Phoenix"),
         billing_address=None,
         payment_method="card",
-        at=NOW,
     )
 
 

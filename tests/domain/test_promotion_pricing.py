@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from domain.kernel import PromotionId, SellerId, stream_id
+from domain.kernel import CategoryId, PromotionId, SellerId, stream_id
 from domain.money import Money
 from domain.orders.events import OrderLine
 from domain.orders.pricing import Tariff, Totals, coupon_fault, spread, totals_of
@@ -22,6 +22,9 @@ TARIFF = Tariff()
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Carts and promotions of every kind take their time to make on a busy machine."""
 SELLERS = [SellerId(stream_id("seller", number)) for number in (1, 2)]
+CATEGORIES: dict[str, dict[str, Any]] = {
+    slug: {"category": slug, "category_id": CategoryId(stream_id("category", slug))} for slug in ("a", "b")
+}
 
 lines_st = st.lists(
     st.tuples(
@@ -31,7 +34,11 @@ lines_st = st.lists(
     max_size=6,
 ).map(
     lambda wanted: [
-        line_of(a_listing(number=number, price=Money(price), category=category, seller_id=seller), quantity)
+        line_of(
+            a_listing(number=number, price=Money(price), seller_id=seller, **CATEGORIES[category]),
+            quantity,
+            None,
+        )
         for number, (price, category, seller, quantity) in enumerate(wanted, 1)
     ]
 )
@@ -41,7 +48,9 @@ small_lines_st = st.lists(
     max_size=3,
 ).map(
     lambda wanted: [
-        line_of(a_listing(number=number, price=Money(price), category=category, seller_id=seller), 1)
+        line_of(
+            a_listing(number=number, price=Money(price), seller_id=seller, **CATEGORIES[category]), 1, None
+        )
         for number, (price, category, seller) in enumerate(wanted, 1)
     ]
 )
@@ -55,6 +64,9 @@ tariffs_st = st.builds(
 scopes = st.one_of(
     st.just(Scope()),
     st.sampled_from(["a", "b"]).map(lambda one: Scope(kind=ScopeKind.CATEGORIES, categories=(one,))),
+    st.sampled_from(["a", "b"]).map(
+        lambda one: Scope(kind=ScopeKind.CATEGORIES, category_ids=(CATEGORIES[one]["category_id"],))
+    ),
     st.sampled_from(SELLERS).map(lambda one: Scope(kind=ScopeKind.SELLERS, sellers=(one,))),
     st.integers(1, 6).map(lambda one: Scope(kind=ScopeKind.PRODUCTS, listings=(listing_id(one),))),
 )
@@ -106,7 +118,8 @@ def fixed(amount: int, number: int = 1, **fields: Any) -> Offer:
 
 def lines(*prices: int) -> list[OrderLine]:
     return [
-        line_of(a_listing(number=number, price=Money(price)), 1) for number, price in enumerate(prices, 1)
+        line_of(a_listing(number=number, price=Money(price)), 1, None)
+        for number, price in enumerate(prices, 1)
     ]
 
 
