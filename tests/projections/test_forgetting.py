@@ -37,8 +37,8 @@ from projections.accounts.projector import ACCOUNT_LIST
 from projections.adapters.opensearch_client import opensearch_client
 from projections.adapters.read_pool import ReadPool
 from projections.carts.projector import CART_CONTENTS
-from projections.categories.projector import CATEGORY_TREE
 from projections.carts.query import cart_of_account
+from projections.categories.projector import CATEGORY_TREE
 from projections.orders.projector import ORDER_LIST
 from projections.orders.query import order_by_id
 from projections.product_search.projector import PRODUCT_SEARCH
