@@ -19,7 +19,6 @@ from api.wire import answer
 from application.carts.filling import AddToCart, ChangeCartItem, PricedCart
 from application.listings.changing import listing_called
 from domain.accounts.events import Caller
-from domain.redeeming import Deals
 from projections.carts.cart import cart_body
 from projections.carts.query import cart_of_account
 
@@ -53,7 +52,9 @@ class CartController(Controller):
     async def cart(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """One's own cart, at the prices of now."""
         # Its prices and pictures are the products', and the promotions take something off it.
-        position = await backend.reading.fresh(request, "carts", "products", "promotions", "redemptions")
+        position = await backend.reading.fresh(
+            request, "carts", "products", "promotions", "redemptions", "categories"
+        )
         caller, write = caller_of(request), backend.write
         body = await cart_of_account(
             backend.read.reads, caller.account_id, caller.number, write.tariff, write.clock.now()
@@ -110,7 +111,7 @@ async def _set_quantity(
 def cart_view(caller: Caller, backend: BackendParts) -> Any:
     def view(priced: PricedCart) -> dict[str, Any]:
         write = backend.write
-        deals = Deals(offers=priced.offers, coupon=priced.coupon, tariff=write.tariff, at=write.clock.now())
+        deals = priced.dealt.at(write.clock.now(), write.tariff)
         return cart_body(priced.cart, priced.listings, caller.number, deals)
 
     return view

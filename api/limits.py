@@ -97,6 +97,11 @@ OTHER_EMAIL: Final = Strict(
     per_email=RateLimitItemPerHour(3, 1, "register of"),
 )
 """For one account: another address is told whether somebody has it, and gets mail, as by signing up."""
+COUPON: Final = Strict(
+    per_address=RateLimitItemPerMinute(20, 10, "coupon"),
+    per_email=RateLimitItemPerMinute(20, 10, "coupon of"),
+)
+"""For one address, and beyond that for one account: whoever names codes learns which of them there are."""
 RESEND_OF_ACCOUNT: Final = Strict(per_address=RateLimitItemPerHour(3, 1, "resend of"))
 
 STRICT: Final[Mapping[tuple[str, str], Strict]] = {
@@ -329,6 +334,16 @@ async def charge_strictly(connection: Connection, limit: Strict, account_id: obj
     if limits is None:
         return
     standing = await limits.strict(limit, f"account {account_id}", _same_for_all(email))
+    if standing is not None:
+        charge(connection, standing)
+
+
+async def charge_guess(connection: Connection, limit: Strict, account_id: object) -> None:
+    """For what one account could guess from many addresses, and many accounts from one: both are counted."""
+    limits: Limits | None = connection.app.state.limits
+    if limits is None:
+        return
+    standing = await limits.strict(limit, neighbourhood(address_of(connection)), f"account {account_id}")
     if standing is not None:
         charge(connection, standing)
 

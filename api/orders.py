@@ -18,7 +18,8 @@ from api.authentication import BEARER, caller_of, signed_in
 from api.backend import Backend, BackendParts
 from api.commands import Carried
 from api.documentation import answers
-from api.input import AnyReference, Body, Faults, Price, Quantity, decode_query, money
+from api.input import AnyReference, Body, Faults, Price, PriceBound, Quantity, decode_query, money
+from api.limits import COUPON, charge_guess
 from api.models import Order, OrderPage, PlacedOrder
 from api.payments import payment_body
 from api.products import PageQuery
@@ -90,7 +91,11 @@ Lines = Annotated[tuple[OrderLineBody, ...], Meta(min_length=1, max_length=100)]
 
 
 class PlaceOrderBody(Body, frozen=True, kw_only=True):
-    """Without ``products`` or ``items`` the cart is bought (C31), with its coupon or that of ``couponCode``."""
+    """Without ``products`` or ``items`` the cart is bought (C31), with its coupon or that of ``couponCode``.
+
+    The cart's coupon counts for what is named, too. ``expectedTotal`` is what the client showed last: another total now
+    is 409 ``PRICE_CHANGED``, with the new one in ``details``.
+    """
 
     shipping_address: AddressBody
     products: Lines | None = None
@@ -99,6 +104,7 @@ class PlaceOrderBody(Body, frozen=True, kw_only=True):
     payment_method: Annotated[str, Meta(min_length=1, max_length=50, examples=["card"])] = "card"
     payment_intent_id: Annotated[str, Meta(max_length=255)] = ""
     coupon_code: Annotated[str, Meta(max_length=100, examples=["SUMMER10"])] = ""
+    expected_total: PriceBound | None = None
 
 
 class OrderController(Controller):
@@ -111,14 +117,18 @@ class OrderController(Controller):
         self, request: HttpRequest, data: JSONBody[PlaceOrderBody], backend: Backend
     ) -> ASGIResponse:
         """Buy: the stock is reserved and the payment prepared. The order stands also where payment is to come later."""
+        caller = caller_of(request)
+        if data.coupon_code:
+            await charge_guess(request, COUPON, caller.account_id)
         command = PlaceOrder(
-            caller=caller_of(request),
+            caller=caller,
             lines=await _lines(data, backend),
             shipping_address=data.shipping_address.postal(),
             billing_address=data.billing_address.postal() if data.billing_address else None,
             payment_method=data.payment_method,
             intent_id=data.payment_intent_id,
             coupon_code=data.coupon_code,
+            expected_total=None if data.expected_total is None else money(data.expected_total),
         )
         placed = await backend.commands.carry_out(request, command, _placed_body, status=201)
         return (await _with_payment(request, placed, backend)).response()
@@ -194,8 +204,12 @@ async def _with_payment(request: HttpRequest, placed: Carried, backend: BackendP
         log.warning("no payment intent", order=body["id"], error=repr(refusal))
         return placed
     intent = payment_body(requested.state)
+    # An order that was not paid by an intent when it was placed has been linked to this one since, which is one event.
+    linked = placed.version and placed.version + (body["paymentIntentId"] is None)
     body |= {"paymentIntentId": intent["id"], "clientSecret": intent["clientSecret"], "paymentIntent": intent}
-    return replace(placed, body=encode(body), position=max(placed.position, requested.position))
+    return replace(
+        placed, body=encode(body), position=max(placed.position, requested.position), version=linked
+    )
 
 
 def _require_visible(caller: Caller, account_id: UUID) -> None:

@@ -18,6 +18,7 @@ from api.carts import cart_view
 from api.categories import Slug
 from api.documentation import answers
 from api.input import AnyReference, Body, Check, Faults, Price, PriceBound, decode_query, money, percentage
+from api.limits import COUPON, charge_guess
 from api.models import AppliedCoupon, Cart, KeptPromotion, Promotion, PromotionPage
 from api.paging import ListQuery, listed
 from api.wire import answer, encode
@@ -302,6 +303,7 @@ class CouponController(Controller):
     async def apply(self, request: HttpRequest, data: JSONBody[CouponBody], backend: Backend) -> ASGIResponse:
         """Put a coupon into the cart, in the place of the one before; 422 tells in ``details.reason`` why not."""
         caller = caller_of(request)
+        await charge_guess(request, COUPON, caller.account_id)
         command = ApplyCoupon(account_id=caller.account_id, code=data.code or data.coupon_code)
         return await backend.commands.answer(request, command, _applied_view(caller, backend))
 

@@ -230,7 +230,7 @@ def handlers(
     *,
     store: ports.EventStore,
     keys: ports.Keys,
-    numbers: ports.Numbers,
+    numbers: ports.ReturnableNumbers,
     passwords: ports.Passwords,
     payments: ports.PaymentProvider,
     clock: ports.Clock,
@@ -404,7 +404,7 @@ async def write_side(
         stack.callback(images.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
-        tariff = Tariff(tax_rate=settings.tax_rate)
+        tariff = Tariff(tax_rate=settings.tax_rate, smallest_payment=settings.smallest_payment)
         bus = CommandBus(
             handlers(
                 store=store,

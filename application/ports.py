@@ -92,10 +92,15 @@ class Loaded(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
 
 
 class Proposal(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """What a decision over several streams comes to: all of ``events`` or nothing, and ``outcome`` for the caller."""
+    """What a decision over several streams comes to: all of ``events`` or nothing, and ``outcome`` for the caller.
+
+    ``about`` is the stream whose version the caller is told, where that is not the first of those decided on: one
+    that is new need not be looked for to be created.
+    """
 
     outcome: T
     events: Sequence[tuple[StreamRef[Any, Any], Sequence[Event]]]
+    about: UUID | None = None
 
 
 class EventStore(Protocol):
@@ -134,7 +139,7 @@ class EventStore(Protocol):
         """The same over several streams at once: one append, all or nothing.
 
         ``decide`` may also propose events for streams that are not in ``refs``; those must be new.
-        ``Changed.version`` is that of the first stream in ``refs``.
+        ``Changed.version`` is that of the stream that the proposal is ``about``, or else of the first in ``refs``.
         """
         ...
 
@@ -173,6 +178,14 @@ class Numbers(Protocol):
     """Numbers that people read: given once, never twice, ascending, and without holes as far as can be."""
 
     async def next(self, name: str) -> int: ...
+
+
+class ReturnableNumbers(Numbers, Protocol):
+    """The same where a hole would be noticed, by a bookkeeper for one."""
+
+    def give_back(self, name: str, number: int) -> None:
+        """It was not used, for certain: the next who asks this process gets it."""
+        ...
 
 
 class Clock(Protocol):

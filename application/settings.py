@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     account_deletion_grace: str = "30d"
     """How long somebody who leaves may come back (C21)."""
     tax_rate: Decimal = Decimal("0.08")
+    smallest_payment: Annotated[int, Meta(ge=0)] = 50
+    """The least that the payment provider takes, in cents: at Stripe 0.50 USD."""
     cors_origins: str = "http://localhost:5173"
     trusted_proxies: str = ""
     """Networks (CIDR) with commas between, whose word on where a request comes from is taken."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
-from domain.accounts.events import Caller
-from domain.kernel import InvalidInputError, ListingId, OrderId, SellerId
+from domain.accounts.account import Account, UserNotFoundError
+from domain.carts.cart import OwnListingError
+from domain.categories.tree import CategoryTree
+from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId, SellerId
 from domain.listings.events import ListingEvent
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.money import Money
 from domain.orders.events import OrderLine, OrderPlaced, PostalAddress
-from domain.orders.order import PriceChangedError
-from domain.orders.pricing import Tariff, line_totals
+from domain.orders.order import PaymentTooSmallError, PriceChangedError
+from domain.orders.pricing import Tariff, Totals, line_totals
 from domain.promotions.events import CouponFault
-from domain.promotions.offers import Offers
-from domain.redeeming import Coupon, Deals, quote
+from domain.redeeming import Deals, quote
+from domain.sellers.events import seller_of
 from domain.sellers.seller import Seller
 
 MOST_UNITS = 999
@@ -35,24 +36,25 @@ class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
 def order_of(
     wanted: Sequence[WantedLine],
     listings: Mapping[ListingId, Listing],
-    tariff: Tariff,
+    deals: Deals,
     *,
     sellers: Mapping[SellerId, Seller],
     order_id: OrderId,
     number: str,
-    buyer: Caller,
+    buyer: Account | None,
     shipping_address: PostalAddress,
     billing_address: PostalAddress | None,
     payment_method: str,
-    at: datetime,
-    offers: Offers | None = None,
-    coupon: Coupon | None = None,
+    coupon_must_count: bool = True,
+    expected_total: Money | None = None,
 ) -> tuple[OrderPlaced, dict[ListingId, list[ListingEvent]]]:
     """The order, and each listing's reservation; refused as a whole when one line cannot be had.
 
     It is refused also where its coupon takes nothing off for a reason: nobody pays more than they were shown. Only
-    what is better for the buyer than the coupon needs no word.
+    what is better for the buyer than the coupon needs no word, nor does a coupon without ``coupon_must_count``.
+    ``expected_total`` is what the client showed last: with another one now, nobody has agreed to it.
     """
+    account = require_may_buy(buyer)
     lines: list[OrderLine] = []
     reserved: dict[ListingId, list[ListingEvent]] = {}
     for line in wanted:
@@ -62,17 +64,20 @@ def order_of(
         if listing is None:
             raise ProductNotFoundError("Product not found")
         require_on_sale(listing, sellers.get(listing.seller_id))
+        require_not_own(listing, account.id)
         if line.price is not None and line.price != listing.price:
             raise PriceChangedError(
                 f"The price of '{listing.title}' has changed",
                 details={"productId": listing.number, "price": listing.price.units()},
             )
         reserved[listing.id] = listing.reserve(order_id, line.quantity)
-        lines.append(line_of(listing, line.quantity))
-    quoted = quote(lines, Deals(offers=offers, coupon=coupon, tariff=tariff, at=at))
-    if quoted.fault is not CouponFault.BETTER_OFFER_APPLIES:
-        quoted.require_coupon(coupon)
+        lines.append(line_of(listing, line.quantity, deals.tree))
+    quoted = quote(lines, deals)
+    if coupon_must_count and quoted.fault is not CouponFault.BETTER_OFFER_APPLIES:
+        quoted.require_coupon(deals.coupon)
     totals = quoted.totals
+    _require_expected(totals, expected_total)
+    _require_payable(totals, deals.tariff)
     if totals.shares:
         lines = [
             replace(line, promotion_discount=totals.shares.get(line.listing_id, Money(0))) for line in lines
@@ -80,8 +85,8 @@ def order_of(
     placed = OrderPlaced(
         order_id=order_id,
         number=number,
-        account_id=buyer.account_id,
-        account_number=buyer.number,
+        account_id=account.id,
+        account_number=account.number,
         lines=tuple(lines),
         subtotal=totals.subtotal,
         tax=totals.tax,
@@ -92,13 +97,13 @@ def order_of(
         payment_method=payment_method,
         shipping_address=shipping_address,
         billing_address=billing_address,
-        placed_at=at,
+        placed_at=deals.at,
     )
     return placed, reserved
 
 
-def line_of(listing: Listing, quantity: int) -> OrderLine:
-    """A line as it costs now."""
+def line_of(listing: Listing, quantity: int, tree: CategoryTree | None) -> OrderLine:
+    """A line as it costs now; where it is is the tree's to say, as far as there is one."""
     total, discounted = line_totals(listing.price, listing.discount_percentage, quantity)
     return OrderLine(
         listing_id=listing.id,
@@ -112,13 +117,43 @@ def line_of(listing: Listing, quantity: int) -> OrderLine:
         total=total,
         discounted_total=discounted,
         category=listing.category,
+        category_path=listing.category_ids if tree is None else tree.lineage(listing.category_ids),
     )
+
+
+def require_may_buy(buyer: Account | None) -> Account:
+    """Whoever is forgotten, suspended or about to leave buys nothing, though a request of theirs is still under way."""
+    if buyer is None or buyer.erased:
+        raise UserNotFoundError("User not found")
+    buyer.require_may_sign_in()
+    return buyer
+
+
+def require_not_own(listing: Listing, account_id: AccountId) -> None:
+    if listing.seller_id == seller_of(account_id):
+        raise OwnListingError("You cannot buy what you sell", details={"productId": listing.number})
 
 
 def require_on_sale(listing: Listing, seller: Seller | None) -> None:
     """What a seller offers is there as long as the seller is (C-2); of some sellers there are no events."""
     if seller is not None and not seller.sells:
         raise ProductNotFoundError("Product not found", details={"productId": listing.number})
+
+
+def _require_expected(totals: Totals, expected: Money | None) -> None:
+    if expected is not None and totals.total != expected:
+        named = ("subtotal", "discount", "tax", "shipping", "total")
+        raise PriceChangedError(
+            "The total has changed", details={name: getattr(totals, name).units() for name in named}
+        )
+
+
+def _require_payable(totals: Totals, tariff: Tariff) -> None:
+    if 0 < totals.total.minor < tariff.smallest_payment:
+        raise PaymentTooSmallError(
+            "The order is too small to be paid for",
+            details={"total": totals.total.units(), "smallest": Money(tariff.smallest_payment).units()},
+        )
 
 
 def merged(wanted: Sequence[WantedLine]) -> list[WantedLine]:

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from domain.carts.cart import HeldCoupon
+from domain.categories.tree import CategoryTree
 from domain.kernel import PromotionId, RedemptionsId
 from domain.orders.events import OrderLine
 from domain.orders.order import Order
@@ -39,10 +40,11 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deals(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order's price depends on besides its lines."""
+    """What an order's price depends on besides the listings and how many of each; ``tree`` says where those are."""
 
     offers: Offers | None
     coupon: Coupon | None
+    tree: CategoryTree | None
     tariff: Tariff
     at: datetime
 

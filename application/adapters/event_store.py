@@ -254,7 +254,7 @@ class EventStore:
             folded = ref.decider.fold(known.state, proposed)
             version = known.version + len(proposed)
             after[ref.id] = (ref.decider, _Known(ref.decider.name, folded, version, known.snapshot))
-        first = refs[0].id if refs else events[0].stream
+        first = proposal.about or (refs[0].id if refs else events[0].stream)
         outcome = after[first][1] if first in after else before[first]
         changed = Changed(state=command.state_of(proposal.outcome, outcome), version=outcome.version)
         result = None

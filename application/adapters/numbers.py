@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable
+from heapq import heappop, heappush
 from time import monotonic
 from typing import Final
 
@@ -19,6 +20,7 @@ class _Block:
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
+        self.returned: list[int] = []
         self.next = 1
         self.last = 0
         self.size = 1
@@ -30,7 +32,8 @@ class Numbers(ABC):
 
     While numbers are asked for now and then, they are reserved one by one and so follow each other without
     holes, whichever process gives them. Under load a block doubles with each reservation, so that the round
-    trip is shared by up to 64; a hole is left only where a process ends with a block in hand.
+    trip is shared by up to 64; a hole is left only where a process ends with a block in hand, or where nobody knows
+    whether a number was used.
     """
 
     def __init__(self, *, idle_after: float = 1.0, clock: Callable[[], float] = monotonic) -> None:
@@ -41,6 +44,8 @@ class Numbers(ABC):
     async def next(self, name: str) -> int:
         block = self._blocks[name]
         async with block.lock:
+            if block.returned:
+                return heappop(block.returned)
             if block.next > block.last:
                 now = self._clock()
                 block.size = min(block.size * 2, _MOST) if now - block.reserved_at < self._idle_after else 1
@@ -50,6 +55,9 @@ class Numbers(ABC):
             number = block.next
             block.next += 1
             return number
+
+    def give_back(self, name: str, number: int) -> None:
+        heappush(self._blocks[name].returned, number)
 
     @abstractmethod
     async def _reserve(self, name: str, count: int) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from application.carts.filling import PricedCart, listings_in
 from application.errors import ConcurrentChangeError
 from application.ports import Changed, Clock, EventStore, Keys, Loaded, Metadata, Proposal, StreamRef
-from application.promotions.dealing import OFFERS_REF, deal_refs, dealt
+from application.promotions.dealing import deal_refs, dealt
 from application.promotions.naming import coupon_called
 from domain.carts.cart import CARTS, Cart, CartEmptyError
 from domain.carts.events import CartEvent, cart_of
@@ -18,7 +18,7 @@ from domain.kernel import AccountId
 from domain.orders.pricing import Tariff
 from domain.placing import line_of
 from domain.promotions.promotion import CouponNotAppliedError
-from domain.redeeming import Deals, quote
+from domain.redeeming import quote
 
 
 class ApplyCoupon(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,17 +48,17 @@ async def apply_coupon(
         cart: Cart = loaded[0].present
         if not set(cart.lines) <= set(before.lines):
             raise ConcurrentChangeError("The cart has changed meanwhile")
-        offers, coupon = dealt(held, loaded[1:])
+        found = dealt(held, loaded[1:])
         lines = [
-            line_of(listings[listing_id], quantity)
+            line_of(listings[listing_id], quantity, found.tree)
             for listing_id, quantity in cart.lines.items()
             if listing_id in listings
         ]
-        quote(lines, Deals(offers=offers, coupon=coupon, tariff=tariff, at=now)).require_coupon(coupon)
+        quote(lines, found.at(now, tariff)).require_coupon(found.coupon)
         events = cart.apply_coupon(held.promotion_id, held.code)
         after = CARTS.fold(cart, events)
         assert after is not None
-        priced = PricedCart(cart=after, listings=listings, offers=offers, coupon=coupon)
+        priced = PricedCart(cart=after, listings=listings, dealt=found)
         return Proposal(outcome=priced, events=[(cart_ref, events)])
 
     return await store.change_together([cart_ref, *deal_refs(held, command.account_id)], decide, metadata)
@@ -77,7 +77,7 @@ async def remove_coupon(
         after = CARTS.fold(cart, events)
         if after is None or not events:
             raise CouponNotAppliedError("There is no coupon in the cart")
-        priced = PricedCart(cart=after, listings=listings, offers=loaded[1].state)
+        priced = PricedCart(cart=after, listings=listings, dealt=dealt(None, loaded[1:]))
         return Proposal(outcome=priced, events=[(cart_ref, events)])
 
-    return await store.change_together([cart_ref, OFFERS_REF], decide, metadata)
+    return await store.change_together([cart_ref, *deal_refs(None, command.account_id)], decide, metadata)

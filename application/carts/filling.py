@@ -9,14 +9,12 @@ import msgspec
 
 from application.errors import ConcurrentChangeError
 from application.ports import Changed, EventStore, Loaded, Metadata, Proposal, StreamRef
-from application.promotions.dealing import deal_refs, dealt
+from application.promotions.dealing import Dealt, deal_refs, dealt
 from domain.carts.cart import CARTS, Cart, CartItemNotFoundError, HeldCoupon, OwnListingError
 from domain.carts.events import CartEvent, cart_of
 from domain.kernel import AccountId, DomainError, ListingId
 from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
 from domain.placing import require_on_sale
-from domain.promotions.offers import Offers
-from domain.redeeming import Coupon
 from domain.sellers.events import seller_of
 from domain.sellers.seller import SELLERS, Seller
 
@@ -40,8 +38,7 @@ class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
 
     cart: Cart
     listings: Mapping[ListingId, Listing]
-    offers: Offers | None = None
-    coupon: Coupon | None = None
+    dealt: Dealt
 
 
 async def add_to_cart(command: AddToCart, metadata: Metadata, *, store: EventStore) -> Changed[PricedCart]:
@@ -102,11 +99,10 @@ async def _change(
             if cart.coupon != held:
                 raise ConcurrentChangeError("The cart has changed meanwhile")
             decided = decide_cart(cart, listing, seller)
-            offers, coupon = dealt(held, loaded[prices_from:])
             after = CARTS.fold(cart, decided)
             assert after is not None
             return Proposal(
-                outcome=PricedCart(cart=after, listings=listings, offers=offers, coupon=coupon),
+                outcome=PricedCart(cart=after, listings=listings, dealt=dealt(held, loaded[prices_from:])),
                 events=[(cart_ref, [*opened, *decided])] if decided else [],
             )
 

@@ -100,6 +100,7 @@ async def create_listing(
         state = LISTINGS.fold(None, events)
         assert state is not None
         return Proposal(
+            about=listing_id,
             outcome=state,
             events=[
                 (refs[free], taken[free] or []),

@@ -8,14 +8,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from application.categories.creating import THE_TREE, category_for_listings
+from application.categories.creating import category_for_listings
 from application.listings.changing import listing_called
 from application.ports import Changed, Clock, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.promotions.dealing import OFFERS_REF
 from application.promotions.naming import COUPON_CODE, PROMOTION_SLUG, Name, plain_code, promotion_called
 from application.sellers.naming import seller_called
 from application.slugs import slug_of
-from domain.categories.category import CATEGORIES
 from domain.kernel import InvalidInputError, NotFoundError, PromotionId, stream_id
 from domain.listings.listing import LISTINGS
 from domain.promotions.events import OfferEvent, Scope, ScopeKind, Terms
@@ -192,7 +191,7 @@ async def _scope(wish: ScopeWish, store: EventStore, keys: Keys) -> Scope:
     those = tuple(dict.fromkeys(named))
     match wish.kind:
         case ScopeKind.CATEGORIES:
-            return Scope(kind=wish.kind, categories=those)
+            return Scope(kind=wish.kind, category_ids=those)
         case ScopeKind.PRODUCTS:
             return Scope(kind=wish.kind, listings=those)
         case ScopeKind.SELLERS:
@@ -201,7 +200,7 @@ async def _scope(wish: ScopeWish, store: EventStore, keys: Keys) -> Scope:
 
 async def _in_scope(kind: ScopeKind, reference: str, store: EventStore, keys: Keys) -> Sequence[Any]:
     if kind is ScopeKind.CATEGORIES:
-        return await _slugs_of(reference, store, keys)
+        return [(await category_for_listings(reference, store, keys)).id]
     if kind is ScopeKind.PRODUCTS:
         listing_id = await listing_called(reference, store, keys)
         ref: StreamRef[Any, Any] = StreamRef(LISTINGS, listing_id)
@@ -210,12 +209,3 @@ async def _in_scope(kind: ScopeKind, reference: str, store: EventStore, keys: Ke
     if (await store.load(ref.decider, ref.id)).state is None:
         raise NotFoundError("Not found")
     return [ref.id]
-
-
-async def _slugs_of(category: str, store: EventStore, keys: Keys) -> Sequence[str]:
-    """By what listings may say that they are in it: also what it was called, and what was deleted in its favour."""
-    found = await category_for_listings(category, store, keys)
-    tree = (await store.load(THE_TREE.decider, THE_TREE.id)).state
-    former = [] if tree is None else tree.predecessors(found.id)
-    deleted = await store.load_many([StreamRef(CATEGORIES, each) for each in former])
-    return [*found.slugs, *(slug for each in deleted for slug in each.present.slugs)]

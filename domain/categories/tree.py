@@ -7,7 +7,7 @@ seldom, so that they wait for each other costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, assert_never
 
 import msgspec
@@ -89,6 +89,17 @@ class CategoryTree(msgspec.Struct, frozen=True, kw_only=True):
         while category_id in self.successors:
             category_id = self.successors[category_id]
         return category_id
+
+    def lineage(self, category_ids: Iterable[CategoryId]) -> tuple[CategoryId, ...]:
+        """Those that something which says that it is in ``category_ids`` is in: of a deleted one also its successor.
+
+        The deleted one itself stays among them, for whoever meant what was in it and not all that is there now.
+        """
+        found: dict[CategoryId, None] = {}
+        for category_id in category_ids:
+            found[category_id] = None
+            found.update(dict.fromkeys(self.above(self.standing(category_id))))
+        return tuple(found)
 
     def predecessors(self, category_id: CategoryId) -> list[CategoryId]:
         """The deleted ones whose listings it has."""

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from domain.kernel import AccountId, Event, ListingId, OrderId, Personal, PromotionId, SellerId
+from domain.kernel import AccountId, CategoryId, Event, ListingId, OrderId, Personal, PromotionId, SellerId
 from domain.money import Money
 
 
@@ -45,7 +45,8 @@ class PostalAddress(msgspec.Struct, frozen=True, kw_only=True):
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line as it was sold: ``total`` at list price, ``discounted_total`` with the product's own discount.
 
-    ``promotion_discount`` is what it bears of the order's ``discount``; ``category`` is the product's, by its slug.
+    ``promotion_discount`` is what it bears of the order's ``discount``. ``category`` is the slug that the product says
+    it is in; ``category_path`` are all categories that it was in, those above included, as the tree was at that moment.
     """
 
     listing_id: ListingId
@@ -60,6 +61,7 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     discounted_total: Money
     promotion_discount: Money = Money(0)
     category: str = ""
+    category_path: tuple[CategoryId, ...] = ()
 
 
 class AppliedPromotion(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,12 @@ class PriceChangedError(AlreadyExistsError):
     code = "PRICE_CHANGED"
 
 
+class PaymentTooSmallError(RuleViolatedError):
+    """No provider takes a payment of so little."""
+
+    code = "PAYMENT_TOO_SMALL"
+
+
 class NothingToPayError(RuleViolatedError):
     code = "NOTHING_TO_PAY"
 

@@ -5,10 +5,16 @@ Taken off in this order: a product's own discount, promotions that apply by them
 Of a percentage the rate is given. A sum is spread at the one rate at which the lines' parts come to that sum exactly.
 (Spreading by largest remainders would take less off one line where more is taken off the whole, and so a larger
 discount could end in a larger total.)
+
+No provider takes a payment below some minimum (at Stripe 0.50 USD). So a total is nothing at all, or at least that
+much: what would leave less to pay takes off less. First the goods cost more again, of the promotions the last one
+giving back first; where they are worth too little, free shipping is not all free. Nothing ever costs more than without
+promotions; what is too small even then cannot be ordered.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -25,11 +31,15 @@ from domain.promotions.events import CouponFault, DiscountType, Offer, Terms
 
 
 class Tariff(msgspec.Struct, frozen=True, kw_only=True):
-    """S2's flat tax, and shipping that is free from ``free_shipping_from`` on (A25, C36)."""
+    """S2's flat tax, and shipping that is free from ``free_shipping_from`` on (A25, C36).
+
+    ``smallest_payment`` is the least that the payment provider takes, in minor units.
+    """
 
     tax_rate: Decimal = Decimal("0.08")
     shipping: int = 500
     free_shipping_from: int = 15_000
+    smallest_payment: int = 50
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +147,22 @@ def _unmet(terms: Terms, lines: Sequence[OrderLine], subtotal: Money) -> CouponF
 
 
 def _in_scope(terms: Terms, line: OrderLine) -> bool:
-    return terms.scope.holds(line.listing_id, line.seller_id, line.category)
+    return terms.scope.holds(line.listing_id, line.seller_id, line.category, line.category_path)
+
+
+class _Cut(msgspec.Struct):
+    """What one promotion takes off, of which line how much."""
+
+    offer: Offer
+    off: dict[ListingId, int]
+    frees: bool
+
+    def give_back(self, amount: int) -> int:
+        """Take off less by so much, or nothing at all; says by how much that is less."""
+        given = min(amount, sum(self.off.values()))
+        parts = zip(self.off.items(), spread(given, [*self.off.values()]), strict=True)
+        self.off = {listing_id: off - part for (listing_id, off), part in parts}
+        return given
 
 
 def _priced(
@@ -145,42 +170,73 @@ def _priced(
 ) -> Totals:
     currency = subtotal.currency
     # Judged on the subtotal, or a discount could cost more in shipping than it takes off.
-    shipping = Money(tariff.shipping if lines and subtotal.minor < tariff.free_shipping_from else 0, currency)
+    whole = tariff.shipping if lines and subtotal.minor < tariff.free_shipping_from else 0
     left = {line.listing_id: line.discounted_total.minor for line in lines}
-    applied: list[AppliedPromotion] = []
+    shipping = whole
+    cuts: list[_Cut] = []
     for offer in combination:
         terms = offer.terms
         scoped = sorted(line.listing_id for line in lines if _in_scope(terms, line))
         taken = _taken(terms, [left[listing_id] for listing_id in scoped])
         for listing_id, part in zip(scoped, taken, strict=True):
             left[listing_id] -= part
-        frees = terms.discount_type is DiscountType.FREE_SHIPPING and shipping.minor > 0
+        frees = terms.discount_type is DiscountType.FREE_SHIPPING and shipping > 0
         if frees:
-            shipping = Money(0, currency)
-        if frees or any(taken):
-            applied.append(
-                AppliedPromotion(
-                    promotion_id=offer.promotion_id,
-                    number=offer.number,
-                    name=terms.name,
-                    code=terms.code,
-                    discount=Money(sum(taken), currency),
-                    free_shipping=frees,
-                )
-            )
-    goods = Money(sum(left.values()), currency)
-    tax = goods.share(tariff.tax_rate)
-    shares = {line.listing_id: line.discounted_total.minor - left[line.listing_id] for line in lines}
+            shipping = 0
+        cuts.append(_Cut(offer, dict(zip(scoped, taken, strict=True)), frees))
+    reduced = sum(left.values())
+    goods, shipping = _payable(reduced, shipping, subtotal.minor, whole, tariff)
+    for cut in reversed(cuts):
+        reduced += cut.give_back(goods - reduced)
+    shares: dict[ListingId, int] = {}
+    for cut in cuts:
+        for listing_id, off in cut.off.items():
+            shares[listing_id] = shares.get(listing_id, 0) + off
+    applied = tuple(
+        AppliedPromotion(
+            promotion_id=cut.offer.promotion_id,
+            number=cut.offer.number,
+            name=cut.offer.terms.name,
+            code=cut.offer.terms.code,
+            discount=Money(sum(cut.off.values()), currency),
+            free_shipping=cut.frees,
+        )
+        for cut in cuts
+        if cut.frees or any(cut.off.values())
+    )
+    tax = _tax(goods, tariff)
     return Totals(
         subtotal=subtotal,
-        discount=subtotal - goods,
+        discount=Money(subtotal.minor - goods, currency),
         shares={listing_id: Money(share, currency) for listing_id, share in shares.items() if share},
-        promotions=tuple(applied),
-        tax=tax,
-        shipping=shipping,
-        total=goods + tax + shipping,
+        promotions=applied,
+        tax=Money(tax, currency),
+        shipping=Money(shipping, currency),
+        total=Money(goods + tax + shipping, currency),
         exclusive=any(not offer.terms.stackable for offer in combination) and bool(applied),
     )
+
+
+def _payable(
+    goods: int, shipping: int, whole_goods: int, whole_shipping: int, tariff: Tariff
+) -> tuple[int, int]:
+    """What goods and shipping cost, so that it is nothing or can be paid: the ``whole`` is what they cost at most."""
+
+    def with_tax(amount: int) -> int:
+        return amount + _tax(amount, tariff)
+
+    due = with_tax(goods) + shipping
+    if not due or due >= tariff.smallest_payment:
+        return goods, shipping
+    least = min(tariff.smallest_payment, with_tax(whole_goods) + whole_shipping)
+    dearer = goods + bisect_left(range(goods, whole_goods + 1), least - shipping, key=with_tax)
+    if dearer <= whole_goods:
+        return dearer, shipping
+    return whole_goods, least - with_tax(whole_goods)
+
+
+def _tax(goods: int, tariff: Tariff) -> int:
+    return Money(goods).share(tariff.tax_rate).minor
 
 
 def _taken(terms: Terms, amounts: Sequence[int]) -> list[int]:

@@ -1,5 +1,6 @@
 """What can happen to a promotion, to the roster of those that apply by themselves, and to a coupon's count."""
 
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -9,6 +10,7 @@ import msgspec
 
 from domain.kernel import (
     AccountId,
+    CategoryId,
     Event,
     ListingId,
     OrderId,
@@ -55,19 +57,31 @@ class CouponFault(StrEnum):
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """Which lines it is for; of the lists only that of its kind is filled. Categories are slugs, as listings say."""
+    """Which lines it is for; of the lists only that of its kind is filled.
+
+    A category is meant with all that is below it. ``categories`` are slugs, as listings say them: of promotions that
+    were made before there were ``category_ids``.
+    """
 
     kind: ScopeKind = ScopeKind.ALL
     categories: tuple[str, ...] = ()
+    category_ids: tuple[CategoryId, ...] = ()
     listings: tuple[ListingId, ...] = ()
     sellers: tuple[SellerId, ...] = ()
 
-    def holds(self, listing_id: ListingId, seller_id: SellerId, category: str) -> bool:
+    @property
+    def empty(self) -> bool:
+        """Whether it names nothing, which only that of all need not."""
+        return not (self.categories or self.category_ids or self.listings or self.sellers)
+
+    def holds(
+        self, listing_id: ListingId, seller_id: SellerId, category: str, category_path: Collection[CategoryId]
+    ) -> bool:
         match self.kind:
             case ScopeKind.ALL:
                 return True
             case ScopeKind.CATEGORIES:
-                return category in self.categories
+                return category in self.categories or any(each in category_path for each in self.category_ids)
             case ScopeKind.PRODUCTS:
                 return listing_id in self.listings
             case ScopeKind.SELLERS:

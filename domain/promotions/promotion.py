@@ -148,7 +148,7 @@ def _require_sound(terms: Terms) -> None:
             if limit is not None:
                 faults[name] = ["Is for coupons only"]
     scope = terms.scope
-    if scope.kind is not ScopeKind.ALL and not (scope.categories or scope.listings or scope.sellers):
+    if scope.kind is not ScopeKind.ALL and scope.empty:
         faults["scopeIds"] = ["Must have at least 1 entries"]
     if faults:
         raise InvalidInputError(faults)

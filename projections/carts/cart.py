@@ -26,7 +26,7 @@ def cart_body(
     ``totals`` is what an order of these lines would cost now.
     """
     lines = [
-        line_of(listings[listing_id], quantity)
+        line_of(listings[listing_id], quantity, deals.tree)
         for listing_id, quantity in cart.lines.items()
         if listing_id in listings
     ]

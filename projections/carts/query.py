@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -16,8 +17,10 @@ from domain.promotions.events import redemptions_of
 from domain.promotions.offers import Offers
 from domain.redeeming import Coupon, Deals
 from projections.carts.cart import cart_body
+from projections.categories.query import tree_from
 from projections.ports import Reads
 from projections.promotions.promotion import PromotionDocument
+from projections.promotions.query import RUNNING
 from projections.wire import encode
 
 
@@ -32,17 +35,22 @@ _CART = msgspec.json.Decoder(Cart)
 _PRODUCT = msgspec.json.Decoder(_Priced)
 _PROMOTION = msgspec.json.Decoder(PromotionDocument)
 
-_WITH_PRICES = """
+_WITH_PRICES = f"""
 SELECT document,
        ARRAY(SELECT p.document FROM products p WHERE p.key = ANY(c.listing_ids)),
-       ARRAY(SELECT p.document FROM promotions p WHERE p.code = '' AND p.active)
+       ARRAY(SELECT p.document FROM promotions p WHERE {RUNNING}),
+       ARRAY(SELECT k.document FROM categories k
+             WHERE EXISTS (SELECT FROM promotions p WHERE {RUNNING} AND p.by_category))
 FROM carts c WHERE c.key = %s
 """
+"""The categories are many, and few promotions ask where a product is."""
 
 _OF_COUPON = """
 SELECT (SELECT document FROM promotions WHERE key = %s),
        coalesce((SELECT used FROM redemptions WHERE key = %s), 0),
-       coalesce((SELECT used FROM redemptions WHERE key = %s), 0)
+       coalesce((SELECT used FROM redemptions WHERE key = %s), 0),
+       ARRAY(SELECT k.document FROM categories k
+             WHERE EXISTS (SELECT FROM promotions p WHERE p.key = %s AND p.by_category))
 """
 
 
@@ -54,38 +62,48 @@ async def cart_of_account(
     Lines of a seller who is suspended are not shown, and are there again once the seller is reinstated.
     """
     cart_id = cart_of(AccountId(account_id))
-    row = await reads.one(_WITH_PRICES, cart_id)
+    row = await reads.one(_WITH_PRICES, at, at, at, at, cart_id)
     if row is None:
         empty = Cart(id=cart_id, account_id=AccountId(account_id), lines={})
-        nothing = Deals(offers=None, coupon=None, tariff=tariff, at=at)
+        nothing = Deals(offers=None, coupon=None, tree=None, tariff=tariff, at=at)
         return encode(cart_body(empty, {}, account_number, nothing))
-    document, products, automatic = row
+    document, products, automatic, categories = row
     cart = _CART.decode(document)
     priced = [_PRODUCT.decode(product) for product in products]
     listings = {product.listing.id: product.listing for product in priced if not product.hidden}
     offers = [_PROMOTION.decode(offered).promotion.offer for offered in automatic]
+    coupon = None
+    if cart.coupon is not None:
+        coupon, of_coupon = await _coupon(reads, cart.coupon, cart.account_id)
+        categories = categories or of_coupon
     deals = Deals(
         offers=Offers({offer.promotion_id: offer for offer in offers}),
-        coupon=None if cart.coupon is None else await _coupon(reads, cart.coupon, cart.account_id),
+        coupon=coupon,
+        tree=tree_from(categories),
         tariff=tariff,
         at=at,
     )
     return encode(cart_body(cart, listings, account_number, deals))
 
 
-async def _coupon(reads: Reads, held: HeldCoupon, account_id: AccountId) -> Coupon:
-    """The coupon in somebody's cart, how often it was used in all, and how often by them."""
+async def _coupon(reads: Reads, held: HeldCoupon, account_id: AccountId) -> tuple[Coupon, Sequence[bytes]]:
+    """The coupon in somebody's cart, how often it was used in all, and how often by them.
+
+    And the categories, where it takes them to know what it is for.
+    """
     row = await reads.one(
         _OF_COUPON,
         held.promotion_id,
         redemptions_of(held.promotion_id),
         redemptions_of(held.promotion_id, account_id),
+        held.promotion_id,
     )
     assert row is not None
-    promotion, used, used_by_owner = row
-    return Coupon(
+    promotion, used, used_by_owner, categories = row
+    coupon = Coupon(
         held=held,
         promotion=None if promotion is None else _PROMOTION.decode(promotion).promotion,
         used=used,
         used_by_customer=used_by_owner,
     )
+    return coupon, categories

@@ -10,6 +10,7 @@ import msgspec
 
 from domain.attributes import Attribute
 from domain.categories.category import Category
+from domain.categories.tree import CategoryTree, Place
 from domain.kernel import CategoryId
 from projections.ports import Reads
 
@@ -83,6 +84,32 @@ class Categories:
         while found is not None and found.successor_id is not None:
             found = self._recorded.get(found.successor_id)
         return found
+
+
+class _Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a category is, which is all that it takes to make the tree."""
+
+    id: CategoryId
+    number: int
+    parent_id: CategoryId | None
+    deleted: bool = False
+    successor_id: CategoryId | None = None
+
+
+_PLACED = msgspec.json.Decoder(_Placed)
+
+
+def tree_from(documents: Iterable[bytes]) -> CategoryTree:
+    """The tree of categories as they are written down, for prices to ask what is in which."""
+    placed = [_PLACED.decode(document) for document in documents]
+    return CategoryTree(
+        places={
+            each.id: Place(number=each.number, parent_id=each.parent_id)
+            for each in placed
+            if not each.deleted
+        },
+        successors={each.id: each.successor_id for each in placed if each.successor_id is not None},
+    )
 
 
 async def all_categories(reads: Reads) -> Categories:

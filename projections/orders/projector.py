@@ -55,7 +55,7 @@ def _row(document: OrderDocument) -> dict[str, Any]:
 
 ORDER_LIST = Projection(
     name="orders",
-    version=3,
+    version=4,
     events=get_args(OrderEvent),
     document=OrderDocument,
     keys=by_stream,

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, Text, Uuid
 
 from domain.kernel import Recorded
 from domain.promotions.events import PromotionEvent, RedemptionEvent, redemptions_of
@@ -24,12 +24,15 @@ promotions = read_model(
     Column("active", Boolean, nullable=False),
     Column("sort", Integer, nullable=False),
     Column("redemptions_id", Uuid, nullable=False),
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("ends_at", DateTime(timezone=True)),
+    Column("by_category", Boolean, nullable=False),
     Index("idx_promotions_number", "number", unique=True),
     Index("idx_promotions_slug", "slug"),
-    Index("idx_promotions_code", "code", "active"),
+    Index("idx_promotions_code", "code", "active", "ends_at"),
 )
 """No two have one slug, which the log sees to. Here it is not asked for: a slug may change hands within a batch, and
-rows are written one after the other.
+rows are written one after the other. ``by_category`` says that it takes the tree of categories to know what it is for.
 """
 
 redemptions = read_model("redemptions", Column("used", BigInteger, nullable=False))
@@ -57,6 +60,9 @@ def _promotion_row(document: PromotionDocument) -> dict[str, Any]:
         "active": promotion.active,
         "sort": terms.order,
         "redemptions_id": redemptions_of(promotion.id),
+        "starts_at": terms.starts_at,
+        "ends_at": terms.ends_at,
+        "by_category": bool(terms.scope.category_ids),
     }
 
 
@@ -66,7 +72,7 @@ def _fold_redemptions(count: Redemptions | None, recorded: Recorded[Any], _: UUI
 
 PROMOTION_LIST = Projection(
     name="promotions",
-    version=1,
+    version=2,
     events=get_args(PromotionEvent),
     document=PromotionDocument,
     keys=by_stream,

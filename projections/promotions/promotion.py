@@ -88,7 +88,7 @@ def _value(terms: Terms) -> float:
 
 
 def _scope_ids(scope: Scope) -> list[str]:
-    return [*scope.categories, *map(str, scope.listings), *map(str, scope.sellers)]
+    return [*scope.categories, *map(str, (*scope.category_ids, *scope.listings, *scope.sellers))]
 
 
 def _units(money: Money | None) -> float | None:

@@ -15,6 +15,9 @@ from projections.promotions.promotion import PromotionDocument
 
 _PROMOTION: Final = msgspec.json.Decoder(PromotionDocument)
 
+RUNNING: Final = "p.code = '' AND p.active AND p.starts_at <= %s AND (p.ends_at IS NULL OR p.ends_at >= %s)"
+"""Of a promotion ``p``: that it applies by itself, at a time that is given twice."""
+
 _USED: Final = "LEFT JOIN redemptions r ON r.key = p.redemptions_id"
 
 
@@ -43,9 +46,8 @@ class PromotionPage(msgspec.Struct, frozen=True, kw_only=True):
 
 async def running_promotions(reads: Reads, at: datetime) -> list[Promotion]:
     """Those that apply by themselves, now, in the order in which they are shown."""
-    rows = await reads.all("SELECT document FROM promotions WHERE code = '' AND active ORDER BY sort, number")
-    found = [_PROMOTION.decode(document).promotion for (document,) in rows]
-    return [promotion for promotion in found if promotion.terms.running(at)]
+    rows = await reads.all(f"SELECT document FROM promotions p WHERE {RUNNING} ORDER BY sort, number", at, at)
+    return [_PROMOTION.decode(document).promotion for (document,) in rows]
 
 
 async def promotion_by(reads: Reads, reference: int | UUID | str) -> FoundPromotion | None:

@@ -295,6 +295,15 @@ class Shop:
         position: int = row[0]
         return position
 
+    def version(self, stream: str) -> int:
+        """How many events the log holds of one thing."""
+        with psycopg.connect(self.database_url) as connection:
+            query = "SELECT count(*) FROM stored_events WHERE originator_id = %s"
+            row = connection.execute(query, [stream]).fetchone()
+        assert row is not None
+        version: int = row[0]
+        return version
+
     def user(self, path: str = "/auth/register") -> Client:
         """Somebody new, signed in."""
         return self.client(self.guest.made(path, a_registration())["token"])

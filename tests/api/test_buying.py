@@ -97,6 +97,51 @@ class TestOrdering:
         )
         assert shop.head() == head
 
+    def test_is_only_for_what_the_client_showed_last(
+        self, shop: Shop, admin: Client, buyer: Client, product: dict[str, Any]
+    ) -> None:
+        shown = buyer.made("/cart", {"productId": product["id"]})["totals"]["total"]
+        admin.patch(f"/products/{product['id']}", {"price": 1000})
+        head = shop.head()
+        for body in (
+            {"shippingAddress": ADDRESS, "expectedTotal": shown},
+            self.order(product, expected_total=shown),
+        ):
+            problem = assert_problem(
+                buyer.post("/orders", body),
+                409,
+                "PRICE_CHANGED",
+                *("subtotal", "discount", "tax", "shipping", "total"),
+            )
+            assert problem["details"]["total"] == 1020.6
+        for wrong in (-1, "1020.60", 1.001, []):
+            refused = buyer.post("/orders", self.order(product, expectedTotal=wrong))
+            assert_problem(refused, 400, "VALIDATION_ERROR", "expectedTotal")
+        assert shop.head() == head
+        agreed = buyer.made("/orders", self.order(product, expectedTotal=problem["details"]["total"]))
+        assert agreed["total"] == 1020.6
+
+    def test_nobody_buys_what_they_sell(self, shop: Shop, category: str) -> None:
+        seller = shop.user("/auth/signup")
+        own = seller.made("/products", a_product(category))
+        head = shop.head()
+        refused = seller.post("/orders", self.order(own))
+        assert_problem(refused, 422, "OWN_LISTING", "productId")
+        assert shop.head() == head
+
+    def test_is_told_with_the_version_of_what_was_made(
+        self, shop: Shop, admin: Client, category: str, buyer: Client
+    ) -> None:
+        made = admin.post("/products/add", a_product(category))
+        path = f"/products/{made.json()['id']}"
+        fresh = {"If-Match": made.headers["etag"]}
+        assert admin.patch(path, {"price": 7}, headers=fresh).status_code == 200
+        assert_problem(admin.patch(path, {"price": 8}, headers=fresh), 409, "VERSION_CONFLICT")
+        for quantity in (1, 2):
+            buyer.made("/cart", {"productId": made.json()["id"], "quantity": quantity})
+        placed = buyer.post("/orders", {"shippingAddress": ADDRESS})
+        assert placed.headers["etag"] == f'"{shop.version(placed.json()["uuid"])}"'
+
     def test_names_what_is_missing_in_the_address(
         self, shop: Shop, buyer: Client, product: dict[str, Any]
     ) -> None:

@@ -324,6 +324,51 @@ class TestPrices:
         assert (applied["discount"], applied["shipping"], applied["total"]) == (0, 0, 108)
         assert buyer.made("/orders", {"shippingAddress": ADDRESS})["total"] == 108
 
+    def test_those_for_a_category_are_for_all_below_it_whatever_it_is_called(
+        self, shop: Shop, admin: Client, kept: Kept, buyer: Client
+    ) -> None:
+        names = [uuid.uuid4().hex for _ in range(3)]
+        house = admin.made("/admin/categories", {"name": names[0]})
+        lamps = admin.made("/admin/categories", {"name": names[1], "parent": house["id"]})
+        kept.made(scope="categories", scopeIds=[house["slug"]])
+        coupon = kept.coupon(scope="categories", scopeIds=[house["id"]], discountValue=20)
+        assert coupon["scopeIds"] == [house["uuid"]]
+        renamed = admin.patch(f"/admin/categories/{house['id']}", {"slug": f"h-{names[2]}"})
+        assert renamed.status_code == 200, renamed.text
+        things = [
+            admin.made("/products/add", a_product(where, price=100, discountPercentage=0))
+            for where in (lamps["slug"], f"h-{names[2]}")
+        ]
+        for thing in things:
+            fill(buyer, thing)
+        assert buyer.get("/cart", **now(shop)).json()["totals"]["discount"] == 20
+        applied = buyer.made("/checkout/apply-coupon", {"code": coupon["code"]})
+        assert applied["discount"] == 40
+        assert buyer.get("/cart").json() == applied["cart"]
+        assert buyer.made("/orders", {"shippingAddress": ADDRESS})["discount"] == 40
+
+    def test_leave_nothing_to_pay_or_enough_for_a_payment(
+        self, kept: Kept, buyer: Client, thing: dict[str, Any]
+    ) -> None:
+        kept.made(discountType="free_shipping", stackable=True, **only(thing))
+        coupon = kept.coupon(discountType="fixed", discountValue=99.9, stackable=True)
+        fill(buyer, thing)
+        applied = buyer.made("/checkout/apply-coupon", {"code": coupon["code"]})
+        assert (applied["discount"], applied["total"]) == (99.54, 0.5)
+        order = buyer.made("/orders", {"shippingAddress": ADDRESS, "expectedTotal": 0.5})
+        assert order["paymentIntent"]["amount"] == 50
+
+    def test_the_coupon_in_the_cart_is_for_what_is_named_too(
+        self, kept: Kept, buyer: Client, thing: dict[str, Any]
+    ) -> None:
+        """So does a client of S2: it applies a coupon, and then names what it orders."""
+        coupon = kept.coupon()
+        fill(buyer, thing)
+        shown = buyer.made("/checkout/apply-coupon", {"code": coupon["code"]})
+        line = {"id": thing["id"], "quantity": 1}
+        order = buyer.made("/orders", {"shippingAddress": ADDRESS, "products": [line]})
+        assert (order["total"], order["couponCode"]) == (shown["total"], coupon["code"].upper())
+
     def test_nothing_to_pay_needs_no_payment(self, kept: Kept, buyer: Client, thing: dict[str, Any]) -> None:
         kept.made(discountType="free_shipping", stackable=True, **only(thing))
         coupon = kept.coupon(discountValue=100, stackable=True)

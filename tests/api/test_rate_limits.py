@@ -16,7 +16,7 @@ from api.limits import STRICT, Broad, Limits, Strict
 from application.errors import LogUnavailableError
 from application.ports import Counted, Hits
 from application.settings import Settings
-from tests.api.shop import Shop, a_registration, assert_problem, soon
+from tests.api.shop import ADDRESS, Shop, a_registration, assert_problem, soon
 from tests.api.test_security import ORIGIN, assert_secure, routes_of
 from tests.conftest import FreshDatabase
 from tests.support import eventually
@@ -323,6 +323,35 @@ class TestStrictLimits:
 
         assert [resend(turn).status_code for turn in range(3)] == [202] * 3
         assert_refused(resend(3), 3, 3600)
+
+    def test_codes_of_coupons_cannot_be_guessed_by_one_account_nor_from_one_address(
+        self, shop: Limited, address: str
+    ) -> None:
+        """Neither by putting them into the cart nor by naming them in an order, which tell the same."""
+        tokens = shop.tokens(4)
+        order = {"shippingAddress": ADDRESS, "products": [{"id": 1}]}
+
+        def guess(token: str, where: str, turn: int) -> httpx.Response:
+            code = uuid.uuid4().hex
+            headers = {"Authorization": f"Bearer {token}"}
+            if turn % 2:
+                body = {**order, "couponCode": code}
+                return shop.ask("POST", "/api/v1/orders", where, json=body, headers=headers)
+            return shop.ask(
+                "POST", "/api/v1/checkout/apply-coupon", where, json={"code": code}, headers=headers
+            )
+
+        from_anywhere = [
+            guess(tokens[0], f"2001:db8:{turn:x}:{next(_numbers):x}::1", turn) for turn in range(21)
+        ]
+        assert {answer.status_code for answer in from_anywhere[:20]} == {422}
+        assert_refused(from_anywhere[20], 20, 600)
+        by_anyone = [guess(tokens[1 + turn % 3], address, turn) for turn in range(21)]
+        assert {answer.status_code for answer in by_anyone[:20]} == {422}
+        assert_refused(by_anyone[20], 20, 600)
+        headers = {"Authorization": f"Bearer {tokens[0]}"}
+        without = shop.ask("POST", "/api/v1/orders", "2001:db8:77::1", json=order, headers=headers)
+        assert without.status_code != 429
 
     def test_registering_and_signing_up_share_three_an_hour(self, shop: Limited, address: str) -> None:
         for path in ("register", "signup", "register"):

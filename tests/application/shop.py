@@ -31,7 +31,7 @@ from domain.accounts.account import ACCOUNTS
 from domain.accounts.events import Caller, Profile
 from domain.carts.cart import CARTS
 from domain.carts.events import cart_of
-from domain.kernel import AccountId, Decider, Event
+from domain.kernel import AccountId, Decider, Event, SellerId
 from domain.listings.listing import LISTINGS, Listing
 from domain.money import Money
 from domain.orders.events import PostalAddress
@@ -200,17 +200,25 @@ class Shop:
         signed_in: SignedIn = (await self.handle(command)).state
         return Caller(account_id=signed_in.account.id, number=signed_in.account.number)
 
-    async def listing(self, *, stock: int = 10, price: int = 1000, title: str = "Thing") -> Listing:
+    async def listing(
+        self,
+        *,
+        stock: int = 10,
+        price: int = 1000,
+        title: str = "Thing",
+        category: str = "things",
+        seller_id: SellerId = HOUSE_SELLER,
+    ) -> Listing:
         if not self.has_categories:
             await self.handle(CreateCategory(name="Things", slug="things"))
             self.has_categories = True
         command = CreateListing(
-            seller_id=HOUSE_SELLER,
+            seller_id=seller_id,
             title=title,
             description="Worth having.",
             price=Money(price),
             discount_percentage=Decimal(0),
-            category="things",
+            category=category,
             stock=stock,
             images=("https://example.com/1.webp",),
             publish=True,
@@ -237,3 +245,22 @@ class Shop:
 
     def paid(self, intent: PaymentIntent) -> RecordPaymentResult:
         return RecordPaymentResult(result=PaymentResult.SUCCEEDED, intent=intent)
+
+
+class Counting(Shop):
+    """Counts what is asked of the log."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.round_trips = 0
+        append, histories = self.log.append, self.log.histories
+
+        async def counted_append(appended: Any) -> int:
+            self.round_trips += 1
+            return await append(appended)
+
+        async def counted_histories(wanted: Any) -> Any:
+            self.round_trips += 1
+            return await histories(wanted)
+
+        self.log.append, self.log.histories = counted_append, counted_histories  # type: ignore[assignment, method-assign]

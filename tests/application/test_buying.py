@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
+from application.accounts.standing import GrantRole
 from application.carts.filling import AddToCart, ChangeCartItem, add_to_cart
 from application.categories.creating import CreateCategory
 from application.listings.creating import CreateListing
@@ -18,17 +21,25 @@ from application.payments.paying import (
     record_payment_result,
 )
 from application.ports import AlreadyAnsweredError, Answer, Metadata, Once
-from domain.carts.cart import CartEmptyError
+from domain.accounts.account import (
+    ACCOUNTS,
+    AccountSuspendedError,
+    DeletionScheduledError,
+    UserNotFoundError,
+)
+from domain.accounts.events import AccountErased, Caller, Role
+from domain.carts.cart import CartEmptyError, OwnListingError
 from domain.carts.events import CartCheckedOut
-from domain.kernel import AlreadyExistsError, ForbiddenError, InvalidInputError, NotFoundError
+from domain.kernel import AccountId, AlreadyExistsError, ForbiddenError, InvalidInputError, NotFoundError
 from domain.listings.events import StockCommitted, StockReserved
 from domain.listings.listing import InsufficientStockError, ProductNotFoundError
 from domain.money import Money
 from domain.orders.events import OrderConfirmed, OrderPaymentLinked, OrderPlaced, OrderStatus, PaymentStatus
-from domain.orders.order import ORDERS, PaymentAmountMismatchError
+from domain.orders.order import ORDERS, PaymentAmountMismatchError, PriceChangedError
 from domain.payments.events import PaymentIntentCreated, PaymentSucceeded
-from domain.sellers.events import HOUSE_SELLER
-from tests.application.shop import ADDRESS, METADATA, Shop
+from domain.placing import WantedLine
+from domain.sellers.events import HOUSE_SELLER, seller_of
+from tests.application.shop import ADDRESS, METADATA, Counting, Shop
 from tests.domain.builders import listing_id
 
 
@@ -113,6 +124,95 @@ class TestPlacing:
         )
         assert sum(isinstance(outcome, InsufficientStockError) for outcome in tries) == 15
         assert (await shop.listing_now(listing)).available == 0
+
+    async def test_what_comes_to_nothing_leaves_no_hole_in_the_numbers(self, shop: Shop) -> None:
+        listing, buyer = await shop.listing(stock=2), await shop.buyer()
+        once = Once(
+            scope=f"user:{buyer.account_id}",
+            key="k1",
+            request_hash=b"h",
+            answer=lambda _: Answer(status=201, body=b""),
+        )
+        lines = (WantedLine(listing_id=listing.id, quantity=1),)
+        command = PlaceOrder(caller=buyer, lines=lines, shipping_address=ADDRESS)
+        await shop.handle(command, Metadata(actor="test", once=once))
+        for _ in range(3):
+            with pytest.raises(AlreadyAnsweredError):
+                await shop.handle(command, Metadata(actor="test", once=once))
+            with pytest.raises(InsufficientStockError):
+                await shop.order(buyer, (listing, 2))
+        assert (await shop.order(buyer, (listing, 1))).number == "ORD-2026112102"
+
+    async def test_the_version_that_is_told_is_the_orders_own(self, shop: Shop) -> None:
+        listing, buyer = await shop.listing(), await shop.buyer()
+        for quantity in (1, 2):
+            add = AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=quantity)
+            await shop.handle(add)
+        placed = await shop.handle(PlaceOrder(caller=buyer, lines=(), shipping_address=ADDRESS))
+        assert placed.version == (await shop.store.load(ORDERS, placed.state.id)).version == 1
+
+    async def test_nobody_buys_what_they_sell(self, shop: Shop) -> None:
+        seller = await shop.buyer("seller")
+        await shop.handle(GrantRole(account_id=seller.account_id, role=Role.SELLER))
+        listing = await shop.listing(seller_id=seller_of(seller.account_id))
+        head = await shop.log.head()
+        with pytest.raises(OwnListingError):
+            await shop.order(seller, (listing, 1))
+        assert await shop.log.head() == head
+        await shop.order(await shop.buyer(), (listing, 1))
+
+    @pytest.mark.parametrize("way", ["suspended", "leaving", "erased"])
+    async def test_who_may_not_sign_in_any_more_buys_nothing(self, shop: Shop, way: str) -> None:
+        """Decided by another process, while the order is under way in this one."""
+        listing, buyer = await shop.listing(), await shop.buyer()
+        await shop.order(buyer, (listing, 1))  # so that all of it is remembered here
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
+        away = {
+            "suspended": lambda account: account.suspend("fraud", shop.clock.at),
+            "leaving": lambda account: account.request_deletion("", shop.clock.at),
+            "erased": lambda account: [
+                *account.request_deletion("", shop.clock.at, timedelta()),
+                AccountErased(account_id=buyer.account_id, erased_at=shop.clock.at),
+            ],
+        }[way]
+        await shop.another_store().change(ACCOUNTS, buyer.account_id, away, METADATA)
+        head = await shop.log.head()
+        refusal = {
+            "suspended": AccountSuspendedError,
+            "leaving": DeletionScheduledError,
+            "erased": UserNotFoundError,
+        }[way]
+        for wanted in ([(listing, 1)], []):
+            with pytest.raises(refusal):
+                await shop.order(buyer, *wanted)
+        assert await shop.log.head() == head
+        with pytest.raises(UserNotFoundError):
+            await shop.order(Caller(account_id=AccountId(UUID(int=7)), number=7), (listing, 1))
+
+    async def test_two_orders_of_one_buyer_do_not_wait_for_each_other(self) -> None:
+        shop = Counting()
+        one, two, buyer = await shop.listing(stock=50), await shop.listing(stock=50), await shop.buyer()
+        for listing in (one, two):
+            await shop.order(buyer, (listing, 1))
+        before = shop.round_trips
+        orders = [shop.order(buyer, ((one, two)[turn % 2], 1)) for turn in range(10)]
+        await asyncio.gather(*orders)
+        assert shop.round_trips == before + 10
+
+    async def test_another_total_than_the_client_showed_is_refused_with_the_new_one(self, shop: Shop) -> None:
+        listing, buyer = await shop.listing(), await shop.buyer()
+        head = await shop.log.head()
+        with pytest.raises(PriceChangedError) as refused:
+            await shop.order(buyer, (listing, 1), expected_total=Money(1579))
+        assert refused.value.details == {
+            "subtotal": 10.0,
+            "discount": 0.0,
+            "tax": 0.8,
+            "shipping": 5.0,
+            "total": 15.8,
+        }
+        assert await shop.log.head() == head
+        assert (await shop.order(buyer, (listing, 1), expected_total=Money(1580))).total == Money(1580)
 
     async def test_a_repeated_request_is_answered_with_the_first_answer(self, shop: Shop) -> None:
         listing, buyer = await shop.listing(), await shop.buyer()

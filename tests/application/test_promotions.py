@@ -7,11 +7,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from application.carts.couponing import ApplyCoupon, RemoveCoupon
 from application.carts.filling import AddToCart, PricedCart, add_to_cart
-from application.categories.changing import ChangeCategory
+from application.categories.changing import ChangeCategory, change_category
 from application.categories.creating import CreateCategory, category_called
 from application.categories.deleting import DeleteCategory
 from application.errors import ConcurrentChangeError
@@ -38,7 +39,17 @@ from domain.orders.events import OrderConfirmed, OrderPlaced, OrderStatus
 from domain.orders.order import NothingToPayError
 from domain.orders.pricing import Tariff
 from domain.placing import WantedLine, line_of
-from domain.promotions.events import CouponRedeemed, DiscountType, ScopeKind, Terms, redemptions_of
+from domain.promotions.events import (
+    OFFERS_ON,
+    CouponRedeemed,
+    DiscountType,
+    OfferPosted,
+    Scope,
+    ScopeKind,
+    Terms,
+    redemptions_of,
+)
+from domain.promotions.offers import OFFERS
 from domain.promotions.promotion import (
     CouponExistsError,
     CouponInvalidError,
@@ -47,27 +58,8 @@ from domain.promotions.promotion import (
     PromotionNotFoundError,
 )
 from domain.promotions.redemptions import REDEMPTIONS
-from domain.redeeming import Deals, Quote, quote
-from tests.application.shop import ADDRESS, METADATA, Shop
-
-
-class Counting(Shop):
-    """Counts what is asked of the log."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.round_trips = 0
-        append, histories = self.log.append, self.log.histories
-
-        async def counted_append(appended: Any) -> int:
-            self.round_trips += 1
-            return await append(appended)
-
-        async def counted_histories(wanted: Any) -> Any:
-            self.round_trips += 1
-            return await histories(wanted)
-
-        self.log.append, self.log.histories = counted_append, counted_histories  # type: ignore[assignment, method-assign]
+from domain.redeeming import Quote, quote
+from tests.application.shop import ADDRESS, METADATA, Counting, Shop
 
 
 @pytest.fixture
@@ -105,8 +97,11 @@ async def apply(shop: Shop, buyer: Caller, code: str) -> PricedCart:
 
 
 def quoted(shop: Shop, cart: PricedCart) -> Quote:
-    lines = [line_of(cart.listings[listing_id], quantity) for listing_id, quantity in cart.cart.lines.items()]
-    return quote(lines, Deals(offers=cart.offers, coupon=cart.coupon, tariff=Tariff(), at=shop.clock.now()))
+    tree = cart.dealt.tree
+    lines = [
+        line_of(cart.listings[listing_id], quantity, tree) for listing_id, quantity in cart.cart.lines.items()
+    ]
+    return quote(lines, cart.dealt.at(shop.clock.now(), Tariff()))
 
 
 async def used(shop: Shop, promotion: Promotion, buyer: Caller | None = None) -> int:
@@ -189,26 +184,107 @@ class TestKeeping:
         listing = await shop.listing()
         wish = ScopeWish(kind=ScopeKind.PRODUCTS, references=(str(listing.number), listing.slug))
         assert (await made(shop, scope=wish)).terms.scope.listings == (listing.id,)
-        wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=("1",))
-        assert (await made(shop, scope=wish)).terms.scope.categories == ("things",)
+        things = await category_called("things", shop.store, shop.keys)
+        for reference in ("1", "things", str(things.id)):
+            wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=(reference,))
+            assert (await made(shop, scope=wish)).terms.scope.category_ids == (things.id,)
 
-    async def test_a_category_is_meant_with_all_that_is_in_it_whatever_it_is_called(self, shop: Shop) -> None:
-        """What is in it says so with the slug of then, or with that of a category that was deleted in its favour."""
+
+class TestTheScopeOfACategory:
+    """It is meant with all that is in it and below it, whatever it is called, then and now."""
+
+    async def scoped(self, shop: Shop, reference: str, **fields: Any) -> Promotion:
+        return await made(shop, scope=ScopeWish(kind=ScopeKind.CATEGORIES, references=(reference,)), **fields)
+
+    async def discount(self, shop: Shop, buyer: Caller, listing: Listing) -> int:
+        return (await shop.order(buyer, (listing, 1))).discount.minor
+
+    async def test_holds_for_what_comes_in_after_the_category_was_renamed(self, shop: Shop) -> None:
         buyer, old = await shop.buyer(), await shop.listing()
         things = await category_called("things", shop.store, shop.keys)
+        await self.scoped(shop, "things")
         await shop.handle(ChangeCategory(category_id=things.id, slug="stuff"))
-        wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=("stuff",))
-        promotion = await made(shop, scope=wish)
-        assert (await shop.order(buyer, (old, 1))).discount == Money(100)
-        await shop.handle(DeletePromotion(reference=str(promotion.number)))
-        await shop.handle(CreateCategory(name="Rest"))
-        await shop.handle(DeleteCategory(category="stuff", reassign_to="rest"))
-        wish = ScopeWish(kind=ScopeKind.CATEGORIES, references=("rest",))
-        scope = (await made(shop, scope=wish)).terms.scope
-        assert scope.categories == ("rest", "stuff", "things")
-        assert (await shop.order(buyer, (old, 1))).discount == Money(100)
-        again = ScopeWish(kind=ScopeKind.CATEGORIES, references=scope.categories)
-        assert (await made(shop, code="TEN", scope=again)).terms.scope == scope
+        new = await shop.listing(category="stuff")
+        assert (new.category, old.category) == ("stuff", "things")
+        for listing in (old, new):
+            assert await self.discount(shop, buyer, listing) == 100
+
+    async def test_holds_for_what_is_below_it_however_deep(self, shop: Shop) -> None:
+        buyer, other = await shop.buyer(), await shop.listing()
+        for name, parent in (("Home", ""), ("Rooms", "home"), ("Lamps", "rooms")):
+            await shop.handle(CreateCategory(name=name, parent=parent))
+        lamp = await shop.listing(category="lamps")
+        await self.scoped(shop, "home")
+        order = await shop.order(buyer, (lamp, 1), (other, 1))
+        assert order.discount == Money(100)
+        named = [await category_called(slug, shop.store, shop.keys) for slug in ("lamps", "rooms", "home")]
+        assert order.lines[0].category_path == tuple(category.id for category in named)
+        cart = AddToCart(account_id=buyer.account_id, listing_id=lamp.id, quantity=1)
+        assert quoted(shop, (await shop.handle(cart)).state).totals.discount == Money(100)
+
+    async def test_follows_a_category_to_where_it_is_moved(self, shop: Shop) -> None:
+        buyer = await shop.buyer()
+        for name in ("Home", "Garden", "Lamps"):
+            await shop.handle(CreateCategory(name=name))
+        lamp = await shop.listing(category="lamps")
+        await self.scoped(shop, "garden")
+        assert await self.discount(shop, buyer, lamp) == 0
+        lamps = await category_called("lamps", shop.store, shop.keys)
+        # By another process: what is remembered of the tree here is out of date.
+        here, shop.store = shop.store, shop.another_store()
+        await change_category(
+            ChangeCategory(category_id=lamps.id, parent="garden"), METADATA, store=shop.store, keys=shop.keys
+        )
+        shop.store = here
+        assert await self.discount(shop, buyer, lamp) == 100
+
+    async def test_takes_over_what_was_in_a_category_that_was_deleted_in_its_favour(self, shop: Shop) -> None:
+        buyer, old = await shop.buyer(), await shop.listing()
+        for name in ("Rest", "Other"):
+            await shop.handle(CreateCategory(name=name))
+        rest = await shop.listing(category="rest")
+        coupon = await self.scoped(shop, "things", code="TEN")
+        await shop.handle(DeleteCategory(category="things", reassign_to="rest"))
+        await self.scoped(shop, "rest")
+        for listing in (old, rest):
+            assert await self.discount(shop, buyer, listing) == 100
+        # And whoever meant what was in it means just that, not all that it is together with now.
+        await shop.handle(DeletePromotion(reference="sale-2"))
+        assert (await shop.order(buyer, (old, 1), coupon_code="TEN")).discount == Money(100)
+        refused_order = PlaceOrder(
+            caller=buyer,
+            lines=(WantedLine(listing_id=rest.id, quantity=1),),
+            shipping_address=ADDRESS,
+            coupon_code="TEN",
+        )
+        await refused(shop, refused_order, CouponInvalidError)
+        assert coupon.terms.scope.category_ids
+
+    async def test_by_slugs_as_promotions_had_it_once_still_holds(self, shop: Shop) -> None:
+        buyer, listing = await shop.buyer(), await shop.listing()
+        other = await shop.handle(CreateCategory(name="Other"))
+        assert other.state.category.slug == "other"
+        await shop.handle(creation(shop))
+        posted = (await shop.now(OFFERS, OFFERS_ON)).posted
+        (offer,) = posted.values()
+        scope = Scope(kind=ScopeKind.CATEGORIES, categories=("things",))
+        old = msgspec.structs.replace(offer, terms=msgspec.structs.replace(offer.terms, scope=scope))
+        await shop.store.change(OFFERS, OFFERS_ON, lambda _: [OfferPosted(offer=old)], METADATA)
+        assert await self.discount(shop, buyer, listing) == 100
+        assert await self.discount(shop, buyer, await shop.listing(category="other")) == 0
+
+    async def test_changes_of_the_tree_are_no_conflict_of_orders(self) -> None:
+        """They only read it, so orders of one moment do not wait for each other there."""
+        shop = Counting()
+        buyers = [await shop.buyer(f"buyer{number}") for number in range(5)]
+        listings = [await shop.listing() for _ in buyers]
+        await self.scoped(shop, "things")
+        for buyer, listing in zip(buyers, listings, strict=True):
+            await shop.order(buyer, (listing, 1))
+        before = shop.round_trips
+        orders = [shop.order(buyer, (listing, 1)) for buyer, listing in zip(buyers, listings, strict=True)]
+        assert {order.discount for order in await asyncio.gather(*orders)} == {Money(100)}
+        assert shop.round_trips == before + 5
 
 
 class TestWhatAppliesByItself:
@@ -370,8 +446,6 @@ class TestCoupons:
         await made(shop, code="FIVE", percentage=Decimal(5))
         buyer, listing = await filled(shop)
         await apply(shop, buyer, "TEN")
-        assert (await shop.order(buyer, (listing, 1))).coupon_code == ""
-        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
         assert (await shop.order(buyer, (listing, 1), coupon_code="five")).coupon_code == "FIVE"
         assert (await shop.now(CARTS, cart_of(buyer.account_id))).coupon is not None
         await refused(
@@ -384,6 +458,46 @@ class TestCoupons:
             ),
             CouponInvalidError,
         )
+
+    async def test_or_else_the_one_in_the_cart(self, shop: Shop) -> None:
+        """A client of S2 puts it into the cart and names what is in the cart when it orders."""
+        ten = await made(shop, code="TEN")
+        buyer, listing = await filled(shop)
+        cart = await apply(shop, buyer, "TEN")
+        order = await shop.order(buyer, (listing, 1), expected_total=quoted(shop, cart).totals.total)
+        assert order.coupon_code == "TEN"
+        assert (await shop.now(CARTS, cart_of(buyer.account_id))).coupon is None
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
+        await apply(shop, buyer, "TEN")
+        await shop.handle(ChangePromotion(reference=str(ten.number), fields={}, active=False))
+        lines = (WantedLine(listing_id=listing.id, quantity=1),)
+        command = PlaceOrder(caller=buyer, lines=lines, shipping_address=ADDRESS)
+        await refused(shop, command, CouponInvalidError)
+
+    async def test_which_need_not_be_for_other_things_than_are_in_the_cart(self, shop: Shop) -> None:
+        buyer, listing = await filled(shop)
+        other = await shop.listing()
+        await made(
+            shop, code="TEN", scope=ScopeWish(kind=ScopeKind.PRODUCTS, references=(str(listing.number),))
+        )
+        await apply(shop, buyer, "TEN")
+        assert (await shop.order(buyer, (other, 1))).coupon_code == ""
+        assert (await shop.now(CARTS, cart_of(buyer.account_id))).coupon is not None
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=other.id, quantity=1))
+        assert (await shop.order(buyer, (listing, 1))).coupon_code == "TEN"
+
+    async def test_also_where_another_process_has_put_it_there_just_now(self, shop: Shop) -> None:
+        ten = await made(shop, code="TEN")
+        buyer, listing = await filled(shop)
+        await shop.order(buyer, (listing, 1))
+        await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
+        await shop.another_store().change(
+            CARTS,
+            cart_of(buyer.account_id),
+            lambda cart: cart.apply_coupon(ten.id, "TEN") if cart else [],
+            METADATA,
+        )
+        assert (await shop.order(buyer, (listing, 1))).coupon_code == "TEN"
 
     async def test_put_in_by_another_process_it_is_not_overlooked(self, shop: Shop) -> None:
         await made(shop, code="TEN")
@@ -399,7 +513,7 @@ class TestCoupons:
         shop.store = here
         add = AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1)
         cart = (await add_to_cart(add, METADATA, store=here)).state
-        assert cart.coupon is not None
+        assert cart.dealt.coupon is not None
         assert (await shop.order(buyer)).coupon_code == "OWN"
 
 
@@ -466,6 +580,9 @@ class Numbers:
     async def next(self, _: str) -> int:
         self.last += 1
         return self.last
+
+    def give_back(self, name: str, number: int) -> None:
+        """A hole does not matter here."""
 
 
 class TestNothingToPay:

@@ -6,17 +6,39 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from domain.accounts.events import Caller, Role
+from domain.accounts.account import ACCOUNTS, Account
+from domain.accounts.events import AccountEvent, AccountRegistered, Caller, Role
 from domain.kernel import AccountId, CategoryId, ListingId, OrderId, SellerId, stream_id
 from domain.listings.events import ListingCreated, ListingEvent, ListingPublished
 from domain.listings.listing import LISTINGS, Listing
 from domain.money import Money
+from domain.orders.pricing import Tariff
+from domain.redeeming import Deals
 from domain.sellers.events import HOUSE_SELLER
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BUYER = Caller(account_id=AccountId(stream_id("account", 1)), number=1)
 ADMIN = Caller(account_id=AccountId(stream_id("account", 2)), number=2, roles=frozenset({Role.ADMIN}))
 ORDER_ID = OrderId(stream_id("order", "ORD-2026112101"))
+
+
+def an_account(caller: Caller = BUYER, *events: AccountEvent) -> Account:
+    registered = AccountRegistered(
+        account_id=caller.account_id,
+        number=caller.number,
+        email="emily@example.com",
+        username="emily",
+        password_hash="",
+    )
+    account = ACCOUNTS.fold(None, [registered, *events])
+    assert account is not None
+    return account
+
+
+def deals(tariff: Tariff | None = None, **fields: Any) -> Deals:
+    """What a price depends on, which is nothing but the tariff unless ``fields`` say otherwise."""
+    defaults: dict[str, Any] = {"offers": None, "coupon": None, "tree": None, "at": NOW}
+    return Deals(tariff=tariff or Tariff(), **{**defaults, **fields})
 
 
 def listing_id(number: int) -> ListingId:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -22,7 +21,13 @@ from domain.orders.events import (
     PaymentStatus,
     PostalAddress,
 )
-from domain.orders.order import ORDERS, Order, PaymentAmountMismatchError, PriceChangedError
+from domain.orders.order import (
+    ORDERS,
+    Order,
+    PaymentAmountMismatchError,
+    PaymentTooSmallError,
+    PriceChangedError,
+)
 from domain.orders.pricing import Tariff
 from domain.placing import WantedLine, merged, order_of
 from domain.sellers.events import (
@@ -34,7 +39,7 @@ from domain.sellers.events import (
     seller_of,
 )
 from domain.sellers.seller import SELLERS, Seller
-from tests.domain.builders import ADMIN, BUYER, NOW, ORDER_ID, a_listing, listing_id
+from tests.domain.builders import ADMIN, BUYER, NOW, ORDER_ID, a_listing, an_account, deals, listing_id
 
 STRANGER = Caller(account_id=ADMIN.account_id, number=3)
 _SELLER: dict[str, Any] = {"seller_id": seller_of(STRANGER.account_id), "account_id": STRANGER.account_id}
@@ -44,21 +49,23 @@ CLOSED = SellerClosed(**_SELLER)
 
 
 def place(
-    *wanted: WantedLine, listings: list[Listing] | None = None, sellers: Sequence[Seller] = ()
+    *wanted: WantedLine,
+    listings: list[Listing] | None = None,
+    sellers: Sequence[Seller] = (),
+    tariff: Tariff | None = None,
 ) -> tuple[OrderPlaced, dict[ListingId, list[ListingEvent]]]:
     known = listings if listings is not None else [a_listing(number=1), a_listing(number=2)]
     return order_of(
         wanted,
         {listing.id: listing for listing in known},
-        Tariff(tax_rate=Decimal("0.08")),
+        deals(tariff),
         sellers={seller.id: seller for seller in sellers},
         order_id=ORDER_ID,
         number="ORD-2026112101",
-        buyer=BUYER,
+        buyer=an_account(),
         shipping_address=PostalAddress(city="Phoenix"),
         billing_address=None,
         payment_method="card",
-        at=NOW,
     )
 
 
@@ -111,6 +118,13 @@ class TestPlacing:
         for lines in ([want(1, 1, 999), want(1, 1)], [want(1, 1), want(1, 1, 999)]):
             with pytest.raises(PriceChangedError):
                 place(*merged(lines))
+
+    def test_what_no_provider_takes_a_payment_for(self) -> None:
+        cheap = a_listing(number=1, price=Money(30))
+        with pytest.raises(PaymentTooSmallError) as refused:
+            place(want(1), listings=[cheap], tariff=Tariff(shipping=0))
+        assert refused.value.details == {"total": 0.32, "smallest": 0.5}
+        place(want(1), listings=[cheap])
 
     def test_two_prices_for_one_listing(self) -> None:
         with pytest.raises(InvalidInputError):

@@ -12,7 +12,7 @@ from domain.money import Money, minor_units
 from domain.orders.events import OrderLine, PostalAddress
 from domain.orders.pricing import Tariff, line_totals, totals_of
 from domain.placing import WantedLine, order_of
-from tests.domain.builders import BUYER, NOW, ORDER_ID, a_listing, listing_id
+from tests.domain.builders import ORDER_ID, a_listing, an_account, deals, listing_id
 
 TARIFF = Tariff()
 
@@ -34,15 +34,14 @@ def lines_of(*wanted: tuple[int, Decimal, int]) -> tuple[OrderLine, ...]:
             for number, (_, _, quantity) in enumerate(wanted, 1)
         ],
         listings,
-        TARIFF,
+        deals(TARIFF),
         sellers={},
         order_id=ORDER_ID,
         number="ORD-2026112101",
-        buyer=BUYER,
+        buyer=an_account(),
         shipping_address=PostalAddress(),
         billing_address=None,
         payment_method="card",
-        at=NOW,
     )
     return placed.lines
 

@@ -14,7 +14,6 @@ from domain.kernel import InvalidInputError, PromotionId, stream_id
 from domain.money import Money
 from domain.orders.events import PostalAddress
 from domain.orders.order import Order
-from domain.orders.pricing import Tariff
 from domain.placing import WantedLine, line_of, order_of
 from domain.promotions.events import (
     CouponFault,
@@ -43,8 +42,8 @@ from domain.promotions.promotion import (
     found,
 )
 from domain.promotions.redemptions import REDEMPTIONS, Redemptions
-from domain.redeeming import Coupon, Deals, given_back, quote, redeemed
-from tests.domain.builders import BUYER, NOW, ORDER_ID, a_listing, listing_id
+from domain.redeeming import Coupon, given_back, quote, redeemed
+from tests.domain.builders import BUYER, NOW, ORDER_ID, a_listing, an_account, deals, listing_id
 
 A_DAY = timedelta(days=1)
 ID = PromotionId(stream_id("promotion", 1))
@@ -201,17 +200,14 @@ def placed_with(coupon: Coupon | None, *, offers: Offers | None = None) -> Order
     placed, _ = order_of(
         [WantedLine(listing_id=listing_id(1), quantity=1)],
         {listing_id(1): a_listing()},
-        Tariff(),
+        deals(offers=offers, coupon=coupon),
         sellers={},
         order_id=ORDER_ID,
         number="ORD-2026112101",
-        buyer=BUYER,
+        buyer=an_account(),
         shipping_address=PostalAddress(),
         billing_address=None,
         payment_method="card",
-        at=NOW,
-        offers=offers,
-        coupon=coupon,
     )
     return Order.evolve(None, placed)
 
@@ -291,8 +287,8 @@ class TestACoupon:
     def test_for_free_shipping_that_is_free_already_is_kept_for_another_time(self) -> None:
         held = coupon(code="SHIP", discount_type=DiscountType.FREE_SHIPPING)
         quoted = quote(
-            [line_of(a_listing(price=Money(20_000)), 1)],
-            Deals(offers=None, coupon=held, tariff=Tariff(), at=NOW),
+            [line_of(a_listing(price=Money(20_000)), 1, None)],
+            deals(coupon=held),
         )
         assert (quoted.fault, quoted.totals.promotions) == (None, ())
 

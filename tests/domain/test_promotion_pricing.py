@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from domain.kernel import PromotionId, SellerId, stream_id
+from domain.kernel import CategoryId, PromotionId, SellerId, stream_id
 from domain.money import Money
 from domain.orders.events import OrderLine
 from domain.orders.pricing import Tariff, Totals, coupon_fault, spread, totals_of
@@ -22,6 +22,9 @@ TARIFF = Tariff()
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Carts and promotions of every kind take their time to make on a busy machine."""
 SELLERS = [SellerId(stream_id("seller", number)) for number in (1, 2)]
+CATEGORIES: dict[str, dict[str, Any]] = {
+    slug: {"category": slug, "category_id": CategoryId(stream_id("category", slug))} for slug in ("a", "b")
+}
 
 lines_st = st.lists(
     st.tuples(
@@ -31,13 +34,39 @@ lines_st = st.lists(
     max_size=6,
 ).map(
     lambda wanted: [
-        line_of(a_listing(number=number, price=Money(price), category=category, seller_id=seller), quantity)
+        line_of(
+            a_listing(number=number, price=Money(price), seller_id=seller, **CATEGORIES[category]),
+            quantity,
+            None,
+        )
         for number, (price, category, seller, quantity) in enumerate(wanted, 1)
     ]
+)
+small_lines_st = st.lists(
+    st.tuples(st.integers(1, 400), st.sampled_from(["a", "b"]), st.sampled_from(SELLERS)),
+    min_size=1,
+    max_size=3,
+).map(
+    lambda wanted: [
+        line_of(
+            a_listing(number=number, price=Money(price), seller_id=seller, **CATEGORIES[category]), 1, None
+        )
+        for number, (price, category, seller) in enumerate(wanted, 1)
+    ]
+)
+tariffs_st = st.builds(
+    Tariff,
+    tax_rate=st.decimals("0", "0.3", places=3),
+    shipping=st.sampled_from([0, 20, 500]),
+    free_shipping_from=st.sampled_from([100, 15_000]),
+    smallest_payment=st.sampled_from([0, 1, 50, 300]),
 )
 scopes = st.one_of(
     st.just(Scope()),
     st.sampled_from(["a", "b"]).map(lambda one: Scope(kind=ScopeKind.CATEGORIES, categories=(one,))),
+    st.sampled_from(["a", "b"]).map(
+        lambda one: Scope(kind=ScopeKind.CATEGORIES, category_ids=(CATEGORIES[one]["category_id"],))
+    ),
     st.sampled_from(SELLERS).map(lambda one: Scope(kind=ScopeKind.SELLERS, sellers=(one,))),
     st.integers(1, 6).map(lambda one: Scope(kind=ScopeKind.PRODUCTS, listings=(listing_id(one),))),
 )
@@ -89,7 +118,8 @@ def fixed(amount: int, number: int = 1, **fields: Any) -> Offer:
 
 def lines(*prices: int) -> list[OrderLine]:
     return [
-        line_of(a_listing(number=number, price=Money(price)), 1) for number, price in enumerate(prices, 1)
+        line_of(a_listing(number=number, price=Money(price)), 1, None)
+        for number, price in enumerate(prices, 1)
     ]
 
 
@@ -164,6 +194,78 @@ class TestWhateverThereIs:
             assert totals_of(lines, TARIFF, offers=offers, coupon=nothing) == totals_of(
                 lines, TARIFF, offers=offers
             )
+
+
+class TestTheSmallestPayment:
+    @PATIENT
+    @given(small_lines_st, offers_st, coupons_st, tariffs_st)
+    def test_a_total_is_nothing_or_can_be_paid_and_never_more_than_without_promotions(
+        self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, tariff: Tariff
+    ) -> None:
+        totals = totals_of(lines, tariff, offers=offers, coupon=coupon)
+        plain = totals_of(lines, tariff)
+        least = min(tariff.smallest_payment, plain.total.minor)
+        assert totals.total.minor == 0 or least <= totals.total.minor <= plain.total.minor
+        assert totals.total == summed(totals)
+        assert totals.tax == (totals.subtotal - totals.discount).share(tariff.tax_rate)
+        assert Money(0) <= totals.shipping <= plain.shipping
+        assert sum(share.minor for share in totals.shares.values()) == totals.discount.minor
+        assert sum(applied.discount.minor for applied in totals.promotions) == totals.discount.minor
+        for line in lines:
+            assert Money(0) <= totals.shares.get(line.listing_id, Money(0)) <= line.discounted_total
+
+    @PATIENT
+    @given(small_lines_st, offers_st, coupons_st, terms_st)
+    def test_one_offer_more_never_raises_the_total_there_either(
+        self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, more: Terms
+    ) -> None:
+        before = totals_of(lines, TARIFF, offers=offers, coupon=coupon).total
+        assert totals_of(lines, TARIFF, offers=[*offers, offer(8, more)], coupon=coupon).total <= before
+
+    @PATIENT
+    @given(small_lines_st, offers_st, coupons_st, st.randoms(use_true_random=False))
+    def test_nor_does_the_order_of_lines_and_offers_matter(
+        self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, random: Any
+    ) -> None:
+        totals = totals_of(lines, TARIFF, offers=offers, coupon=coupon)
+        shuffled, others = random.sample(lines, len(lines)), random.sample(offers, len(offers))
+        assert totals_of(shuffled, TARIFF, offers=others, coupon=coupon) == totals
+
+    def test_a_discount_takes_off_no_more_than_leaves_it(self) -> None:
+        free = some(2, discount_type=DiscountType.FREE_SHIPPING)
+        for taken in (954, 980, 999):
+            totals = totals_of(lines(600, 400), TARIFF, offers=[fixed(taken), free])
+            assert (totals.discount, totals.tax, totals.shipping, totals.total) == (
+                Money(954),
+                Money(4),
+                Money(0),
+                Money(50),
+            )
+        assert totals_of(lines(600, 400), TARIFF, offers=[fixed(1000), free]).total == Money(0)
+
+    def test_the_last_one_gives_back_first(self) -> None:
+        free = some(3, discount_type=DiscountType.FREE_SHIPPING)
+        totals = totals_of(lines(1000), TARIFF, offers=[fixed(500, 1), fixed(490, 2), free])
+        assert [(applied.number, applied.discount.minor) for applied in totals.promotions] == [
+            (1, 500),
+            (2, 454),
+            (3, 0),
+        ]
+
+    def test_where_the_goods_are_worth_too_little_shipping_is_not_all_free(self) -> None:
+        free = some(2, discount_type=DiscountType.FREE_SHIPPING)
+        totals = totals_of(lines(30), TARIFF, offers=[fixed(7), free])
+        assert (totals.discount, totals.tax, totals.shipping, totals.total) == (
+            Money(0),
+            Money(2),
+            Money(18),
+            Money(50),
+        )
+        assert [applied.number for applied in totals.promotions] == [2]
+
+    def test_what_is_too_small_without_promotions_stays_so(self) -> None:
+        totals = totals_of(lines(30), Tariff(shipping=0), offers=[fixed(7)])
+        assert (totals.discount, totals.total) == (Money(0), Money(32))
 
 
 class TestSpreading:

@@ -224,6 +224,16 @@ class TestRefusals:
             client.v1.payment_intents.retrieve("pi_nobody")
         assert (refusal.value.http_status, refusal.value.code) == (404, "resource_missing")
 
+    @pytest.mark.parametrize("amount", [1, 49])
+    def test_an_amount_is_worth_a_charge(self, client: stripe.StripeClient, amount: int) -> None:
+        with pytest.raises(stripe.InvalidRequestError) as refusal:
+            new_intent(client, amount=amount)
+        assert (refusal.value.code, refusal.value.param) == ("amount_too_small", "amount")
+        intent = new_intent(client, amount=50)
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.payment_intents.update(intent.id, {"amount": amount})
+        assert client.v1.payment_intents.retrieve(intent.id).amount == 50
+
     @pytest.mark.parametrize("amount", [0, -1])
     def test_an_amount_is_positive(self, client: stripe.StripeClient, amount: int) -> None:
         with pytest.raises(stripe.InvalidRequestError) as refusal:

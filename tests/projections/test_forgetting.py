@@ -38,6 +38,7 @@ from projections.adapters.opensearch_client import opensearch_client
 from projections.adapters.read_pool import ReadPool
 from projections.carts.projector import CART_CONTENTS
 from projections.carts.query import cart_of_account
+from projections.categories.projector import CATEGORY_TREE
 from projections.orders.projector import ORDER_LIST
 from projections.orders.query import order_by_id
 from projections.product_search.projector import PRODUCT_SEARCH
@@ -156,7 +157,9 @@ async def showing(
 
 @pytest.fixture
 async def shown(database_url: str) -> AsyncIterator[Shown]:
-    async with showing(database_url, PRODUCTS, ORDER_LIST, CART_CONTENTS, PROMOTION_LIST) as shown:
+    async with showing(
+        database_url, PRODUCTS, ORDER_LIST, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE
+    ) as shown:
         yield shown
 
 
@@ -327,7 +330,9 @@ class TestProducts:
         """Its table lacks the columns and indexes of today; carts are asked of both."""
         former, keys = former_products(), MemoryPersonKeys()
         cart = cart_of(BOB)
-        async with showing(database_url, former, CART_CONTENTS, PROMOTION_LIST, keys=keys) as shown:
+        async with showing(
+            database_url, former, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE, keys=keys
+        ) as shown:
             await shown.record(
                 *published(1),
                 reviewed(1, ADA, "Augusta King", 5),
@@ -335,7 +340,9 @@ class TestProducts:
                 CartItemAdded(cart_id=cart, listing_id=listing_id(1), quantity=2),
             )
             assert (await shown.cart(BOB))["totalQuantity"] == 2
-        async with showing(database_url, PRODUCTS, CART_CONTENTS, PROMOTION_LIST, keys=keys) as shown:
+        async with showing(
+            database_url, PRODUCTS, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE, keys=keys
+        ) as shown:
             assert (await shown.cart(BOB))["totalQuantity"] == 2
 
             async def is_new() -> bool:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from domain.carts.events import CartItemAdded, CartOpened, CouponApplied, CouponRemoved, cart_of
+from domain.categories.events import CategoryCreated, CategoryMoved
 from domain.kernel import AccountId, CategoryId, Event, ListingId, OrderId, PromotionId, stream_id
 from domain.listings.events import ListingCreated, ListingPublished
 from domain.money import Money
@@ -26,6 +27,8 @@ from domain.promotions.events import (
     PromotionDeactivated,
     PromotionDeleted,
     PromotionUpdated,
+    Scope,
+    ScopeKind,
     Terms,
     redemptions_of,
 )
@@ -33,11 +36,13 @@ from domain.sellers.events import HOUSE_SELLER
 from projections.adapters.read_pool import ReadPool
 from projections.carts.projector import CART_CONTENTS
 from projections.carts.query import cart_of_account
+from projections.categories.projector import CATEGORY_TREE
 from projections.engine import prepare
 from projections.products.projector import PRODUCTS
 from projections.projection import Projection
 from projections.promotions.projector import PROMOTION_LIST, REDEMPTION_COUNTS
 from projections.promotions.query import (
+    RUNNING,
     PromotionFilter,
     promotion_by,
     promotions_page,
@@ -45,7 +50,13 @@ from projections.promotions.query import (
 )
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
 
-READ_MODELS: tuple[Projection[Any], ...] = (PRODUCTS, CART_CONTENTS, PROMOTION_LIST, REDEMPTION_COUNTS)
+READ_MODELS: tuple[Projection[Any], ...] = (
+    PRODUCTS,
+    CART_CONTENTS,
+    PROMOTION_LIST,
+    REDEMPTION_COUNTS,
+    CATEGORY_TREE,
+)
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ANN = AccountId(stream_id("account", 1))
 LISTING = ListingId(stream_id("listing", 1))
@@ -187,7 +198,50 @@ class TestTheList:
                 assert page.total == (2 if asked.skip else len(numbers))
 
 
+def category(number: int, *, below: int | None = None) -> tuple[UUID, Event]:
+    parent = None if below is None else CategoryId(stream_id("category", below))
+    category_id = CategoryId(stream_id("category", number))
+    return category_id, CategoryCreated(
+        category_id=category_id, number=number, name=f"C{number}", slug=f"c{number}", parent_id=parent
+    )
+
+
 class TestTheCart:
+    @pytest.mark.parametrize("code", ["", "TEN"])
+    async def test_knows_what_is_below_the_category_that_a_promotion_is_for(
+        self, stand: Stand, reads: ReadPool, code: str
+    ) -> None:
+        async def discount() -> float:
+            body = msgspec.json.decode(await cart_of_account(reads, ANN, 1, Tariff(), AT))
+            taken: float = body["totals"]["discount"]
+            return taken
+
+        scope = Scope(kind=ScopeKind.CATEGORIES, category_ids=(CategoryId(stream_id("category", 3)),))
+        applied = CouponApplied(cart_id=CART, promotion_id=promotion_id(1), code=code)
+        tree = CategoryId(stream_id("category", 1))
+        async with read_models(stand):
+            await record(stand, category(3), category(2, below=3), category(1), *in_the_cart())
+            await record(stand, created(1, scope=scope, code=code), *([(CART, applied)] if code else []))
+            assert await discount() == 0
+            moved = CategoryMoved(category_id=tree, parent_id=CategoryId(stream_id("category", 2)))
+            await record(stand, (tree, moved))
+            assert await discount() == 10
+
+    async def test_asks_only_for_promotions_that_run(self, stand: Stand, reads: ReadPool) -> None:
+        """An ended one stays active until somebody switches it off: nobody should have to decode it each time."""
+        async with read_models(stand):
+            await record(
+                stand,
+                *in_the_cart(),
+                created(1, ends_at=AT - timedelta(microseconds=1), starts_at=AT - timedelta(days=1)),
+                created(2, starts_at=AT + timedelta(microseconds=1)),
+                created(3, starts_at=AT - timedelta(days=1), ends_at=AT, percentage=Decimal(7)),
+            )
+            rows = await reads.all(f"SELECT p.number FROM promotions p WHERE {RUNNING}", AT, AT)
+            assert rows == [(3,)]
+            body = msgspec.json.decode(await cart_of_account(reads, ANN, 1, Tariff(), AT))
+            assert body["totals"]["discount"] == 7
+
     async def test_is_priced_by_what_runs_and_by_its_coupon(self, stand: Stand, reads: ReadPool) -> None:
         async def cart() -> dict[str, Any]:
             body: dict[str, Any] = msgspec.json.decode(await cart_of_account(reads, ANN, 1, Tariff(), AT))

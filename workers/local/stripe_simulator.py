@@ -79,6 +79,8 @@ CARDS: Final[Mapping[str, Card]] = {
 }
 # For these Stripe's error code is the reason itself; the others are "card_declined" with the reason beside it.
 OWN_ERROR_CODES: Final = frozenset({"expired_card", "incorrect_cvc", "processing_error"})
+SMALLEST: Final[Mapping[str, int]] = {"usd": 50, "eur": 50, "gbp": 30}
+"""The least that Stripe charges, in minor units; for currencies that are not here as for the first."""
 CONFIRMABLE: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 CANCELABLE: Final = CONFIRMABLE | {"requires_capture", "processing"}
 
@@ -267,6 +269,7 @@ class SimulatedStripe:
         if len(currency) != 3 or not currency.isalpha():
             message = f"Invalid currency: {currency}."
             raise StripeError(400, "invalid_request_error", message, param="currency")
+        require_chargeable(amount, currency)
         id_ = new_id("pi")
         intent: StripeObject = {
             "id": id_,
@@ -306,6 +309,7 @@ class SimulatedStripe:
         intent = self.intent(id_)
         if "amount" in params:
             intent["amount"] = positive_integer(params, "amount")
+            require_chargeable(intent["amount"], intent["currency"])
         if isinstance(params.get("metadata"), dict):
             merged = {**intent["metadata"], **params["metadata"]}
             intent["metadata"] = {name: value for name, value in merged.items() if value != ""}
@@ -577,6 +581,13 @@ def positive_integer(params: Params, name: str) -> int:
         message, code = "This value must be greater than or equal to 1.", "parameter_invalid_integer"
         raise StripeError(400, "invalid_request_error", message, code=code, param=name)
     return number
+
+
+def require_chargeable(amount: int, currency: str) -> None:
+    smallest = SMALLEST.get(currency.lower(), SMALLEST["usd"])
+    if amount < smallest:
+        message = f"Amount must be at least {smallest / 100:.2f} {currency.lower()}"
+        raise StripeError(400, "invalid_request_error", message, code="amount_too_small", param="amount")
 
 
 def missing(name: str) -> StripeError:

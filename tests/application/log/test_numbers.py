@@ -68,6 +68,17 @@ async def test_in_a_hurry_two_processes_never_give_the_same(process: Callable[[]
     assert max(given) <= 400 + 2 * 64
 
 
+async def test_one_that_was_not_used_is_given_to_the_next(process: Callable[[], Numbers], time: Time) -> None:
+    numbers = process()
+    given = [await numbers.next("orders") for _ in range(3)]
+    for unused in (3, 2):
+        numbers.give_back("orders", unused)
+    time.seconds += 2
+    given += [await numbers.next("orders") for _ in range(3)]
+    assert given == [1, 2, 3, 2, 3, 4]
+    assert await numbers.next("accounts") == 1
+
+
 async def test_in_a_hurry_round_trips_are_shared(time: Time) -> None:
     taken: list[int] = []
 
