@@ -713,7 +713,7 @@ class Order(Shape, frozen=True, kw_only=True):
     currency: str
     status: Literal["pending", "processing", "shipped", "delivered", "cancelled"]
     order_status: str
-    payment_status: Literal["pending", "paid", "failed"]
+    payment_status: Literal["pending", "paid", "failed", "refunded", "partially_refunded"]
     payment_method: str
     payment_intent_id: str | None
     shipping_address: Address
@@ -721,6 +721,10 @@ class Order(Shape, frozen=True, kw_only=True):
     updated_at: str
     billing_address: Address | None = None
     confirmed_at: str | None = None
+    refunded_amount: float | None = None
+    cancelled_at: str | None = None
+    cancelled_by: Literal["buyer", "admin", "payment_timeout"] | None = None
+    cancel_reason: str | None = None
 
 
 class PaymentIntent(Shape, frozen=True, kw_only=True):

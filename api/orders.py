@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from litestar import Controller, Request, get, post
+from litestar import Controller, HttpMethod, Request, get, post, route
 from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
@@ -18,13 +18,24 @@ from api.authentication import BEARER, caller_of, signed_in
 from api.backend import Backend, BackendParts
 from api.commands import Carried
 from api.documentation import answers
-from api.input import AnyReference, Body, Faults, Price, PriceBound, Quantity, decode_query, money
+from api.input import (
+    AnyReference,
+    Body,
+    Faults,
+    Price,
+    PriceBound,
+    Quantity,
+    decode_query,
+    money,
+    optional_body,
+)
 from api.limits import COUPON, charge_guess
 from api.models import Order, OrderPage, PlacedOrder
 from api.payments import payment_body
 from api.products import PageQuery
 from api.wire import answer, encode, page
 from application.listings.changing import listing_called
+from application.orders.cancelling import CancelOrder
 from application.orders.placing import PlaceOrder
 from application.orders.references import order_called
 from application.payments.paying import RequestPayment
@@ -107,6 +118,10 @@ class PlaceOrderBody(Body, frozen=True, kw_only=True):
     expected_total: PriceBound | None = None
 
 
+class CancelBody(Body, frozen=True, kw_only=True):
+    reason: Annotated[str, Meta(max_length=1000, examples=["Changed my mind"])] = ""
+
+
 class OrderController(Controller):
     tags = ("Orders",)
     guards = (signed_in,)
@@ -154,6 +169,21 @@ class OrderController(Controller):
         _require_visible(caller_of(request), found.account_id)
         return answer(found.body, position=position)
 
+    @route(
+        "/orders/{ref:str}/cancel",
+        http_method=[HttpMethod.PUT, HttpMethod.POST],
+        status_code=200,
+        body=CancelBody,
+        responses=answers(Order, 200, 401, 403, 404, 409, 422),
+    )
+    async def cancel(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
+        """Cancel an order that was not sent yet. The stock is free again, and what was paid goes back."""
+        asked = await optional_body(request, CancelBody)
+        command = CancelOrder(
+            order_id=order_called(ref), caller=caller_of(request), reason=asked.reason.strip()
+        )
+        return await backend.commands.answer(request, command, _cancelled_body, conditional=True)
+
 
 async def _lines(data: PlaceOrderBody, backend: BackendParts) -> tuple[WantedLine, ...]:
     name, lines = ("products", data.products) if data.products is not None else ("items", data.items)
@@ -175,6 +205,10 @@ async def _lines(data: PlaceOrderBody, backend: BackendParts) -> tuple[WantedLin
             for line in lines or ()
         ]
     )
+
+
+def _cancelled_body(order: OrderState) -> dict[str, Any]:
+    return order_body(order, order.cancelled_at or order.placed_at)
 
 
 def _placed_body(order: OrderState) -> dict[str, Any]:

@@ -147,7 +147,14 @@ from application.listings.changing import (
     unpublish_listing,
 )
 from application.listings.creating import CreateListing, create_listing
+from application.orders.cancelling import (
+    CancelOrder,
+    CancelUnpaidOrder,
+    cancel_order,
+    cancel_unpaid_order,
+)
 from application.orders.placing import PlaceOrder, place_order
+from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
 from application.payments.paying import (
     ConfirmPayment,
     RecordPaymentResult,
@@ -205,6 +212,7 @@ from application.wishlists.wishing import (
     remove_from_wishlist,
 )
 from domain.accounts.account import GRACE
+from domain.orders.order import UNPAID_AFTER
 from domain.orders.pricing import Tariff
 from domain.registry import AGGREGATES, EVENTS
 
@@ -241,6 +249,7 @@ def handlers(
     session_lifetime: timedelta,
     tariff: Tariff,
     deletion_grace: timedelta = GRACE,
+    unpaid_after: timedelta = UNPAID_AFTER,
     seller_auto_approve: bool = False,
 ) -> dict[type, Handler]:
     """Every command's handler, with what it needs."""
@@ -343,6 +352,12 @@ def handlers(
             payments=payments,
             tariff=tariff,
         ),
+        CancelOrder: partial(cancel_order, store=store, clock=clock),
+        CancelUnpaidOrder: partial(
+            cancel_unpaid_order, store=store, clock=clock, payments=payments, patience=unpaid_after
+        ),
+        ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),
+        SendRefund: partial(send_refund, store=store, payments=payments),
         RequestPayment: partial(request_payment, store=store, payments=payments),
         ConfirmPayment: partial(confirm_payment, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),
@@ -419,6 +434,7 @@ async def write_side(
                 upload_max_size=settings.upload_max_size,
                 session_lifetime=settings.session_lifetime,
                 deletion_grace=settings.deletion_grace,
+                unpaid_after=settings.unpaid_after,
                 tariff=tariff,
                 seller_auto_approve=settings.seller_auto_approve,
             )

@@ -223,6 +223,14 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, str] = {}
 
 
+class ProviderRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund as the provider has it; ``amount`` in minor units, ``status`` in the provider's words."""
+
+    id: str
+    amount: int
+    status: str
+
+
 class PaymentProvider(Protocol):
     async def create_intent(
         self, *, amount: int, currency: str, metadata: Mapping[str, str], idempotency_key: str
@@ -233,6 +241,14 @@ class PaymentProvider(Protocol):
     ) -> PaymentIntent: ...
 
     async def intent(self, intent_id: str) -> PaymentIntent: ...
+
+    async def cancel_intent(self, intent_id: str) -> PaymentIntent:
+        """Take this payment no more. One that was made, or is being made, is answered as what it has come to."""
+        ...
+
+    async def refund(self, intent_id: str, amount: int, *, idempotency_key: str) -> ProviderRefund:
+        """Send so much of a payment that was made back; ``PaymentFailedError`` where the provider refuses."""
+        ...
 
 
 class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):

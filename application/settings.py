@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     account_deletion_grace: str = "30d"
     """How long somebody who leaves may come back (C21)."""
     tax_rate: Decimal = Decimal("0.08")
+    order_unpaid_after: str = "30m"
+    """How long an order waits for its payment before it is cancelled (A25)."""
     smallest_payment: Annotated[int, Meta(ge=0)] = 50
     """The least that the payment provider takes, in cents: at Stripe 0.50 USD."""
     cors_origins: str = "http://localhost:5173"
@@ -124,6 +126,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     @property
     def deletion_grace(self) -> timedelta:
         return duration("ACCOUNT_DELETION_GRACE", self.account_deletion_grace)
+
+    @property
+    def unpaid_after(self) -> timedelta:
+        return duration("ORDER_UNPAID_AFTER", self.order_unpaid_after)
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -201,7 +207,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
         except msgspec.ValidationError as wrong:
             raise SettingsError(str(wrong)) from wrong
         _ = settings.access_lifetime, settings.session_lifetime, settings.deletion_grace, settings.mail_waits
-        _ = settings.proxies, settings.origins
+        _ = settings.unpaid_after, settings.proxies, settings.origins
         _require_mail_provider(settings)
         return settings
 

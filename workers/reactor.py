@@ -22,16 +22,19 @@ from application.bus import CommandBus
 from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.ports import AlreadyAnsweredError, Answer, Changed, Clock, Metadata, Once, StoredEvent
+from application.processes.close_payment import close_payment_of
 from application.processes.forget_files import forget_files_of
 from application.processes.forget_follows import forget_follows_of
 from application.processes.forget_person import forget_person_of
 from application.processes.note_purchases import note_purchases_of
 from application.processes.request_payment import request_payment_for
+from application.processes.send_refund import send_refund_of
 from application.sellers.opening import OpenHouseSeller
 from application.settings import Settings
 from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, Event, Recorded, tag_of
-from domain.orders.events import OrderConfirmed, OrderPlaced
+from domain.orders.events import OrderCancelled, OrderConfirmed, OrderPlaced
+from domain.payments.events import RefundRequested
 from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
 from workers.signals import until_signalled
@@ -57,8 +60,13 @@ class Reaction:
 ASKING_FOR_PAYMENT: Final = Reaction(
     name="request-payment", event=OrderPlaced, policy=request_payment_for, grace=timedelta(seconds=5)
 )
+CLOSING_PAYMENTS: Final = Reaction(name="close-payment", event=OrderCancelled, policy=close_payment_of)
+SENDING_REFUNDS: Final = Reaction(name="send-refund", event=RefundRequested, policy=send_refund_of)
+AT_THE_PROVIDER: Final = (ASKING_FOR_PAYMENT, CLOSING_PAYMENTS, SENDING_REFUNDS)
 REACTIONS: Final = (
     ASKING_FOR_PAYMENT,
+    CLOSING_PAYMENTS,
+    SENDING_REFUNDS,
     Reaction(name="note-purchases", event=OrderConfirmed, policy=note_purchases_of),
     Reaction(name="forget-follows", event=AccountErased, policy=forget_follows_of),
     Reaction(name="forget-person", event=AccountErased, policy=forget_person_of),
@@ -190,8 +198,8 @@ async def open_the_house(bus: CommandBus) -> None:
 
 
 async def main(settings: Settings) -> None:
-    """Without a provider no payment is asked for."""
-    reactions = [each for each in REACTIONS if settings.stripe_secret_key or each is not ASKING_FOR_PAYMENT]
+    """Without a provider there is nobody to be asked for payments."""
+    reactions = [each for each in REACTIONS if settings.stripe_secret_key or each not in AT_THE_PROVIDER]
     client: Client = await connect(settings.nats_url, "reactor")
     try:
         async with write_side(settings, nats=client) as write:

@@ -1,11 +1,11 @@
-"""Does what is due because time has passed, not because something happened: erasing whose grace is over, sweeping."""
+"""Does what is due because time has passed, not because something happened: erasing, cancelling, sweeping."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -23,11 +23,13 @@ from application.adapters.rate_limits import sweep_rate_limits
 from application.bootstrap import WriteSide, write_side
 from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
+from application.orders.cancelling import CancelUnpaidOrder
 from application.ports import Clock, Metadata
 from application.settings import Settings
-from domain.kernel import AccountId, DomainError
+from domain.kernel import AccountId, DomainError, OrderId
 from projections.accounts.query import accounts_due
 from projections.bootstrap import read_side
+from projections.orders.query import orders_waiting_since
 from projections.ports import Reads
 from workers.lease import while_leading
 from workers.signals import until_signalled
@@ -110,28 +112,41 @@ class Scheduler:
 
 
 async def erase_due(bus: Bus, reads: Reads, clock: Clock) -> int:
-    """Erase whose grace is over. The list may be behind: whether it is so is for each account to decide.
+    """Erase whose grace is over. The list may be behind: whether it is so is for each account to decide."""
+    due = await accounts_due(reads, clock.now(), MOST_AT_ONCE)
+    return await _all_done(
+        bus, "erase", {account_id: EraseAccount(account_id=AccountId(account_id)) for account_id in due}
+    )
 
-    One that cannot be erased is told of, and holds up no other.
-    """
-    erased = 0
+
+async def cancel_unpaid(bus: Bus, reads: Reads, clock: Clock, patience: timedelta) -> int:
+    """Cancel the orders that have waited too long for their payment: whether one has is for the order to decide."""
+    due = await orders_waiting_since(reads, clock.now() - patience, MOST_AT_ONCE)
+    return await _all_done(
+        bus, "cancel", {order_id: CancelUnpaidOrder(order_id=OrderId(order_id)) for order_id in due}
+    )
+
+
+async def _all_done(bus: Bus, what: str, commands: Mapping[UUID, object]) -> int:
+    """How many were carried out. One that cannot be is told of, and holds up no other."""
+    done = 0
     failures: list[Exception] = []
-    for account_id in await accounts_due(reads, clock.now(), MOST_AT_ONCE):
+    for subject, command in commands.items():
         try:
-            await bus.handle(EraseAccount(account_id=AccountId(account_id)), _metadata(account_id))
+            await bus.handle(command, Metadata(actor=ACTOR, request_id=f"{what}-{subject}"))
         except UnavailableError:
             raise
         except ConcurrentChangeError as busy:
             failures.append(busy)
         except DomainError as refusal:
-            log.info("not erased", account=str(account_id), reason=refusal.message)
-        except Exception as bug:  # noqa: BLE001 - with this account alone; it is raised below
+            log.info("refused", job=what, subject=str(subject), reason=refusal.message)
+        except Exception as bug:  # noqa: BLE001 - with this one alone; it is raised below
             failures.append(bug)
         else:
-            erased += 1
+            done += 1
     if failures:
-        raise ExceptionGroup("some accounts could not be erased", failures)
-    return erased
+        raise ExceptionGroup(f"some could not be done: {what}", failures)
+    return done
 
 
 def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ...]:
@@ -141,6 +156,11 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
             name="erase-accounts",
             every=timedelta(minutes=1),
             work=partial(erase_due, write.bus, reads, write.clock),
+        ),
+        Job(
+            name="cancel-unpaid-orders",
+            every=timedelta(minutes=1),
+            work=partial(cancel_unpaid, write.bus, reads, write.clock, settings.unpaid_after),
         ),
         Job(
             name="sweep-command-results",
@@ -171,10 +191,6 @@ def measured() -> Callable[[str, int | None, float], None]:
         succeeded.labels(job).set_to_current_time()
 
     return ended
-
-
-def _metadata(account_id: UUID) -> Metadata:
-    return Metadata(actor=ACTOR, request_id=f"erase-{account_id}")
 
 
 async def main(settings: Settings, *, once: bool = False) -> None:

@@ -10,7 +10,7 @@ import stripe
 
 from application.errors import PaymentProviderError
 from application.payments.paying import PaymentResult, RecordPaymentResult
-from application.ports import PaymentIntent
+from application.ports import PaymentIntent, ProviderRefund
 from domain.kernel import InvalidInputError
 from domain.payments.payment import PaymentFailedError, PaymentNotFoundError
 
@@ -71,6 +71,30 @@ class StripePayments:
 
     async def intent(self, intent_id: str) -> PaymentIntent:
         return await _asked(self._retrieved(intent_id))
+
+    async def cancel_intent(self, intent_id: str) -> PaymentIntent:
+        async def cancelled() -> Any:
+            try:
+                return await self._client.v1.payment_intents.cancel_async(intent_id)
+            except stripe.InvalidRequestError as refused:
+                if refused.code != "payment_intent_unexpected_state":
+                    raise
+                return await self._retrieved(intent_id)
+
+        return await _asked(cancelled())
+
+    async def refund(self, intent_id: str, amount: int, *, idempotency_key: str) -> ProviderRefund:
+        try:
+            refund = await self._client.v1.refunds.create_async(
+                {"payment_intent": intent_id, "amount": amount}, {"idempotency_key": idempotency_key}
+            )
+        except stripe.InvalidRequestError as refused:
+            raise PaymentFailedError(
+                refused.user_message or str(refused), details={"code": refused.code or ""}
+            ) from refused
+        except stripe.StripeError as down:
+            raise PaymentProviderError("The payment provider does not answer") from down
+        return ProviderRefund(id=refund.id, amount=refund.amount, status=refund.status or "")
 
     async def _retrieved(self, intent_id: str) -> Any:
         return await self._client.v1.payment_intents.retrieve_async(intent_id, {"expand": ["latest_charge"]})

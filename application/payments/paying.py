@@ -20,10 +20,11 @@ from application.ports import (
     StreamRef,
 )
 from domain.accounts.events import Caller
+from domain.cancelling import FOR_CANCELLATION
 from domain.kernel import Event, ForbiddenError, OrderId, PaymentId, stream_id
 from domain.listings.listing import LISTINGS
 from domain.money import Money
-from domain.orders.order import ORDERS, NothingToPayError, Order, OrderNotFoundError
+from domain.orders.order import ORDERS, Order, OrderNotFoundError
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
 from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, PaymentState
 
@@ -69,8 +70,7 @@ async def request_payment(
         order.require_visible_to(command.caller)
     if command.amount is not None:
         order.require_amount(command.amount)
-    if not order.total.minor:
-        raise NothingToPayError("There is nothing to pay for this order")
+    order.require_payable()
     if order.intent_id:
         payment = await store.load(PAYMENTS, stream_id("payment", order.intent_id))
         if payment.state is not None:
@@ -87,7 +87,9 @@ async def request_payment(
     ]
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment]:
-        payment, linked = linked_payment(loaded[0].state, loaded[1].present, intent)
+        current: Order = loaded[1].present
+        current.require_payable()
+        payment, linked = linked_payment(loaded[0].state, current, intent)
         after = PAYMENTS.fold(loaded[0].state, payment)
         assert after is not None
         return Proposal(outcome=after, events=[(refs[0], payment), (refs[1], linked)])
@@ -109,6 +111,8 @@ async def confirm_payment(
         raise ForbiddenError("You don't have permission to confirm this payment")
     if payment.status is PaymentState.SUCCEEDED:  # the provider would refuse to confirm it again
         return Changed(state=payment, version=loaded.version)
+    order: Order = (await store.load(ORDERS, payment.order_id)).present
+    order.require_payable()
     intent = await payments.confirm_intent(
         command.intent_id,
         command.payment_method,
@@ -125,7 +129,10 @@ async def confirm_payment(
 async def record_payment_result(
     command: RecordPaymentResult, metadata: Metadata, *, store: EventStore, clock: Clock
 ) -> Changed[Payment | None]:
-    """Payment, order and stock move together. An intent that belongs to no order of ours is left alone."""
+    """Payment, order and stock move together. An intent that belongs to no order of ours is left alone.
+
+    Money that comes for an order that was cancelled meanwhile is asked back at once.
+    """
     intent = command.intent
     payment_ref = StreamRef(PAYMENTS, stream_id("payment", intent.id))
     known: Payment | None = await _glanced(payment_ref, store)
@@ -146,7 +153,11 @@ async def record_payment_result(
         stock: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
         if command.result is PaymentResult.SUCCEEDED:
             current.require_amount(Money(intent.amount, intent.currency.upper()))
-            payment_events = [*payment_events, *payment.succeed(intent.brand, intent.last4)]
+            made = payment.succeed(intent.brand, intent.last4)
+            payment_events = [*payment_events, *made]
+            if made and current.cancelled:
+                paid = PAYMENTS.fold(payment, made) or payment
+                payment_events += paid.request_refund(paid.refundable, FOR_CANCELLATION)
             confirmed = current.confirm(intent.id, now)
             order_events = [*order_events, *confirmed]
             if confirmed:

@@ -7,7 +7,17 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from domain.kernel import AccountId, CategoryId, Event, ListingId, OrderId, Personal, PromotionId, SellerId
+from domain.kernel import (
+    AccountId,
+    CategoryId,
+    Event,
+    ListingId,
+    OrderId,
+    Personal,
+    PersonalText,
+    PromotionId,
+    SellerId,
+)
 from domain.money import Money
 
 
@@ -27,6 +37,16 @@ class PaymentStatus(StrEnum):
     PENDING = "pending"
     PAID = "paid"
     FAILED = "failed"
+    REFUNDED = "refunded"
+    PARTIALLY_REFUNDED = "partially_refunded"
+
+
+class CancelCause(StrEnum):
+    """Who or what ended an order."""
+
+    BUYER = "buyer"
+    ADMIN = "admin"
+    PAYMENT_TIMEOUT = "payment_timeout"
 
 
 class PostalAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,4 +137,32 @@ class OrderConfirmed(Event, frozen=True, kw_only=True, tag="order_confirmed"):
     confirmed_at: datetime
 
 
-OrderEvent: TypeAlias = OrderPlaced | OrderPaymentLinked | OrderPaymentFailed | OrderConfirmed
+class OrderCancelled(Event, frozen=True, kw_only=True, tag="order_cancelled"):
+    """Recorded with its stock and its coupons given back. ``reason`` is in somebody's own words, if they said any.
+
+    ``intent_id`` is the payment that must not be made any more: none where there is none, where it is closed already,
+    and where it was made, which is asked back in the same append.
+    """
+
+    subject = "account_id"
+
+    order_id: OrderId
+    account_id: AccountId
+    cause: CancelCause
+    reason: PersonalText = ""
+    intent_id: str = ""
+    cancelled_at: datetime
+
+
+class OrderRefunded(Event, frozen=True, kw_only=True, tag="order_refunded"):
+    """The provider has sent ``amount`` back to the buyer."""
+
+    order_id: OrderId
+    intent_id: str
+    refund_id: str
+    amount: Money
+
+
+OrderEvent: TypeAlias = (
+    OrderPlaced | OrderPaymentLinked | OrderPaymentFailed | OrderConfirmed | OrderCancelled | OrderRefunded
+)

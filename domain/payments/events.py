@@ -35,4 +35,44 @@ class PaymentFailed(Event, frozen=True, kw_only=True, tag="payment_failed"):
     message: str
 
 
-PaymentEvent: TypeAlias = PaymentIntentCreated | PaymentSucceeded | PaymentFailed
+class PaymentIntentCancelled(Event, frozen=True, kw_only=True, tag="payment_intent_cancelled"):
+    """The provider will not take this payment any more, whoever tries."""
+
+    payment_id: PaymentId
+
+
+class RefundRequested(Event, frozen=True, kw_only=True, tag="refund_requested"):
+    """``amount`` is to go back to the buyer. ``reason`` is for the books: order_cancelled, …"""
+
+    payment_id: PaymentId
+    refund_id: str
+    amount: Money
+    reason: str
+
+
+class RefundSucceeded(Event, frozen=True, kw_only=True, tag="refund_succeeded"):
+    """``provider_id`` is what the provider calls it."""
+
+    payment_id: PaymentId
+    refund_id: str
+    provider_id: str
+
+
+class RefundFailed(Event, frozen=True, kw_only=True, tag="refund_failed"):
+    """The provider refuses; somebody has to look after it."""
+
+    payment_id: PaymentId
+    refund_id: str
+    code: str
+    message: str
+
+
+PaymentEvent: TypeAlias = (
+    PaymentIntentCreated
+    | PaymentSucceeded
+    | PaymentFailed
+    | PaymentIntentCancelled
+    | RefundRequested
+    | RefundSucceeded
+    | RefundFailed
+)

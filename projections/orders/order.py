@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from domain.orders.events import OrderLine, PostalAddress
+from domain.orders.events import CancelCause, OrderLine, PostalAddress
 from domain.orders.order import Order
 from projections.promotions.promotion import applied_body
 from projections.wire import time
@@ -52,6 +52,15 @@ def order_body(order: Order, updated_at: datetime) -> dict[str, Any]:
         body["billingAddress"] = _address_body(order.billing_address)
     if order.confirmed_at is not None:
         body["confirmedAt"] = time(order.confirmed_at)
+    if order.refunded.minor:
+        body["refundedAmount"] = order.refunded.units()
+    if order.cancelled_at is not None and order.cancel_cause is not None:
+        timed_out = order.cancel_cause is CancelCause.PAYMENT_TIMEOUT
+        body |= {
+            "cancelledAt": time(order.cancelled_at),
+            "cancelledBy": order.cancel_cause,
+            "cancelReason": order.cancel_cause if timed_out else order.cancel_reason,
+        }
     return body
 
 

@@ -24,7 +24,7 @@ orders = read_model(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("idx_orders_user_id", "account_id", "created_at"),
-    Index("idx_orders_status", "status"),
+    Index("idx_orders_status", "status", "created_at"),
     Index("idx_orders_created_at", "created_at"),
 )
 
@@ -39,7 +39,7 @@ def _fold(document: OrderDocument | None, recorded: Recorded[Any], _: UUID) -> O
 
 def _forgotten(order: Order) -> Order:
     """The order as its events read once the buyer's key is destroyed; what was sold to whom stays (C-2)."""
-    return replace(order, shipping_address=PostalAddress(), billing_address=None)
+    return replace(order, shipping_address=PostalAddress(), billing_address=None, cancel_reason="")
 
 
 def _row(document: OrderDocument) -> dict[str, Any]:

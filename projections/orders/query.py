@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -39,3 +40,13 @@ async def orders_of(reads: Reads, account_id: UUID, skip: int, limit: int) -> Or
     )
     assert row is not None
     return OrderPage(total=row[0], bodies=row[1])
+
+
+async def orders_waiting_since(reads: Reads, moment: datetime, most: int) -> list[UUID]:
+    """Orders that were placed by then and are not paid, as far as is known here; the oldest first."""
+    rows = await reads.all(
+        "SELECT key FROM orders WHERE status = 'pending' AND created_at <= %s ORDER BY created_at LIMIT %s",
+        moment,
+        most,
+    )
+    return [key for (key,) in rows]

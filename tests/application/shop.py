@@ -26,7 +26,7 @@ from application.errors import MediaNotFoundError
 from application.listings.creating import CreateListing
 from application.orders.placing import PlaceOrder
 from application.payments.paying import PaymentResult, RecordPaymentResult
-from application.ports import Changed, Metadata, PaymentIntent, SignedUpload
+from application.ports import Changed, Metadata, PaymentIntent, ProviderRefund, SignedUpload
 from domain.accounts.account import ACCOUNTS
 from domain.accounts.events import Caller, Profile
 from domain.carts.cart import CARTS
@@ -116,6 +116,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.intents: dict[str, PaymentIntent] = {}
+        self.refunds: dict[str, ProviderRefund] = {}
 
     async def create_intent(
         self, *, amount: int, currency: str, metadata: Mapping[str, str], idempotency_key: str
@@ -136,8 +137,24 @@ class Provider:
     async def confirm_intent(
         self, intent_id: str, payment_method: str, *, idempotency_key: str
     ) -> PaymentIntent:
+        return self.become(intent_id, "succeeded", brand="visa", last4="4242")
+
+    async def cancel_intent(self, intent_id: str) -> PaymentIntent:
         intent = await self.intent(intent_id)
-        return msgspec.structs.replace(intent, status="succeeded", brand="visa", last4="4242")
+        if intent.status in {"succeeded", "processing"}:
+            return intent
+        return self.become(intent_id, "canceled")
+
+    async def refund(self, intent_id: str, amount: int, *, idempotency_key: str) -> ProviderRefund:
+        refund = ProviderRefund(id=f"re_{len(self.refunds) + 1}", amount=amount, status="succeeded")
+        return self.refunds.setdefault(idempotency_key, refund)
+
+    def become(self, intent_id: str, status: str, **changed: str) -> PaymentIntent:
+        """What the provider says of an intent from now on."""
+        key = next(key for key, intent in self.intents.items() if intent.id == intent_id)
+        intent = msgspec.structs.replace(self.intents[key], status=status, **changed)
+        self.intents[key] = intent
+        return intent
 
     async def intent(self, intent_id: str) -> PaymentIntent:
         return next(intent for intent in self.intents.values() if intent.id == intent_id)

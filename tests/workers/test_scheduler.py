@@ -19,12 +19,14 @@ from application.accounts.standing import EraseAccount, RequestDeletion
 from application.adapters.command_results import sweep_command_results
 from application.adapters.database import Database
 from application.errors import ConcurrentChangeError, LogUnavailableError
+from application.payments.paying import RequestPayment
 from application.ports import Metadata
 from domain.accounts.account import ACCOUNTS, GRACE, UserNotFoundError
 from domain.kernel import AccountId, RuleViolatedError
+from domain.orders.order import UNPAID_AFTER
 from tests.application.shop import Shop
 from workers.migrating import migrate
-from workers.scheduler import Job, Scheduler, erase_due
+from workers.scheduler import Job, Scheduler, cancel_unpaid, erase_due
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -116,6 +118,31 @@ class TestAPersonWhoLeft:
         head = await shop.log.head()
         # The list has not heard of it yet.
         assert await erase_due(shop.bus, accounts, shop.clock) == 0
+        assert await shop.log.head() == head
+
+
+class TestAnOrderThatNobodyPays:
+    async def test_is_cancelled_when_its_time_is_over_and_not_before(self) -> None:
+        shop = Shop()
+        listing, buyer = await shop.listing(), await shop.buyer()
+        orders = [await shop.order(buyer, (listing, 1)) for _ in range(2)]
+        await shop.handle(RequestPayment(order_id=orders[1].id))
+        listed = AccountList(*(order.id for order in orders))
+
+        async def cancel() -> int:
+            return await cancel_unpaid(shop.bus, listed, shop.clock, UNPAID_AFTER)
+
+        shop.clock.at += UNPAID_AFTER - timedelta(seconds=1)
+        head = await shop.log.head()
+        # The list may say what it likes.
+        await cancel()
+        assert await shop.log.head() == head
+        shop.clock.at += timedelta(seconds=1)
+        assert await cancel() == 2
+        assert listed.asked[-1][0] == shop.clock.at - UNPAID_AFTER
+        assert (await shop.listing_now(listing)).reserved == 0
+        head = await shop.log.head()
+        await cancel()
         assert await shop.log.head() == head
 
 
@@ -251,5 +278,6 @@ async def test_the_process_does_everything_once_where_somebody_else_keeps_the_ti
     assert "erase-accounts" in without_read_models.stdout
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         await connection.execute("CREATE TABLE accounts (key uuid, erase_after timestamptz)")
+        await connection.execute("CREATE TABLE orders (key uuid, status text, created_at timestamptz)")
     with_them = await asyncio.to_thread(once)
     assert (with_them.returncode, with_them.stderr) == (0, "")

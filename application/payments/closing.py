@@ -1,0 +1,105 @@
+"""What is done at the provider once an order is cancelled: its payment closed, or sent back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from application.payments.paying import PaymentResult, RecordPaymentResult, record_payment_result
+from application.ports import (
+    Changed,
+    Clock,
+    EventStore,
+    Loaded,
+    Metadata,
+    PaymentProvider,
+    Proposal,
+    StreamRef,
+)
+from domain.kernel import Event, PaymentId, stream_id
+from domain.orders.order import ORDERS, Order
+from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError, RefundState
+
+
+class ClosePayment(msgspec.Struct, frozen=True, kw_only=True):
+    """The order is cancelled: nobody is to pay for it any more."""
+
+    intent_id: str
+
+
+class SendRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked back is to be sent. Asked twice, it is the same refund."""
+
+    payment_id: PaymentId
+    refund_id: str
+
+
+async def close_payment(
+    command: ClosePayment, metadata: Metadata, *, store: EventStore, payments: PaymentProvider, clock: Clock
+) -> Changed[Payment | None]:
+    """Where the payment was made just before, that is recorded, and with it that it goes back."""
+    intent = await payments.cancel_intent(command.intent_id)
+    if intent.status == "succeeded":
+        made = RecordPaymentResult(result=PaymentResult.SUCCEEDED, intent=intent)
+        return await record_payment_result(made, metadata, store=store, clock=clock)
+    ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", command.intent_id))
+
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
+        payment: Payment = _known(loaded[0].state)
+        # Whatever else it may be, the provider will tell of its end.
+        events = payment.cancel() if intent.status == "canceled" else []
+        return Proposal(outcome=PAYMENTS.fold(payment, events), events=[(ref, events)])
+
+    return await store.change_together([ref], decide, metadata)
+
+
+async def send_refund(
+    command: SendRefund, metadata: Metadata, *, store: EventStore, payments: PaymentProvider
+) -> Changed[Payment]:
+    """The order is told in the same append. What the provider refuses is recorded too, for somebody to look after."""
+    loaded = await store.load(PAYMENTS, command.payment_id)
+    payment: Payment = _known(loaded.state)
+    refund = payment.refunds.get(command.refund_id)
+    if refund is None:
+        raise PaymentNotFoundError("Refund not found")
+    if refund.status is not RefundState.REQUESTED:
+        return Changed(state=payment, version=loaded.version)
+    refusal: PaymentFailedError | None = None
+    sent = ""
+    try:
+        answer = await payments.refund(
+            payment.intent_id, refund.amount.minor, idempotency_key=f"refund-{command.refund_id}"
+        )
+    except PaymentFailedError as refused:
+        refusal = refused
+    else:
+        sent = answer.id
+        if answer.status in {"failed", "canceled"}:
+            refusal = PaymentFailedError("The refund failed", details={"code": answer.status})
+    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, payment.id)
+    order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, payment.order_id)
+
+    def decide(found: Sequence[Loaded[Any]]) -> Proposal[Payment]:
+        current: Payment = found[0].present
+        order: Order = found[1].present
+        of_order: Sequence[Event] = []
+        if refusal is not None:
+            code = str(refusal.details.get("code", ""))
+            events = current.fail_refund(command.refund_id, code, refusal.message)
+        else:
+            events = current.settle_refund(command.refund_id, sent)
+            if events:
+                of_order = order.refund(current.intent_id, command.refund_id, refund.amount)
+        after = PAYMENTS.fold(current, events)
+        assert after is not None
+        return Proposal(outcome=after, events=[(payment_ref, events), (order_ref, of_order)])
+
+    return await store.change_together([payment_ref, order_ref], decide, metadata)
+
+
+def _known(payment: Payment | None) -> Payment:
+    if payment is None:
+        raise PaymentNotFoundError("Payment not found")
+    return payment
