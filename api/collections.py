@@ -28,7 +28,7 @@ from application.collections.keeping import (
 )
 from application.slugs import reference_kind
 from domain.collections.collection import MOST_PRODUCTS, CollectionNotFoundError
-from domain.kernel import CollectionId
+from domain.kernel import CategoryId, CollectionId
 from projections.categories.query import all_categories
 from projections.collections.collection import in_collection, kept_body
 from projections.collections.query import (
@@ -139,9 +139,9 @@ class CollectionController(Controller):
         self, request: HttpRequest, category: FromPath[str], backend: Backend
     ) -> ASGIResponse:
         """The active collections in which there is something of the category, or of one below it."""
-        slugs, position = await _slugs(request, category, backend)
+        below, position = await _ids_below(request, category, backend)
         position = min(position, await backend.reading.fresh(request, "collections", "products"))
-        return answer(_list_of(await collections_with(backend.read.reads, slugs)), position=position)
+        return answer(_list_of(await collections_with(backend.read.reads, below)), position=position)
 
     @get(
         "/categories/{category:str}/collections/{collection:str}/products",
@@ -152,9 +152,9 @@ class CollectionController(Controller):
         self, request: HttpRequest, category: FromPath[str], collection: FromPath[str], backend: Backend
     ) -> ASGIResponse:
         """The products that are both in the collection and in the category, or in one below it."""
-        slugs, position = await _slugs(request, category, backend)
+        below, position = await _ids_below(request, category, backend)
         position = min(position, await backend.reading.fresh(request, "collections"))
-        return await _products(request, await _shown(collection, backend), slugs, position, backend)
+        return await _products(request, await _shown(collection, backend), below, position, backend)
 
 
 class KeptCollectionController(Controller):
@@ -262,17 +262,19 @@ async def _shown(reference: str, backend: BackendParts) -> FoundCollection:
     return found
 
 
-async def _slugs(request: HttpRequest, category: str, backend: BackendParts) -> tuple[list[str], int]:
-    """By what products say that they are in the category."""
+async def _ids_below(
+    request: HttpRequest, category: str, backend: BackendParts
+) -> tuple[list[CategoryId], int]:
+    """By which products are found in the category."""
     position = await backend.reading.fresh(request, "categories")
     categories = await all_categories(backend.read.reads)
-    return categories.slugs_below(shown_category(categories, category)), position
+    return categories.ids_below(shown_category(categories, category)), position
 
 
 async def _products(
     request: HttpRequest,
     collection: FoundCollection,
-    categories: Sequence[str] | None,
+    categories: Sequence[CategoryId] | None,
     position: int,
     backend: BackendParts,
 ) -> ASGIResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from litestar import Controller, HttpMethod, Request, get, post, route
@@ -33,6 +33,7 @@ from application.listings.changing import ChangeListing, PublishListing, Unpubli
 from application.listings.creating import CreateListing
 from application.slugs import reference_kind
 from domain.accounts.events import Caller
+from domain.categories.category import Category
 from domain.kernel import InvalidInputError
 from domain.listings.listing import ProductNotFoundError
 from domain.money import minor_units
@@ -283,14 +284,14 @@ async def _page(
     connection: Connection, asked: ProductQuery, backend: BackendParts, *, category: str = ""
 ) -> ASGIResponse:
     category = category or asked.category
-    slugs: list[str] = []
+    below: Sequence[Category] | None = None
     if category:
         position = await backend.reading.fresh(connection, "categories")
-        slugs = await _slugs_below(backend, category)
-        if not slugs:
+        below = await _below(backend, category)
+        if not below:
             nothing = page("products", (), total=0, skip=asked.skip, limit=asked.most)
             return answer(nothing, position=position)
-    wanted = _filter(asked, slugs)
+    wanted = _filter(asked, below)
     if asked.words:
         position, found = await _search(connection, wanted, backend)
     else:
@@ -316,16 +317,16 @@ async def _search(
     return position, await search.search(wanted)
 
 
-async def _slugs_below(backend: BackendParts, references: str) -> list[str]:
-    """The slugs of the categories of a comma list, and of all below them."""
+async def _below(backend: BackendParts, references: str) -> list[Category]:
+    """The categories of a comma list, and all below them."""
     categories = await all_categories(backend.read.reads)
-    found: list[str] = []
+    found: list[Category] = []
     for part in references.split(","):
         found.extend(with_descendants(categories, reference_kind(part.strip())))
     return found
 
 
-def _filter(asked: ProductQuery, slugs: list[str]) -> ProductFilter:
+def _filter(asked: ProductQuery, below: Sequence[Category] | None) -> ProductFilter:
     sort_by, order = asked.sort_by, asked.order
     if asked.sort:
         if asked.sort not in _SORTS:
@@ -333,7 +334,8 @@ def _filter(asked: ProductQuery, slugs: list[str]) -> ProductFilter:
         sort_by, order = _SORTS[asked.sort]
     return ProductFilter(
         words=asked.words,
-        category=slugs,
+        categories=None if below is None else [category.id for category in below],
+        category=[category.slug for category in below or ()],
         brand=[name.strip() for name in asked.brand.split(",") if name.strip()],
         min_price=None if asked.min_price is None else minor_units(asked.min_price),
         max_price=None if asked.max_price is None else minor_units(asked.max_price),
@@ -346,6 +348,6 @@ def _filter(asked: ProductQuery, slugs: list[str]) -> ProductFilter:
 
 
 def _may_see(caller: Caller | None, found: FoundProduct) -> bool:
-    if found.visible:
+    if found.readable:
         return True
     return caller is not None and (caller.is_admin or seller_of(caller.account_id) == found.seller_id)

@@ -47,7 +47,8 @@ class Projection(Generic[Doc]):
 
     Some events touch documents that nobody could name from the event alone: a person is erased who wrote some of the
     reviews, a seller is suspended. ``subjects`` tells which persons and sellers a document depends on, ``concerning``
-    whom such an event is about; it is folded into every document that depends on them then, besides ``keys``.
+    whom such an event is about, if anybody; it is folded into every document that depends on them then, besides
+    ``keys``.
     What comes to be later does not hear of it.
     """
 
@@ -60,7 +61,7 @@ class Projection(Generic[Doc]):
     into: Rows[Doc] | SearchIndex[Doc]
     append_only: bool = False
     subjects: Callable[[Doc], Collection[UUID]] | None = None
-    concerning: Mapping[type[Event], Callable[[Any], UUID]] = field(default_factory=dict)
+    concerning: Mapping[type[Event], Callable[[Any], UUID | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.subjects is not None or not self.concerning, "who is concerned is found by its subjects"

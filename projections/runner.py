@@ -262,12 +262,11 @@ class Runner(Generic[Doc, S]):
 
     async def _concerned(self, recorded: Sequence[Recorded[Any]]) -> Mapping[UUID, Sequence[UUID]]:
         """The documents that depend on those whom the events concern, as they were before the batch."""
-        concerning = self.projection.concerning
         subjects: set[UUID] = set()
         for each in recorded:
-            if type(each.event) in concerning:
-                with suppress(Exception):  # found again when the event is taken, and parked there
-                    subjects.add(concerning[type(each.event)](each.event))
+            with suppress(Exception):  # found again when the event is taken, and parked there
+                if (subject := self.projection.subject_of(each)) is not None:
+                    subjects.add(subject)
         return await self.sink.concerned(subjects) if subjects else {}
 
     async def _save(self, folding: _Folding[Doc], after: int, to: int) -> None:

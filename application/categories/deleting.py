@@ -73,6 +73,9 @@ async def delete_category(
     plan, successor_id, older = planned.plan, planned.successor_id, planned.older
     ref: StreamRef[Any, Any] = StreamRef(CATEGORIES, planned.id)
     claims = [slug_claim(slug, keys) for slug in plan.slugs]
+    successors: list[StreamRef[Any, Any]] = [
+        StreamRef(CATEGORIES, each) for each in (successor_id,) if each is not None
+    ]
     children: list[StreamRef[Any, Any]] = [StreamRef(CATEGORIES, child) for child in plan.children]
     shelves = [
         StreamRef(CATEGORY_SHELVES, shelf) for counted in plan.counted for shelf in shelves_of(counted)
@@ -84,6 +87,7 @@ async def delete_category(
         if _Plan.of(category, tree, successor_id) != plan:
             raise ConcurrentChangeError("Somebody else changed the category at the same time")
         rest = iter(loaded[2:])
+        successor = known(next(rest).state) if successors else None
         released = [(claim, Claim.release(next(rest).state, CATEGORY_SLUG, category.id)) for claim in claims]
         if successor_id is not None:
             tree.require_successor(category.id, successor_id)
@@ -97,13 +101,14 @@ async def delete_category(
             tree = TREE.evolve(tree, places[0])
         listings = sum(shelf.state.listings for shelf in rest if shelf.state is not None)
         filed += tree.remove(category.id, successor_id, listings=listings)
-        events = category.delete(successor_id)
+        events = category.delete(successor)
         return Proposal(
             outcome=after(category, events),
             events=[(ref, events), *moved, (THE_TREE, filed), *released],
         )
 
-    return await store.change_together([ref, THE_TREE, *claims, *children, *shelves], decide, metadata)
+    refs = [ref, THE_TREE, *successors, *claims, *children, *shelves]
+    return await store.change_together(refs, decide, metadata)
 
 
 async def _planned(command: DeleteCategory, store: EventStore, keys: Keys) -> _Planned:

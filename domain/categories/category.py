@@ -84,8 +84,12 @@ class Category(msgspec.Struct, frozen=True, kw_only=True):
     def deactivate(self) -> list[CategoryEvent]:
         return [CategoryDeactivated(category_id=self.id)] if self.active else []
 
-    def delete(self, successor_id: CategoryId | None) -> list[CategoryEvent]:
-        return [CategoryDeleted(category_id=self.id, successor_id=successor_id)]
+    def delete(self, successor: Category | None) -> list[CategoryEvent]:
+        if successor is None:
+            return [CategoryDeleted(category_id=self.id)]
+        return [
+            CategoryDeleted(category_id=self.id, successor_id=successor.id, successor_slug=successor.slug)
+        ]
 
     @classmethod
     def evolve(cls, category: Category | None, event: CategoryEvent) -> Category:

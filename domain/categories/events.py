@@ -71,10 +71,11 @@ class CategoryDeactivated(Event, frozen=True, kw_only=True, tag="category_deacti
 
 
 class CategoryDeleted(Event, frozen=True, kw_only=True, tag="category_deleted"):
-    """``successor_id`` is where its listings are from now on, and what its slugs name."""
+    """``successor_id`` is where its listings are from now on, and what its slugs name; its slug as it was then."""
 
     category_id: CategoryId
     successor_id: CategoryId | None = None
+    successor_slug: str = ""
 
 
 CategoryEvent: TypeAlias = (

@@ -57,20 +57,20 @@ class Categories:
         parent = self._recorded.get(category.parent_id) if category.parent_id else None
         return [category] if parent is None else [*self.branch(parent), category]
 
-    def slugs_below(self, category: Category) -> list[str]:
-        """What listings in the category, or in any that is open below it, say of where they are (C22).
+    def ids_below(self, category: Category) -> list[CategoryId]:
+        """By which listings are found that are in the category, or in one that is open below it (C22)."""
+        return [each.id for each in self.found_in(category)]
 
-        They say it with the slug that the category had then, or the one that was deleted in its favour.
-        """
+    def found_in(self, category: Category) -> list[Category]:
+        """The category, those that are open below it, and those that were deleted in favour of one of them."""
         if not self.is_open(category):
             return []
         found = {each.id for each in self._found_open([category])}
-        slugs: list[str] = []
-        for each in self._recorded.values():
-            standing = self._standing(each)
-            if standing is not None and standing.id in found:
-                slugs.extend(each.slugs)
-        return slugs
+        return [
+            each
+            for each in self._recorded.values()
+            if (standing := self._standing(each)) is not None and standing.id in found
+        ]
 
     def _found_open(self, roots: Iterable[Category]) -> list[Category]:
         found = [root for root in roots if root.active]
@@ -117,10 +117,10 @@ async def all_categories(reads: Reads) -> Categories:
     return Categories(_CATEGORY.decode(document) for (document,) in rows)
 
 
-def with_descendants(categories: Categories, reference: int | UUID | str) -> list[str]:
-    """The slugs by which listings are found in the category that is called so, and in all that are open below it."""
+def with_descendants(categories: Categories, reference: int | UUID | str) -> list[Category]:
+    """Where listings are found that are in the category that is called so, or in one that is open below it."""
     category = categories.called(reference)
-    return [] if category is None else categories.slugs_below(category)
+    return [] if category is None else categories.found_in(category)
 
 
 def tree_of(

@@ -104,14 +104,14 @@ async def collection_by(reads: Reads, reference: int | UUID | str) -> FoundColle
     return None if row is None else _found(row)
 
 
-async def collections_with(reads: Reads, categories: Sequence[str]) -> list[bytes]:
+async def collections_with(reads: Reads, categories: Sequence[UUID]) -> list[bytes]:
     """The active collections in which there is something to be seen of these categories."""
     rows = await reads.all(
         """
         SELECT c.body FROM collections c
         WHERE c.active AND EXISTS (
             SELECT 1 FROM products p
-            WHERE p.key = ANY(c.listings) AND p.visible AND p.category = ANY(%s)
+            WHERE p.key = ANY(c.listings) AND p.visible AND p.category_ids && %s
         )
         ORDER BY c.sort, c.number
         """,
@@ -124,7 +124,7 @@ async def products_collected(
     reads: Reads,
     listings: Sequence[UUID],
     *,
-    categories: Sequence[str] | None = None,
+    categories: Sequence[UUID] | None = None,
     sort: SortCollected = SortCollected.MANUAL,
     skip: int = 0,
     limit: int = 10,
@@ -136,7 +136,7 @@ async def products_collected(
         "WHERE p.visible"
     )
     if categories is not None:
-        source += " AND p.category = ANY(%s)"
+        source += " AND p.category_ids && %s"
         parameters.append(list(categories))
     row = await reads.one(
         f"SELECT (SELECT count(*) {source}), "

@@ -61,7 +61,7 @@ def product_source(product: Product) -> dict[str, Any] | None:
 
 PRODUCT_SEARCH = Projection(
     name="product_search",
-    version=3,
+    version=4,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,

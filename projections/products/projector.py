@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, assert_never, get_args
+from typing import Any, TypeAlias, assert_never, cast, get_args
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, Boolean, Column, Computed, Float, Index, Integer, LargeBinary, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from domain.accounts.events import AccountErased
-from domain.kernel import Event, Recorded
-from domain.listings.events import ListingCreated, ListingEvent
+from domain.categories.events import CategoryDeleted, CategoryUpdated
+from domain.collections.events import (
+    CollectionProductsAdded,
+    CollectionProductsArranged,
+    CollectionProductsRemoved,
+)
+from domain.kernel import CategoryId, Event, Recorded, tag_of
+from domain.listings.events import ListingCreated, ListingEvent, ListingPublished, ListingSold, ListingStatus
 from domain.listings.listing import Listing
+from domain.media.events import MediaProcessed, MediaProcessingFailed
 from domain.reviews.events import (
     ReviewDeleted,
     ReviewEdited,
@@ -24,29 +45,57 @@ from domain.reviews.events import (
     ReviewUnhidden,
 )
 from domain.sellers.events import SellerClosed, SellerReinstated, SellerSuspended
-from projections.products.product import KEPT, Opinion, Product, product_body
+from projections.products.product import (
+    KEPT,
+    Opinion,
+    Product,
+    facts_of,
+    kept_body,
+    low_stock_of,
+    product_body,
+)
 from projections.projection import Projection, Rows, read_model
 from projections.wire import encode
 
-PRODUCT_EVENTS = (*get_args(ListingEvent), *get_args(ReviewEvent))
+CollectionContents: TypeAlias = (
+    CollectionProductsAdded | CollectionProductsArranged | CollectionProductsRemoved
+)
+
+PRODUCT_EVENTS = (*get_args(ListingEvent), *get_args(ReviewEvent), *get_args(CollectionContents))
+
+_SHOWN = text("visible")
 
 products = read_model(
     "products",
     Column("number", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
     Column("slug", Text, nullable=False),
+    Column("former_slugs", ARRAY(Text), nullable=False),
     Column("seller_id", Uuid, nullable=False),
-    Column("category", Text, nullable=False),
+    Column("category_ids", ARRAY(Uuid), nullable=False),
     Column("brand", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("tags", Text, nullable=False),
+    Column("tag_list", ARRAY(Text), nullable=False),
+    Column("facts", ARRAY(Text), nullable=False),
+    Column("lat", Float),
+    Column("lng", Float),
     Column("price_minor", BigInteger, nullable=False),
     Column("rating", Float, nullable=False),
     Column("stock", Integer, nullable=False),
+    Column("in_stock", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("moderation", Text, nullable=False),
+    Column("flags", ARRAY(Text), nullable=False),
+    Column("deleted", Boolean, nullable=False),
     Column("visible", Boolean, nullable=False),
+    Column("readable", Boolean, nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
     Column("review_count", Integer, nullable=False),
     Column("rating_sum", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("kept", LargeBinary, nullable=False),
     Column(
         "words",
         TSVECTOR,
@@ -57,74 +106,205 @@ products = read_model(
             persisted=True,
         ),
     ),
-    Index("idx_products_number", "number", unique=True),
+    Index("idx_products_number", "number", unique=True, postgresql_include=["deleted"]),
     Index("idx_products_slug", "slug", unique=True),
-    Index("idx_products_category", "category", "number"),
-    Index("idx_products_brand", "brand"),
-    Index("idx_products_price", "price_minor", "number"),
+    Index("idx_products_former_slugs", "former_slugs", postgresql_using="gin"),
+    # What everybody finds: these hold the rest of what is mostly asked for, so that counting needs no more than them.
+    Index(
+        "idx_products_shown",
+        "number",
+        postgresql_include=["in_stock", "price_minor", "rating"],
+        postgresql_where=_SHOWN,
+    ),
+    Index("idx_products_price", "price_minor", "number", postgresql_where=_SHOWN),
+    Index("idx_products_rating", "rating", "number", postgresql_where=_SHOWN),
+    Index("idx_products_title", "title", "number", postgresql_where=_SHOWN),
+    Index("idx_products_brand", "brand", "number", postgresql_where=_SHOWN),
+    Index("idx_products_place", "lat", "lng", postgresql_where=text("visible AND lat IS NOT NULL")),
+    Index("idx_products_category", "category_ids", postgresql_using="gin"),
+    Index("idx_products_tags", "tag_list", postgresql_using="gin"),
+    Index("idx_products_facts", "facts", postgresql_using="gin"),
     Index("idx_products_words", "words", postgresql_using="gin"),
-    Index("idx_products_title", "title", "number"),
-    Index("idx_products_rating", "rating", "number"),
-    Index("idx_products_seller", "seller_id", postgresql_include=["visible", "review_count", "rating_sum"]),
+    Index(
+        "idx_products_seller",
+        "seller_id",
+        "number",
+        postgresql_include=["visible", "review_count", "rating_sum"],
+    ),
+    Index("idx_products_status", "status", "number"),
+    Index("idx_products_moderation", "moderation", "number"),
+    Index("idx_products_flags", "flags", postgresql_using="gin"),
+    Index("idx_products_deleted", "number", postgresql_where=text("deleted")),
+    Index("idx_products_due", "expires_at", postgresql_where=text("status = 'active' AND NOT deleted")),
 )
 
 
-PRODUCT_CONCERNS: Mapping[type[Event], Callable[[Any], UUID]] = {
+def _renamed_category(updated: CategoryUpdated) -> UUID | None:
+    """Nothing but its slug is shown with a product."""
+    return None if updated.slug is None else updated.category_id
+
+
+PRODUCT_CONCERNS: Mapping[type[Event], Callable[[Any], UUID | None]] = {
     AccountErased: lambda erased: erased.account_id,
     SellerSuspended: lambda suspended: suspended.seller_id,
     SellerReinstated: lambda reinstated: reinstated.seller_id,
     SellerClosed: lambda closed: closed.seller_id,
+    CategoryUpdated: _renamed_category,
+    CategoryDeleted: lambda deleted: deleted.category_id,
+    CollectionProductsArranged: lambda arranged: arranged.collection_id,
+    MediaProcessed: lambda processed: processed.media_id,
+    MediaProcessingFailed: lambda failed: failed.media_id,
 }
 
 
 def product_keys(recorded: Recorded[Any]) -> Sequence[UUID]:
+    if isinstance(recorded.event, get_args(CollectionContents)):
+        return cast("Sequence[UUID]", recorded.event.listings)
     return (recorded.event.listing_id,)
 
 
-def fold_product(product: Product | None, recorded: Recorded[Any], _: UUID) -> Product | None:
+def fold_product(product: Product | None, recorded: Recorded[Any], key: UUID) -> Product | None:
     event = recorded.event
     if isinstance(event, ListingCreated):
+        listing = Listing.evolve(None, event)
         return Product(
-            listing=Listing.evolve(None, event),
+            listing=listing,
             created_at=recorded.timestamp,
             updated_at=recorded.timestamp,
             imported_rating=event.imported_rating,
-            extras=event.extras,
+            version=recorded.version,
+            low_stock=low_stock_of(listing),
         )
+    if product is None and isinstance(event, get_args(CollectionContents)):
+        return None
     assert product is not None, "a product begins with ListingCreated"
-    if isinstance(event, AccountErased):
-        return replace(product, opinions=_forgotten(product.opinions, event.account_id))
-    if isinstance(event, (SellerSuspended, SellerReinstated, SellerClosed)):
-        return replace(product, hidden=not isinstance(event, SellerReinstated))
+    if isinstance(event, get_args(ListingEvent)):
+        return _listed(product, recorded)
     if isinstance(event, get_args(ReviewEvent)):
         return replace(_reviewed(product, event), updated_at=recorded.timestamp)
-    return replace(product, listing=Listing.evolve(product.listing, event), updated_at=recorded.timestamp)
+    return _surrounded(product, event, key)
 
 
 def product_subjects(product: Product) -> Collection[UUID]:
-    """Its seller, and who said the last things of it: of the others it knows no more than stars."""
-    return {product.listing.seller_id, *(opinion.reviewer_id for opinion in product.opinions)}
+    """Its seller, where it is found, its pictures, and who said the last things of it.
+
+    Of the others who said something it knows no more than stars.
+    """
+    listing = product.listing
+    return {
+        listing.seller_id,
+        *listing.category_ids,
+        *product.collections,
+        *(media.media_id for media in listing.media),
+        *(opinion.reviewer_id for opinion in product.opinions),
+    }
 
 
 def product_row(product: Product) -> dict[str, Any]:
     listing = product.listing
+    place = listing.location
     return {
         "number": listing.number,
+        "version": product.version,
         "slug": listing.slug,
+        "former_slugs": list(listing.former_slugs),
         "seller_id": listing.seller_id,
-        "category": listing.category,
+        "category_ids": list(listing.category_ids),
         "brand": listing.brand,
         "title": listing.title,
-        "description": listing.description,
+        "description": listing.description or listing.description_short,
         "tags": " ".join(listing.tags),
+        "tag_list": list(listing.tags),
+        "facts": facts_of(listing),
+        "lat": None if place is None else place.lat,
+        "lng": None if place is None else place.lng,
         "price_minor": listing.price.minor,
         "rating": product.rating,
         "stock": listing.available,
+        "in_stock": listing.available > 0,
+        "status": listing.status.value,
+        "moderation": listing.moderation.value,
+        "flags": list(listing.flags),
+        "deleted": listing.deleted,
         "visible": product.visible,
+        "readable": product.readable,
+        "expires_at": listing.expires_at,
         "review_count": product.review_count,
         "rating_sum": product.rating_sum,
         "body": encode(product_body(product)),
+        "kept": encode(kept_body(listing, for_admins=True)),
     }
+
+
+def _listed(product: Product, recorded: Recorded[Any]) -> Product:
+    event = recorded.event
+    listing = Listing.evolve(product.listing, event)
+    times: dict[str, Any] = {"updated_at": recorded.timestamp}
+    if isinstance(event, ListingPublished):
+        times["published_at"] = recorded.timestamp
+    if isinstance(event, ListingSold):
+        times["sold_at"] = recorded.timestamp
+    elif listing.status is not ListingStatus.SOLD:
+        times["sold_at"] = None
+    return replace(product, listing=listing, version=recorded.version, **times)
+
+
+def _surrounded(product: Product, event: Event, key: UUID) -> Product:
+    """What happens around it, and is no change of it to whoever asks when it was changed."""
+    match event:
+        case AccountErased():
+            around = replace(product, opinions=_forgotten(product.opinions, event.account_id))
+        case SellerSuspended() | SellerReinstated() | SellerClosed():
+            around = replace(product, hidden=not isinstance(event, SellerReinstated))
+        case CategoryUpdated() | CategoryDeleted():
+            around = replace(product, listing=_recategorized(product.listing, event))
+        case CollectionProductsAdded() | CollectionProductsArranged() | CollectionProductsRemoved():
+            around = _collected(product, event, key)
+        case MediaProcessed() | MediaProcessingFailed():
+            around = _pictured(product, event)
+        case _:
+            raise AssertionError(f"{tag_of(type(event))} is not for products")
+    return around
+
+
+def _recategorized(listing: Listing, event: CategoryUpdated | CategoryDeleted) -> Listing:
+    """The category is called otherwise now; or it is gone, and another one has what was in it."""
+    if isinstance(event, CategoryUpdated):
+        is_first = listing.category_id == event.category_id
+        return replace(listing, category=event.slug) if is_first and event.slug else listing
+    if event.successor_id is None:
+        return listing
+    ids: list[CategoryId] = list(
+        dict.fromkeys(
+            event.successor_id if each == event.category_id else each for each in listing.category_ids
+        )
+    )
+    was_first = listing.category_id == event.category_id
+    return replace(
+        listing,
+        category=event.successor_slug if was_first and event.successor_slug else listing.category,
+        category_id=ids[0],
+        further_category_ids=tuple(ids[1:]),
+    )
+
+
+def _collected(product: Product, event: CollectionContents, key: UUID) -> Product:
+    others = tuple(each for each in product.collections if each != event.collection_id)
+    is_in = key in event.listings and not isinstance(event, CollectionProductsRemoved)
+    return replace(product, collections=(*others, event.collection_id) if is_in else others)
+
+
+def _pictured(product: Product, event: MediaProcessed | MediaProcessingFailed) -> Product:
+    if isinstance(event, MediaProcessingFailed):
+        return replace(product, failed_media=(*product.failed_media, event.media_id))
+    media = tuple(
+        replace(each, width=event.width, height=event.height, variants=event.variants)
+        if each.media_id == event.media_id
+        else each
+        for each in product.listing.media
+    )
+    failed = tuple(each for each in product.failed_media if each != event.media_id)
+    return replace(product, listing=replace(product.listing, media=media), failed_media=failed)
 
 
 def _reviewed(product: Product, event: ReviewEvent) -> Product:
@@ -198,7 +378,7 @@ def _forgotten(opinions: Sequence[Opinion], person: UUID) -> tuple[Opinion, ...]
 
 PRODUCTS = Projection(
     name="products",
-    version=3,
+    version=4,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,

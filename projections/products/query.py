@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
 
 from projections.ports import Reads
-
-BY_NUMBER = "SELECT body, visible, seller_id FROM products WHERE number = %s"
-BY_KEY = "SELECT body, visible, seller_id FROM products WHERE key = %s"
-BY_SLUG = "SELECT body, visible, seller_id FROM products WHERE slug = %s"
 
 
 class SortBy(StrEnum):
@@ -54,13 +51,26 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     snapshot: str = ""
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What sellers and admins ask of the listings that they keep. None and empty mean any.
+
+    ``deleted`` none means both; ``moderation`` is ``visible``, ``hidden`` or ``removed``.
+    """
+
+    status: Sequence[str] = ()
+    moderation: str = ""
+    flag: str = ""
+    deleted: bool | None = None
+
+
 class ProductFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which products, in which order (S2 §5.2, C22). Prices in minor units; ``none`` and empty mean any.
 
     ``categories`` are ids, those below included; an empty list is a category with nothing in it. ``attributes`` are
     the values that are wanted of each key, any of them. No ``sort_by`` means by id, or by relevance where there are
     ``words``. ``after`` goes on behind a page instead of skipping. ``facets`` are the fields to be counted by:
-    ``category``, ``brand``, ``price`` and keys of attributes; ``every_facet`` asks for all that there are.
+    ``category``, ``brand``, ``price`` and keys of attributes; ``every_facet`` asks for all that there are. Those that
+    not everybody finds are among them only where ``kept`` says which.
     """
 
     words: str = ""
@@ -82,17 +92,30 @@ class ProductFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 10
     after: Mark | None = None
     counted: bool = True
+    kept: Kept | None = None
     facets: Sequence[str] = ()
     every_facet: bool = False
     highlighted: bool = False
 
 
 class FoundProduct(msgspec.Struct, frozen=True, kw_only=True):
-    """A product as ready bytes, and who may see it: everybody, or only its seller and admins."""
+    """A product as ready bytes: everybody finds it (``visible``), or may at least read it (``readable``).
 
+    ``kept`` is what its seller and admins read besides, as ready bytes, too. ``seller`` is the state of its shop, if
+    there is any. With ``moved_from`` it was asked for by a slug that it had before.
+    """
+
+    key: UUID
     body: bytes
+    kept: bytes
+    version: int
+    slug: str
     visible: bool
+    readable: bool
+    deleted: bool
     seller_id: UUID
+    seller: bytes | None = None
+    moved_from: str = ""
 
 
 class FacetValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,15 +138,16 @@ class Facet(msgspec.Struct, frozen=True, kw_only=True):
 class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
     """``total`` counts all that match, none where nobody asked; ``engine`` says who searched.
 
-    ``keys`` are the listings of the page. ``last`` is where it ended, if something follows. ``highlights`` are by
-    listing and field: pieces of text with the words that were found between ``<mark>`` and ``</mark>``; all else in
-    them is escaped as HTML.
+    ``keys`` are the listings of the page; ``kept`` is what those who keep them read besides. ``last`` is where it
+    ended, if something follows. ``highlights`` are by listing and field: pieces of text with the words that were found
+    between ``<mark>`` and ``</mark>``; all else in them is escaped as HTML.
     """
 
     bodies: Sequence[bytes]
     total: int | None = None
     engine: str = "postgres"
     keys: Sequence[UUID] = ()
+    kept: Sequence[bytes] = ()
     last: Mark | None = None
     facets: Sequence[Facet] = ()
     highlights: Mapping[UUID, Mapping[str, Sequence[str]]] = msgspec.field(default_factory=dict)
@@ -152,8 +176,19 @@ class ProductSearch(Protocol):
         ...
 
 
+_FOUND: Final = """
+    SELECT p.key, p.body, p.kept, p.version, p.slug, p.visible, p.readable, p.deleted, p.seller_id, s.document
+    FROM products p LEFT JOIN sellers s ON s.key = p.seller_id
+"""
+BY_NUMBER: Final = f"{_FOUND} WHERE p.number = %s"
+BY_KEY: Final = f"{_FOUND} WHERE p.key = %s"
+BY_SLUG: Final = f"{_FOUND} WHERE p.slug = %s"
+BY_FORMER_SLUG: Final = f"{_FOUND} WHERE p.former_slugs @> ARRAY[%s]"
+
+
 async def product_by(reads: Reads, reference: int | UUID | str) -> FoundProduct | None:
-    """The product of an integer id, a uuid or a slug: one indexed fetch."""
+    """The product of an integer id, a uuid or a slug: one indexed fetch, and one more for a slug that it had before."""
+    moved_from = ""
     match reference:
         case int():
             row = await reads.one(BY_NUMBER, reference)
@@ -161,22 +196,67 @@ async def product_by(reads: Reads, reference: int | UUID | str) -> FoundProduct 
             row = await reads.one(BY_KEY, reference)
         case _:
             row = await reads.one(BY_SLUG, reference)
-    return None if row is None else FoundProduct(body=row[0], visible=row[1], seller_id=row[2])
+            if row is None:
+                row = await reads.one(BY_FORMER_SLUG, reference)
+                moved_from = reference
+    if row is None:
+        return None
+    key, body, kept, version, slug, visible, readable, deleted, seller_id, seller = row
+    return FoundProduct(
+        key=key,
+        body=body,
+        kept=kept,
+        version=version,
+        slug=slug,
+        visible=visible,
+        readable=readable,
+        deleted=deleted,
+        seller_id=seller_id,
+        seller=seller,
+        moved_from=moved_from,
+    )
 
 
 async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
-    """The page and the number of all that match, in one round trip."""
-    where, parameters = _where(asked)
-    ranked = bool(asked.words) and asked.sort_by is None
-    order = f"ts_rank(words, {_TSQUERY}) DESC, number" if ranked else _order(asked)
-    statement = (
-        f"SELECT (SELECT count(*) FROM products WHERE {where}), "
-        f"ARRAY(SELECT body FROM products WHERE {where} ORDER BY {order} OFFSET %s LIMIT %s)"
+    """The page and, where it is asked for, the number of all that match: in one round trip."""
+    conditions, parameters = conditions_of(asked)
+    if prefixes := _prefixes(asked.words):
+        conditions.append(f"words @@ {_TSQUERY}")
+        parameters += (prefixes, asked.words)
+    elif asked.words:
+        conditions.append("false")
+    where = " AND ".join(conditions)
+    order = _order(asked)
+    columns = "".join(f", {expression} AS by_{place}" for place, expression in enumerate(order.by))
+    sorting = ", ".join(f"by_{place} {order.direction}" for place in range(len(order.by)))
+    behind, mark = _behind(order, asked.after)
+    page = (
+        f"SELECT key, body{'' if asked.kept is None else ' , kept'}{columns} FROM products WHERE {where}{behind} "
+        f"ORDER BY {sorting} OFFSET %s LIMIT %s"
     )
-    ranking = [_prefixes(asked.words), asked.words] if ranked else []
-    row = await reads.one(statement, *parameters, *parameters, *ranking, asked.skip, asked.limit)
-    assert row is not None
-    return ProductPage(total=row[0], bodies=row[1])
+    values = [*order.parameters, *parameters, *mark, asked.skip, asked.limit + 1]
+    if not asked.counted:
+        rows, total = await reads.all(page, *values), None
+    else:
+        counted = await reads.all(
+            f"SELECT total, page.* FROM (SELECT count(*) AS total FROM products WHERE {where}) counted "
+            f"LEFT JOIN ({page}) page ON true ORDER BY {sorting}",
+            *parameters,
+            *values,
+        )
+        total = counted[0][0]
+        rows = [row[1:] for row in counted if row[1] is not None]
+    shown = rows[: asked.limit]
+    last = None
+    if len(rows) > asked.limit and shown:
+        last = Mark(engine="postgres", values=shown[-1][-len(order.by) :], seen=asked.skip + len(shown))
+    return ProductPage(
+        total=total,
+        bodies=[row[1] for row in shown],
+        kept=[] if asked.kept is None else [row[2] for row in shown],
+        keys=[row[0] for row in shown],
+        last=last,
+    )
 
 
 async def products_with_keys(reads: Reads, keys: Sequence[UUID]) -> list[bytes]:
@@ -184,6 +264,46 @@ async def products_with_keys(reads: Reads, keys: Sequence[UUID]) -> list[bytes]:
     rows = await reads.all("SELECT key, body FROM products WHERE key = ANY(%s) AND visible", list(keys))
     bodies = dict(rows)
     return [bodies[key] for key in keys if key in bodies]
+
+
+def conditions_of(asked: ProductFilter) -> tuple[list[str], list[Any]]:
+    """What a product must fulfil but for having the words in it: conditions, and a value for each ``%s`` in them."""
+    conditions, parameters = (["visible"], []) if asked.kept is None else _kept(asked.kept)
+    for condition, value in (
+        ("category_ids && %s", asked.categories),
+        ("key = ANY(%s)", asked.listings),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            parameters.append(list(value))
+    for condition, names in (("brand = ANY(%s)", asked.brand), ("tag_list && %s", asked.tags)):
+        if names:
+            conditions.append(condition)
+            parameters.append(list(names))
+    for condition, bound in (
+        ("seller_id = %s", asked.seller),
+        ("price_minor >= %s", asked.min_price),
+        ("price_minor <= %s", asked.max_price),
+        ("rating >= %s", asked.min_rating),
+    ):
+        if bound is not None:
+            conditions.append(condition)
+            parameters.append(bound)
+    for key, wanted in asked.attributes.items():
+        conditions.append("facts && %s")
+        parameters.append([f"{key}={each}" for value in wanted for each in _spellings(value)])
+    if asked.in_stock:
+        conditions.append("in_stock")
+    if asked.near is not None:
+        within, around = _within(asked.near)
+        conditions += within
+        parameters += around
+    return conditions, parameters
+
+
+def distance_from(near: Near) -> tuple[str, list[Any]]:
+    """Kilometres to a product along the surface of the earth, taken for a ball (haversine)."""
+    return _DISTANCE, [near.lat, near.lat, near.lng]
 
 
 class PostgresProductSearch:
@@ -208,37 +328,87 @@ _SORT_COLUMNS = {
     SortBy.PRICE: "price_minor",
     SortBy.RATING: "rating",
     SortBy.TITLE: "title",
-    SortBy.ID: "number",
-    SortBy.DISTANCE: "number",
 }
 
 
-def _where(asked: ProductFilter) -> tuple[str, list[Any]]:
-    conditions = ["visible"]
-    parameters: list[Any] = []
-    for condition, value in (
-        ("category = ANY(%s)", list(asked.category)),
-        ("brand = ANY(%s)", list(asked.brand)),
-        ("price_minor >= %s", asked.min_price),
-        ("price_minor <= %s", asked.max_price),
-    ):
-        if value or value == 0:
-            conditions.append(condition)
-            parameters.append(value)
-    if asked.in_stock:
-        conditions.append("stock > 0")
-    if prefixes := _prefixes(asked.words):
-        conditions.append(f"words @@ {_TSQUERY}")
-        parameters += (prefixes, asked.words)
-    elif asked.words:
-        conditions.append("false")
-    return " AND ".join(conditions), parameters
+class _Sorting(msgspec.Struct, frozen=True, kw_only=True):
+    """Expressions, all in one direction, so that what follows is one comparison of rows that an index knows."""
+
+    by: Sequence[str]
+    direction: str
+    parameters: Sequence[Any] = ()
 
 
-def _order(asked: ProductFilter) -> str:
-    column = _SORT_COLUMNS[asked.sort_by or SortBy.ID]
+def _order(asked: ProductFilter) -> _Sorting:
     direction = "DESC" if asked.order is Order.DESC else "ASC"
-    return f"{column} {direction}, number"
+    if asked.sort_by is SortBy.DISTANCE and asked.near is not None:
+        distance, place = distance_from(asked.near)
+        return _Sorting(by=(distance, "number"), direction=direction, parameters=place)
+    if asked.words and asked.sort_by is None:
+        rank = f"ts_rank(words, {_TSQUERY})"
+        return _Sorting(
+            by=(rank, "-number"), direction="DESC", parameters=(_prefixes(asked.words), asked.words)
+        )
+    column = _SORT_COLUMNS.get(asked.sort_by or SortBy.ID)
+    return _Sorting(by=("number",) if column is None else (column, "number"), direction=direction)
+
+
+def _behind(order: _Sorting, after: Mark | None) -> tuple[str, list[Any]]:
+    if after is None:
+        return "", []
+    compared = ">" if order.direction == "ASC" else "<"
+    marks = ", ".join("%s" for _ in order.by)
+    return f" AND ({', '.join(order.by)}) {compared} ({marks})", [*order.parameters, *after.values]
+
+
+def _kept(kept: Kept) -> tuple[list[str], list[Any]]:
+    conditions, parameters = ["true"], list[Any]()
+    if kept.status:
+        conditions.append("status = ANY(%s)")
+        parameters.append(list(kept.status))
+    if kept.moderation:
+        conditions.append("moderation = %s")
+        parameters.append(kept.moderation)
+    if kept.flag:
+        conditions.append("flags @> %s")
+        parameters.append([kept.flag])
+    if kept.deleted is not None:
+        conditions.append("deleted" if kept.deleted else "NOT deleted")
+    return conditions, parameters
+
+
+_DISTANCE: Final = (
+    "(12742.0176 * asin(least(1, sqrt(power(sin(radians(lat - %s) / 2), 2) + "
+    "cos(radians(%s)) * cos(radians(lat)) * power(sin(radians(lng - %s) / 2), 2)))))"
+)
+
+_KM_PER_DEGREE: Final = 111.19
+"""Of latitude; of longitude at the equator, and less elsewhere."""
+
+
+def _within(near: Near) -> tuple[list[str], list[Any]]:
+    """Near enough, and first of all in a box around the place, which an index knows."""
+    if near.kilometres is None:
+        return ["lat IS NOT NULL"], []
+    distance, place = distance_from(near)
+    high = near.kilometres / _KM_PER_DEGREE
+    conditions = ["lat IS NOT NULL", "lat BETWEEN %s AND %s"]
+    parameters: list[Any] = [near.lat - high, near.lat + high]
+    narrowest = math.cos(math.radians(min(90.0, abs(near.lat) + high)))
+    if narrowest * 180 > high:  # else a pole is in it, or the whole circle
+        wide = high / narrowest
+        conditions.append("(lng BETWEEN %s AND %s OR lng >= %s OR lng <= %s)")
+        parameters += [near.lng - wide, near.lng + wide, near.lng - wide + 360, near.lng + wide - 360]
+    conditions.append(f"{distance} <= %s")
+    return conditions, [*parameters, *place, near.kilometres]
+
+
+def _spellings(value: str) -> set[str]:
+    """As it is given, and as facts have it if it is a number."""
+    try:
+        return {value, f"{float(value):g}"}
+    except ValueError:
+        return {value}
 
 
 def _prefixes(words: str) -> str:

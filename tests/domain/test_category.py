@@ -103,7 +103,11 @@ class TestACategory:
 
     def test_goes_with_or_without_a_successor(self) -> None:
         gone = category(1)
-        for event in gone.delete(category_id(2)):
+        (deleted,) = gone.delete(category(2))
+        assert deleted == CategoryDeleted(
+            category_id=category_id(1), successor_id=category_id(2), successor_slug=category(2).slug
+        )
+        for event in (deleted,):
             gone = Category.evolve(gone, event)
         assert (gone.deleted, gone.successor_id) == (True, category_id(2))
         assert category(1).delete(None) == [CategoryDeleted(category_id=category_id(1))]

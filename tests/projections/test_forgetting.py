@@ -47,6 +47,7 @@ from projections.products.projector import PRODUCTS, products
 from projections.products.query import ProductFilter, product_by, products_page
 from projections.projection import Projection, Rows, read_model
 from projections.promotions.projector import PROMOTION_LIST
+from projections.sellers.projector import SELLER_LIST
 from tests.domain.builders import NOW, a_listing_created, listing_id
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
 
@@ -158,13 +159,14 @@ async def showing(
 @pytest.fixture
 async def shown(database_url: str) -> AsyncIterator[Shown]:
     async with showing(
-        database_url, PRODUCTS, ORDER_LIST, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE
+        database_url, PRODUCTS, SELLER_LIST, ORDER_LIST, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE
     ) as shown:
         yield shown
 
 
 def stream_of(event: Event) -> UUID:
-    for name in ("review_id", "order_id", "cart_id", "listing_id", "seller_id", "account_id"):
+    persons = ("review_id", "order_id", "cart_id", "listing_id", "seller_id", "account_id")
+    for name in (*persons, "collection_id", "media_id", "category_id"):
         if (stream := getattr(event, name, None)) is not None:
             return UUID(str(stream))
     raise AssertionError(event)
