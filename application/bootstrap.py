@@ -138,15 +138,29 @@ from application.follows.following import (
     forget_follows,
     unfollow_seller,
 )
-from application.listings.changing import (
-    ChangeListing,
+from application.listings.changing import ChangeListing, change_listing
+from application.listings.creating import CreateListing, create_listing
+from application.listings.deleting import DeleteListing, RestoreListing, delete_listing, restore_listing
+from application.listings.moderating import (
+    FlagListing,
+    HideListing,
+    RemoveListing,
+    UnhideListing,
+    flag_listing,
+    hide_listing,
+    remove_listing,
+    unhide_listing,
+)
+from application.listings.publishing import (
+    ExpireListing,
     PublishListing,
+    RenewListing,
     UnpublishListing,
-    change_listing,
+    expire_listing,
     publish_listing,
+    renew_listing,
     unpublish_listing,
 )
-from application.listings.creating import CreateListing, create_listing
 from application.orders.placing import PlaceOrder, place_order
 from application.payments.paying import (
     ConfirmPayment,
@@ -205,6 +219,7 @@ from application.wishlists.wishing import (
     remove_from_wishlist,
 )
 from domain.accounts.account import GRACE
+from domain.listings.listing import LIFETIME
 from domain.orders.pricing import Tariff
 from domain.registry import AGGREGATES, EVENTS
 
@@ -241,6 +256,7 @@ def handlers(
     session_lifetime: timedelta,
     tariff: Tariff,
     deletion_grace: timedelta = GRACE,
+    listing_lifetime: timedelta = LIFETIME,
     seller_auto_approve: bool = False,
 ) -> dict[type, Handler]:
     """Every command's handler, with what it needs."""
@@ -321,10 +337,20 @@ def handlers(
         AddToCollection: partial(add_to_collection, store=store, keys=keys),
         ArrangeCollection: partial(arrange_collection, store=store, keys=keys),
         RemoveFromCollection: partial(remove_from_collection, store=store, keys=keys),
-        CreateListing: partial(create_listing, store=store, keys=keys, numbers=numbers),
-        ChangeListing: partial(change_listing, store=store),
-        PublishListing: partial(publish_listing, store=store),
+        CreateListing: partial(
+            create_listing, store=store, keys=keys, numbers=numbers, clock=clock, lifetime=listing_lifetime
+        ),
+        ChangeListing: partial(change_listing, store=store, keys=keys),
+        PublishListing: partial(publish_listing, store=store, clock=clock, lifetime=listing_lifetime),
         UnpublishListing: partial(unpublish_listing, store=store),
+        RenewListing: partial(renew_listing, store=store, clock=clock, lifetime=listing_lifetime),
+        ExpireListing: partial(expire_listing, store=store, clock=clock),
+        DeleteListing: partial(delete_listing, store=store, clock=clock),
+        RestoreListing: partial(restore_listing, store=store),
+        HideListing: partial(hide_listing, store=store),
+        UnhideListing: partial(unhide_listing, store=store),
+        RemoveListing: partial(remove_listing, store=store),
+        FlagListing: partial(flag_listing, store=store),
         ImportReview: partial(import_review, store=store, numbers=numbers),
         SubmitReview: partial(submit_review, store=store, numbers=numbers, clock=clock),
         EditReview: partial(edit_review, store=store, clock=clock),
@@ -419,6 +445,7 @@ async def write_side(
                 upload_max_size=settings.upload_max_size,
                 session_lifetime=settings.session_lifetime,
                 deletion_grace=settings.deletion_grace,
+                listing_lifetime=settings.offer_lifetime,
                 tariff=tariff,
                 seller_auto_approve=settings.seller_auto_approve,
             )

@@ -90,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """The origin by which browsers reach this API: there Google and Apple send them back to."""
     account_deletion_grace: str = "30d"
     """How long somebody who leaves may come back (C21)."""
+    listing_lifetime: str = "60d"
+    """How long what a person offers stays in the catalogue unless it is renewed (A25)."""
     tax_rate: Decimal = Decimal("0.08")
     cors_origins: str = "http://localhost:5173"
     trusted_proxies: str = ""
@@ -122,6 +124,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     @property
     def deletion_grace(self) -> timedelta:
         return duration("ACCOUNT_DELETION_GRACE", self.account_deletion_grace)
+
+    @property
+    def offer_lifetime(self) -> timedelta:
+        return duration("LISTING_LIFETIME", self.listing_lifetime)
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -199,7 +205,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
         except msgspec.ValidationError as wrong:
             raise SettingsError(str(wrong)) from wrong
         _ = settings.access_lifetime, settings.session_lifetime, settings.deletion_grace, settings.mail_waits
-        _ = settings.proxies, settings.origins
+        _ = settings.offer_lifetime, settings.proxies, settings.origins
         _require_mail_provider(settings)
         return settings
 

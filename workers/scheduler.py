@@ -23,12 +23,14 @@ from application.adapters.rate_limits import sweep_rate_limits
 from application.bootstrap import WriteSide, write_side
 from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
+from application.listings.publishing import ExpireListing
 from application.ports import Clock, Metadata
 from application.settings import Settings
 from domain.kernel import AccountId, DomainError
 from projections.accounts.query import accounts_due
 from projections.bootstrap import read_side
 from projections.ports import Reads
+from projections.products.due import listings_due
 from workers.lease import while_leading
 from workers.signals import until_signalled
 from workers.starting import start
@@ -134,6 +136,33 @@ async def erase_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     return erased
 
 
+async def expire_due(bus: Bus, reads: Reads, clock: Clock) -> int:
+    """Take out of the catalogue whose time there is over. Whether it is so is for each listing to decide.
+
+    After an outage there may be many: they are read in batches, each from where the last one ended, because the list
+    hears of it only later.
+    """
+    expired = 0
+    failures: list[Exception] = []
+    now = clock.now()
+    due = await listings_due(reads, now, None, MOST_AT_ONCE)
+    while due:
+        for each in due:
+            metadata = Metadata(actor=ACTOR, request_id=f"expire-{each.listing_id}")
+            try:
+                await bus.handle(ExpireListing(listing_id=each.listing_id), metadata)
+            except UnavailableError:
+                raise
+            except Exception as failure:  # noqa: BLE001 - with this listing alone; it is raised below
+                failures.append(failure)
+            else:
+                expired += 1
+        due = await listings_due(reads, now, due[-1], MOST_AT_ONCE)
+    if failures:
+        raise ExceptionGroup("some listings could not be expired", failures)
+    return expired
+
+
 def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ...]:
     kept = timedelta(days=settings.command_results_days)
     return (
@@ -141,6 +170,11 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
             name="erase-accounts",
             every=timedelta(minutes=1),
             work=partial(erase_due, write.bus, reads, write.clock),
+        ),
+        Job(
+            name="expire-listings",
+            every=timedelta(minutes=1),
+            work=partial(expire_due, write.bus, reads, write.clock),
         ),
         Job(
             name="sweep-command-results",
