@@ -106,8 +106,7 @@ async def create_listing(
     number = await numbers.next("listings")
     listing_id = ListingId(stream_id("listing", number))
     ref = StreamRef(LISTINGS, listing_id)
-    wished = command.slug or slug_of(command.title)
-    slugs = [wished] if command.slug else [wished, f"{wished}-{number}"]
+    slugs = [command.slug] if command.slug else _slugs_for(command.title, listing_id, number)
     claims = [slug_claim(slug, keys) for slug in slugs]
     refs: list[StreamRef[Any, Any]] = [
         ref,
@@ -199,6 +198,12 @@ def _require_media(media_ids: Sequence[str]) -> None:
     """Nothing can be uploaded for a listing yet."""
     if media_ids:
         raise InvalidInputError({f"mediaIds[{index}]": ["Does not exist"] for index in range(len(media_ids))})
+
+
+def _slugs_for(title: str, listing_id: ListingId, number: int) -> list[str]:
+    """What can be made of a title, the dearest first; the last one is nobody else's."""
+    slug = slug_of(title)
+    return [slug, f"{slug[:80]}-{number}", f"{slug[:80]}-{listing_id.hex[:12]}"]
 
 
 def _first_free(
