@@ -41,6 +41,7 @@ from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
 from api.jwks import JwksController
 from api.limits import Limits, within_limits
+from api.listings import KeptListingController, ListingController
 from api.mails import MailController
 from api.metrics import Metrics
 from api.oauth import OAuthController
@@ -147,6 +148,8 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     CollectionController,
                     KeptCollectionController,
                     ProductController,
+                    ListingController,
+                    KeptListingController,
                     ReviewController,
                     WishlistController,
                     CartController,

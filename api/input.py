@@ -8,7 +8,7 @@ text, and ``true`` is not 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin, get_type_hints
@@ -37,7 +37,6 @@ SYNONYMS: Final[Mapping[str, str]] = {
     "stockQuantity": "stock",
     "inventoryCount": "stock",
     "categoryId": "category",
-    "descriptionShort": "description",
     "addressLine1": "address",
     "line1": "address",
     "postalCode": "zipCode",
@@ -59,10 +58,12 @@ class Check:
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A request's body; or its query, whose values are all texts.
 
-    What is null counts as not given, unless the body says by ``keeps_null`` that null clears a field.
+    What is null counts as not given, unless the body says by ``keeps_null`` that null clears a field; within the
+    objects that ``keeps_null_in`` names, it clears one of theirs.
     """
 
     keeps_null: ClassVar[bool] = False
+    keeps_null_in: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def absent(cls, given: Mapping[str, Any]) -> Faults:
@@ -114,16 +115,16 @@ def percentage(value: float) -> Decimal:
 
 def decode(content: bytes, body_type: type[B]) -> B:
     """The body of a request, or ``InvalidInputError`` that names each field in the way."""
-    raw = folded(content, keeps_null=body_type.keeps_null)
+    raw = folded(content, keeps_null=body_type.keeps_null, within=body_type.keeps_null_in)
     if not isinstance(raw, dict):
         raise InvalidInputError({"body": ["Must be an object"]})
     return _converted(raw, body_type, strict=True)
 
 
-def folded(content: bytes, *, keeps_null: bool = False) -> Any:
+def folded(content: bytes, *, keeps_null: bool = False, within: Collection[str] = ()) -> Any:
     """What a request's body says, whoever looks into it: with its keys in our spelling."""
     try:
-        return _fold(msgspec.json.decode(content), "body", keeps_null=keeps_null)
+        return _fold(msgspec.json.decode(content), "body", keeps_null=keeps_null, within=within)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         raise MalformedJsonError({"body": [f"Is not JSON: {broken}"]}, "Malformed JSON") from broken
 
@@ -196,7 +197,7 @@ def _camel(name: str) -> str:
     return first + "".join(part[:1].upper() + part[1:] for part in others)
 
 
-def _fold(value: Any, field: str, *, keeps_null: bool = False) -> Any:
+def _fold(value: Any, field: str, *, keeps_null: bool = False, within: Collection[str] = ()) -> Any:
     """Keys in our spelling."""
     if isinstance(value, dict):
         folded: dict[str, Any] = {}
@@ -206,7 +207,7 @@ def _fold(value: Any, field: str, *, keeps_null: bool = False) -> Any:
             name = camel(_without_nul(key, field))
             ours = SYNONYMS.get(name, name)
             if ours == name or ours not in folded:
-                folded[ours] = _fold(item, ours)
+                folded[ours] = _fold(item, ours, keeps_null=ours in within)
         return folded
     if isinstance(value, list):
         return [_fold(item, field) for item in value]

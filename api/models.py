@@ -442,12 +442,31 @@ class Product(Shape, frozen=True, kw_only=True):
     images: list[str]
     thumbnail: str
     seller_id: UUID
-    status: Literal["draft", "active"]
+    status: Literal["draft", "active", "sold", "expired"]
     rating: float = 0
     review_count: int = 0
     reviews: list[Review] = []
     created_at: str = ""
     updated_at: str = ""
+
+
+class DeletedProduct(Product, frozen=True, kw_only=True):
+    """C7."""
+
+    is_deleted: bool
+    deleted_on: str
+
+
+class ModeratedProduct(Product, frozen=True, kw_only=True):
+    """As admins see it: ``hidden`` ones are out of sight, ``removed`` ones for good."""
+
+    moderation: Literal["visible", "hidden", "removed"]
+    moderation_reason: str
+    hidden: bool
+    removed: bool
+    is_deleted: bool
+    flags: list[str]
+    flag_note: str
 
 
 class ProductPage(Shape, frozen=True, kw_only=True):

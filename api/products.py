@@ -1,59 +1,41 @@
-"""The catalogue: finding products, and offering them."""
+"""The catalogue: finding products."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from litestar import Controller, HttpMethod, Request, get, post, route
-from litestar.params import FromPath, JSONBody
+from litestar import Controller, Request, get
+from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
 
-from api.authentication import BEARER, Connection, admin, caller_of, reader, seller
+from api.authentication import Connection, reader
 from api.backend import Backend, BackendParts
-from api.categories import Slug
 from api.documentation import answers
 from api.input import (
-    AnyReference,
     Body,
     Faults,
-    Percentage,
-    Price,
     PriceBound,
-    Stock,
-    Url,
     decode_query,
-    money,
-    percentage,
 )
 from api.models import Product, ProductPage
 from api.wire import answer, encode, page
-from application.listings.changing import ChangeListing, PublishListing, UnpublishListing, listing_called
-from application.listings.creating import CreateListing
 from application.slugs import reference_kind
 from domain.accounts.events import Caller
 from domain.categories.category import Category
 from domain.kernel import InvalidInputError
 from domain.listings.listing import ProductNotFoundError
 from domain.money import minor_units
-from domain.sellers.events import HOUSE_SELLER, seller_of
+from domain.sellers.events import seller_of
 from projections.categories.query import all_categories, with_descendants
 from projections.ports import StaleReadError
-from projections.products.product import listing_body
 from projections.products.query import FoundProduct, Order, ProductFilter, SortBy, product_by, products_page
 from projections.products.query import ProductPage as ProductsFound
 
 HttpRequest = Request[Any, Any, Any]
 
 MOST_LISTED: Final = 100
-
-Title = Annotated[str, Meta(min_length=3, max_length=200, examples=["iPhone 15 Pro"])]
-Description = Annotated[str, Meta(max_length=5000)]
-LongDescription = Annotated[str, Meta(min_length=10, max_length=5000, examples=["Latest Apple smartphone"])]
-Brand = Annotated[str, Meta(max_length=100)]
-Tags = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=50)], ...], Meta(max_length=30)]
-Images = Annotated[tuple[Url, ...], Meta(max_length=12)]
 
 _SORTS: Final[Mapping[str, tuple[SortBy, Order]]] = {
     "price_asc": (SortBy.PRICE, Order.ASC),
@@ -101,59 +83,6 @@ class SearchQuery(ProductQuery, frozen=True, kw_only=True):
         return {} if given.keys() & {"q", "search", "text"} else {"q": ["Is required"]}
 
 
-class ListingBody(Body, frozen=True, kw_only=True):
-    title: Title
-    price: Price
-    category: AnyReference
-    description: Description = ""
-    discount_percentage: Percentage = 0
-    brand: Brand = ""
-    tags: Tags = ()
-    stock: Stock = 1
-    thumbnail: Url | None = None
-    images: Images = ()
-    slug: Slug | None = None
-    status: str = "draft"
-
-    def command(self, caller: Caller, *, publish: bool) -> CreateListing:
-        return CreateListing(
-            seller_id=HOUSE_SELLER if caller.is_admin else seller_of(caller.account_id),
-            title=self.title,
-            description=self.description,
-            price=money(self.price),
-            category=str(self.category),
-            discount_percentage=percentage(self.discount_percentage),
-            brand=self.brand,
-            tags=self.tags,
-            stock=self.stock,
-            thumbnail=self.thumbnail or "",
-            images=self.images,
-            slug=self.slug or "",
-            publish=publish,
-        )
-
-
-class CatalogueProductBody(ListingBody, frozen=True, kw_only=True):
-    """S2 §5.2.6, with what it requires."""
-
-    description: LongDescription
-    thumbnail: Url
-    brand: Annotated[str, Meta(min_length=1, max_length=100)]
-    stock: Stock
-
-
-class ListingChangeBody(Body, frozen=True, kw_only=True):
-    title: Title | None = None
-    description: Description | None = None
-    price: Price | None = None
-    discount_percentage: Percentage | None = None
-    brand: Brand | None = None
-    tags: Tags | None = None
-    stock: Stock | None = None
-    thumbnail: Url | None = None
-    images: Images | None = None
-
-
 class ProductController(Controller):
     tags = ("Products",)
 
@@ -193,91 +122,6 @@ class ProductController(Controller):
         if found.visible:
             backend.ready_products.keep(ref, found.body, position)
         return answer(found.body, position=position)
-
-    @post(
-        ["/products", "/listings"],
-        status_code=201,
-        guards=[seller],
-        security=BEARER,
-        responses=answers(Product, 201, 401, 403, 409),
-    )
-    async def create(
-        self, request: HttpRequest, data: JSONBody[ListingBody], backend: Backend
-    ) -> ASGIResponse:
-        """Offer something: a draft, unless ``status`` is ``active``."""
-        if data.status.lower() not in {"draft", "active"}:
-            raise InvalidInputError({"status": ["Must be draft or active"]})
-        command = data.command(caller_of(request), publish=data.status.lower() == "active")
-        return await backend.commands.answer(request, command, listing_body, status=201)
-
-    @post(
-        "/products/add",
-        status_code=201,
-        guards=[admin],
-        security=BEARER,
-        responses=answers(Product, 201, 401, 403, 409),
-    )
-    async def add(
-        self, request: HttpRequest, data: JSONBody[CatalogueProductBody], backend: Backend
-    ) -> ASGIResponse:
-        """Add a product to the catalogue, for everybody to see at once."""
-        command = data.command(caller_of(request), publish=True)
-        return await backend.commands.answer(request, command, listing_body, status=201)
-
-    @route(
-        ["/products/{ref:str}", "/listings/{ref:str}"],
-        http_method=[HttpMethod.PUT, HttpMethod.PATCH],
-        status_code=200,
-        guards=[seller],
-        security=BEARER,
-        responses=answers(Product, 200, 401, 403, 404, 409),
-    )
-    async def change(
-        self, request: HttpRequest, ref: FromPath[str], data: JSONBody[ListingChangeBody], backend: Backend
-    ) -> ASGIResponse:
-        """Change the fields that are given (C25); with ``If-Match`` only if nobody has changed it since."""
-        command = ChangeListing(
-            listing_id=await listing_called(ref, backend.write.store, backend.write.keys),
-            caller=caller_of(request),
-            title=data.title,
-            description=data.description,
-            brand=data.brand,
-            tags=data.tags,
-            thumbnail=data.thumbnail,
-            images=data.images,
-            price=None if data.price is None else money(data.price),
-            discount_percentage=None
-            if data.discount_percentage is None
-            else percentage(data.discount_percentage),
-            stock=data.stock,
-        )
-        return await backend.commands.answer(request, command, listing_body, conditional=True)
-
-    @post(
-        ["/products/{ref:str}/publish", "/listings/{ref:str}/publish"],
-        status_code=200,
-        guards=[seller],
-        security=BEARER,
-        responses=answers(Product, 200, 401, 403, 404, 409, 422),
-    )
-    async def publish(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
-        """Let everybody see it and buy it."""
-        listing_id = await listing_called(ref, backend.write.store, backend.write.keys)
-        command = PublishListing(listing_id=listing_id, caller=caller_of(request))
-        return await backend.commands.answer(request, command, listing_body, conditional=True)
-
-    @post(
-        ["/products/{ref:str}/unpublish", "/listings/{ref:str}/unpublish"],
-        status_code=200,
-        guards=[seller],
-        security=BEARER,
-        responses=answers(Product, 200, 401, 403, 404, 409),
-    )
-    async def unpublish(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
-        """Take it out of the catalogue; it is a draft again."""
-        listing_id = await listing_called(ref, backend.write.store, backend.write.keys)
-        command = UnpublishListing(listing_id=listing_id, caller=caller_of(request))
-        return await backend.commands.answer(request, command, listing_body, conditional=True)
 
 
 async def _page(

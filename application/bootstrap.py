@@ -138,15 +138,29 @@ from application.follows.following import (
     forget_follows,
     unfollow_seller,
 )
-from application.listings.changing import (
-    ChangeListing,
+from application.listings.changing import ChangeListing, change_listing
+from application.listings.creating import CreateListing, create_listing
+from application.listings.deleting import DeleteListing, RestoreListing, delete_listing, restore_listing
+from application.listings.moderating import (
+    FlagListing,
+    HideListing,
+    RemoveListing,
+    UnhideListing,
+    flag_listing,
+    hide_listing,
+    remove_listing,
+    unhide_listing,
+)
+from application.listings.publishing import (
+    ExpireListing,
     PublishListing,
+    RenewListing,
     UnpublishListing,
-    change_listing,
+    expire_listing,
     publish_listing,
+    renew_listing,
     unpublish_listing,
 )
-from application.listings.creating import CreateListing, create_listing
 from application.orders.cancelling import (
     CancelOrder,
     CancelUnpaidOrder,
@@ -212,6 +226,7 @@ from application.wishlists.wishing import (
     remove_from_wishlist,
 )
 from domain.accounts.account import GRACE
+from domain.listings.listing import LIFETIME
 from domain.orders.order import UNPAID_AFTER
 from domain.orders.pricing import Tariff
 from domain.registry import AGGREGATES, EVENTS
@@ -250,6 +265,7 @@ def handlers(
     tariff: Tariff,
     deletion_grace: timedelta = GRACE,
     unpaid_after: timedelta = UNPAID_AFTER,
+    listing_lifetime: timedelta = LIFETIME,
     seller_auto_approve: bool = False,
 ) -> dict[type, Handler]:
     """Every command's handler, with what it needs."""
@@ -330,10 +346,20 @@ def handlers(
         AddToCollection: partial(add_to_collection, store=store, keys=keys),
         ArrangeCollection: partial(arrange_collection, store=store, keys=keys),
         RemoveFromCollection: partial(remove_from_collection, store=store, keys=keys),
-        CreateListing: partial(create_listing, store=store, keys=keys, numbers=numbers),
-        ChangeListing: partial(change_listing, store=store),
-        PublishListing: partial(publish_listing, store=store),
+        CreateListing: partial(
+            create_listing, store=store, keys=keys, numbers=numbers, clock=clock, lifetime=listing_lifetime
+        ),
+        ChangeListing: partial(change_listing, store=store, keys=keys),
+        PublishListing: partial(publish_listing, store=store, clock=clock, lifetime=listing_lifetime),
         UnpublishListing: partial(unpublish_listing, store=store),
+        RenewListing: partial(renew_listing, store=store, clock=clock, lifetime=listing_lifetime),
+        ExpireListing: partial(expire_listing, store=store, clock=clock),
+        DeleteListing: partial(delete_listing, store=store, clock=clock),
+        RestoreListing: partial(restore_listing, store=store),
+        HideListing: partial(hide_listing, store=store),
+        UnhideListing: partial(unhide_listing, store=store),
+        RemoveListing: partial(remove_listing, store=store),
+        FlagListing: partial(flag_listing, store=store),
         ImportReview: partial(import_review, store=store, numbers=numbers),
         SubmitReview: partial(submit_review, store=store, numbers=numbers, clock=clock),
         EditReview: partial(edit_review, store=store, clock=clock),
@@ -435,6 +461,7 @@ async def write_side(
                 session_lifetime=settings.session_lifetime,
                 deletion_grace=settings.deletion_grace,
                 unpaid_after=settings.unpaid_after,
+                listing_lifetime=settings.offer_lifetime,
                 tariff=tariff,
                 seller_auto_approve=settings.seller_auto_approve,
             )

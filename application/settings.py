@@ -90,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """The origin by which browsers reach this API: there Google and Apple send them back to."""
     account_deletion_grace: str = "30d"
     """How long somebody who leaves may come back (C21)."""
+    listing_lifetime: str = "60d"
+    """How long what a person offers stays in the catalogue unless it is renewed (A25)."""
     tax_rate: Decimal = Decimal("0.08")
     order_unpaid_after: str = "30m"
     """How long an order waits for its payment before it is cancelled (A25)."""
@@ -130,6 +132,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     @property
     def unpaid_after(self) -> timedelta:
         return duration("ORDER_UNPAID_AFTER", self.order_unpaid_after)
+
+    @property
+    def offer_lifetime(self) -> timedelta:
+        return duration("LISTING_LIFETIME", self.listing_lifetime)
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -207,7 +213,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
         except msgspec.ValidationError as wrong:
             raise SettingsError(str(wrong)) from wrong
         _ = settings.access_lifetime, settings.session_lifetime, settings.deletion_grace, settings.mail_waits
-        _ = settings.unpaid_after, settings.proxies, settings.origins
+        _ = settings.unpaid_after, settings.offer_lifetime, settings.proxies, settings.origins
         _require_mail_provider(settings)
         return settings
 

@@ -16,6 +16,8 @@ import msgspec
 MOST_ATTRIBUTES: Final = 50
 MOST_OPTIONS: Final = 200
 LONGEST_TEXT: Final = 200
+LARGEST_NUMBER: Final = 1e15
+"""Up to here every whole number can be told from the next one by whoever reads JSON."""
 
 _KEY: Final = re.compile(r"[a-z][A-Za-z0-9]{0,49}")
 
@@ -141,8 +143,12 @@ def _faults_of_text(value: Any) -> Iterable[tuple[str, str]]:
 
 
 def _faults_of_number(attribute: Attribute, value: Any) -> Iterable[tuple[str, str]]:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    endless = isinstance(value, float) and not math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or endless:
         yield "", "Must be a number"
+        return
+    if abs(value) > LARGEST_NUMBER:
+        yield "", f"Must be between -{LARGEST_NUMBER:.0f} and {LARGEST_NUMBER:.0f}"
         return
     if attribute.min is not None and value < attribute.min:
         yield "", f"Must be at least {attribute.min:g}"

@@ -28,6 +28,16 @@ class Money(msgspec.Struct, frozen=True, order=True):
         """This sum without ``percent`` of it, rounded half up to a whole minor unit (C48)."""
         return Money(_half_up(self.minor * (100 - percent) / 100), self.currency)
 
+    def percent_down_to(self, reduced: Money) -> Decimal:
+        """The percentage without which this sum is ``reduced``: with two decimals, or as many more as it takes."""
+        self._same(reduced)
+        exact = Decimal(100) * (self.minor - reduced.minor) / self.minor
+        for places in range(2, 10):
+            percent = exact.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+            if self.less(percent) == reduced:
+                return percent
+        return exact
+
     def share(self, rate: Decimal) -> Money:
         """``rate`` (0.08 = 8 %) of this sum, rounded half up to a whole minor unit."""
         return Money(_half_up(self.minor * rate), self.currency)

@@ -23,6 +23,7 @@ from application.adapters.rate_limits import sweep_rate_limits
 from application.bootstrap import WriteSide, write_side
 from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
+from application.listings.publishing import ExpireListing
 from application.orders.cancelling import CancelUnpaidOrder
 from application.ports import Clock, Metadata
 from application.settings import Settings
@@ -31,6 +32,7 @@ from projections.accounts.query import accounts_due
 from projections.bootstrap import read_side
 from projections.orders.query import orders_waiting_since
 from projections.ports import Reads
+from projections.products.due import listings_due
 from workers.lease import while_leading
 from workers.signals import until_signalled
 from workers.starting import start
@@ -149,6 +151,33 @@ async def _all_done(bus: Bus, what: str, commands: Mapping[UUID, object]) -> int
     return done
 
 
+async def expire_due(bus: Bus, reads: Reads, clock: Clock) -> int:
+    """Take out of the catalogue whose time there is over. Whether it is so is for each listing to decide.
+
+    After an outage there may be many: they are read in batches, each from where the last one ended, because the list
+    hears of it only later.
+    """
+    expired = 0
+    failures: list[Exception] = []
+    now = clock.now()
+    due = await listings_due(reads, now, None, MOST_AT_ONCE)
+    while due:
+        for each in due:
+            metadata = Metadata(actor=ACTOR, request_id=f"expire-{each.listing_id}")
+            try:
+                await bus.handle(ExpireListing(listing_id=each.listing_id), metadata)
+            except UnavailableError:
+                raise
+            except Exception as failure:  # noqa: BLE001 - with this listing alone; it is raised below
+                failures.append(failure)
+            else:
+                expired += 1
+        due = await listings_due(reads, now, due[-1], MOST_AT_ONCE)
+    if failures:
+        raise ExceptionGroup("some listings could not be expired", failures)
+    return expired
+
+
 def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ...]:
     kept = timedelta(days=settings.command_results_days)
     return (
@@ -161,6 +190,11 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
             name="cancel-unpaid-orders",
             every=timedelta(minutes=1),
             work=partial(cancel_unpaid, write.bus, reads, write.clock, settings.unpaid_after),
+        ),
+        Job(
+            name="expire-listings",
+            every=timedelta(minutes=1),
+            work=partial(expire_due, write.bus, reads, write.clock),
         ),
         Job(
             name="sweep-command-results",

@@ -2,120 +2,216 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-from application.categories.creating import THE_TREE, category_for_listings
-from application.ports import Changed, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
+from application.categories.creating import THE_TREE
+from application.listings.filing import (
+    Collecting,
+    States,
+    by_stream,
+    categories_named,
+    category_refs,
+    require_open,
+    schema_of,
+    shelf_refs,
+    shelved,
+)
+from application.ports import Changed, Clock, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.slugs import slug_of
-from domain.categories.category import CATEGORIES, Category, CategoryNotFoundError, SlugExistsError
-from domain.categories.events import ListingShelved, shelf_of
-from domain.categories.shelf import CATEGORY_SHELVES
-from domain.categories.tree import CategoryTree
+from domain.categories.category import SlugExistsError
 from domain.claims.claim import CLAIMS, Claim
-from domain.kernel import InvalidInputError, ListingId, SellerId, stream_id
-from domain.listings.events import ListingCreated, ListingEvent
-from domain.listings.listing import LISTINGS, Listing
+from domain.claims.events import ClaimEvent
+from domain.kernel import CategoryId, DomainError, InvalidInputError, ListingId, SellerId, stream_id
+from domain.listings.events import ListingCreated, ListingEvent, Location
+from domain.listings.listing import (
+    LISTINGS,
+    Listing,
+    blurred,
+    discount_meant,
+    expiry_of,
+    first_of,
+    merged,
+)
 from domain.money import Money
-from domain.sellers.seller import SELLERS, require_selling
+from domain.sellers.seller import SELLERS, Seller, require_selling
 
 LISTING_SLUG = "listing-slug"
 
 
 class CreateListing(msgspec.Struct, frozen=True, kw_only=True):
-    """``category`` is any reference to one. A slug that is not given is made from the title, and made unique."""
+    """``category``, ``categories`` and ``collections`` are any references; the first category is where it belongs.
+
+    A slug that is not given is made from the title, and made unique. ``sale_price`` is another way to say the
+    discount. ``media_ids`` are uploads to be shown, in this order.
+    """
 
     seller_id: SellerId
     title: str
-    description: str
     price: Money
-    category: str
-    discount_percentage: Decimal = Decimal(0)
+    category: str = ""
+    categories: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    description: str = ""
+    description_short: str = ""
+    discount_percentage: Decimal | None = None
+    sale_price: Money | None = None
     brand: str = ""
     tags: tuple[str, ...] = ()
     stock: int = 0
+    unique: bool = False
     thumbnail: str = ""
     images: tuple[str, ...] = ()
+    media_ids: tuple[str, ...] = ()
     slug: str = ""
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    location: Location | None = None
+    shipping_profile_id: UUID | None = None
     publish: bool = False
     imported_rating: Decimal | None = None
     extras: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class _Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the references name, before a number is taken for it."""
+
+    categories: Mapping[CategoryId, str]
+    collecting: Collecting
+    discount: Decimal
+
+
 async def create_listing(
-    command: CreateListing, metadata: Metadata, *, store: EventStore, keys: Keys, numbers: Numbers
+    command: CreateListing,
+    metadata: Metadata,
+    *,
+    store: EventStore,
+    keys: Keys,
+    numbers: Numbers,
+    clock: Clock,
+    lifetime: timedelta,
 ) -> Changed[Listing]:
+    """A draft may be incomplete; but what it says must be right, and it is counted where it will be found."""
     try:
-        found = await category_for_listings(command.category, store, keys)
-    except CategoryNotFoundError as unknown:
-        # Not what was asked for, but a field of it: the listing is refused as a whole (A2).
-        raise InvalidInputError({"category": ["Does not exist"]}) from unknown
+        plan = await _planned(command, store, keys)
+    except DomainError:
+        # What is named may have gone since the first try of it.
+        if metadata.once is not None:
+            await store.raise_if_answered(metadata.once)
+        raise
     number = await numbers.next("listings")
     listing_id = ListingId(stream_id("listing", number))
-    wished = command.slug or slug_of(command.title)
-    slugs = [wished] if command.slug else [wished, f"{wished}-{number}"]
-    shelf: StreamRef[Any, Any] = StreamRef(CATEGORY_SHELVES, shelf_of(found.id, number))
+    ref = StreamRef(LISTINGS, listing_id)
+    slugs = [command.slug] if command.slug else _slugs_for(command.title, listing_id, number)
+    claims = [slug_claim(slug, keys) for slug in slugs]
     refs: list[StreamRef[Any, Any]] = [
-        *(StreamRef(CLAIMS, keys.claim_id(LISTING_SLUG, slug)) for slug in slugs),
-        shelf,
-        StreamRef(CATEGORIES, found.id),
+        ref,
         THE_TREE,
         StreamRef(SELLERS, command.seller_id),
+        *category_refs(plan.categories),
+        *shelf_refs(number, plan.categories),
+        *plan.collecting.refs,
+        *claims,
     ]
+    now = clock.now()
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Listing]:
-        require_selling(loaded[-1].state)
-        category = _open(loaded[-3].state, loaded[-2].state)
-        claims = loaded[: len(slugs)]
-        taken = [Claim.take(held.state, LISTING_SLUG, listing_id) for held in claims]
-        free = next((index for index, claimed in enumerate(taken) if claimed is not None), None)
-        if free is None:
-            raise SlugExistsError
+        states = by_stream(refs, loaded)
+        seller: Seller | None = states[command.seller_id].state
+        require_selling(seller)
+        require_own_shipping(seller, command.shipping_profile_id)
+        category, *further = require_open(plan.categories, states)
+        slug, claimed = _first_free(slugs, claims, listing_id, states)
         created = ListingCreated(
             listing_id=listing_id,
             number=number,
             seller_id=command.seller_id,
-            slug=slugs[free],
+            slug=slug,
             title=command.title,
-            description=command.description,
+            description=command.description or command.description_short,
+            description_short=command.description_short,
             price=command.price,
-            discount_percentage=command.discount_percentage,
+            discount_percentage=plan.discount,
             category_id=category.id,
             category=category.slug,
+            further_category_ids=tuple(each.id for each in further),
             brand=command.brand,
             tags=command.tags,
             stock=command.stock,
-            thumbnail=command.thumbnail or (command.images[0] if command.images else ""),
+            unique=command.unique,
+            thumbnail=command.thumbnail or first_of(command.images),
             images=command.images,
+            attributes=merged({}, command.attributes),
+            location=None if command.location is None else blurred(command.location),
+            shipping_profile_id=command.shipping_profile_id,
             imported_rating=command.imported_rating,
-            extras=command.extras,
+            extras=merged({}, command.extras),
         )
-        events: list[ListingEvent] = [created]
         listing = Listing.evolve(None, created)
+        schema = schema_of(category.id, states[THE_TREE.id].state)
+        listing.require_described(schema)
+        events: list[ListingEvent] = [created]
         if command.publish:
-            events += listing.publish()
-        state = LISTINGS.fold(None, events)
-        assert state is not None
+            kind = None if seller is None else seller.kind
+            events += listing.publish(schema=schema, expires_at=expiry_of(kind, now, lifetime))
+        after = LISTINGS.fold(None, events)
+        assert after is not None
         return Proposal(
             about=listing_id,
-            outcome=state,
+            outcome=after,
             events=[
-                (refs[free], taken[free] or []),
-                (StreamRef(LISTINGS, listing_id), events),
-                (shelf, [ListingShelved(category_id=category.id, listing_id=listing_id)]),
+                (ref, events),
+                *claimed,
+                *shelved(listing_id, number, (), after.category_ids),
+                *plan.collecting.decided(listing_id, states),
             ],
         )
 
     return await store.change_together(refs, decide, metadata)
 
 
-def _open(category: Category | None, tree: CategoryTree | None) -> Category:
-    """The category as it is when the listing comes into it: not deleted meanwhile, and to be seen."""
-    if category is None or category.deleted:
-        raise InvalidInputError({"category": ["Does not exist"]})
-    if not category.active or (tree is not None and not tree.is_open(category.id)):
-        raise InvalidInputError({"category": ["Is not active"]})
-    return category
+def slug_claim(slug: str, keys: Keys) -> StreamRef[Any, Any]:
+    """Where it stands whose slug this is."""
+    return StreamRef(CLAIMS, keys.claim_id(LISTING_SLUG, slug))
+
+
+def require_own_shipping(seller: Seller | None, profile_id: UUID | None) -> None:
+    """Nobody sends things by what somebody else has agreed with a carrier (S3-PROD-03)."""
+    if profile_id is not None and (seller is None or profile_id not in seller.shipping):
+        raise InvalidInputError({"shippingProfileId": ["Does not exist"]})
+
+
+async def _planned(command: CreateListing, store: EventStore, keys: Keys) -> _Plan:
+    discount = discount_meant(command.price, command.discount_percentage, command.sale_price)
+    _require_media(command.media_ids)
+    return _Plan(
+        categories=await categories_named(command.category, command.categories, store, keys),
+        collecting=await Collecting.of(command.collections, store, keys),
+        discount=discount or Decimal(0),
+    )
+
+
+def _require_media(media_ids: Sequence[str]) -> None:
+    """Nothing can be uploaded for a listing yet."""
+    if media_ids:
+        raise InvalidInputError({f"mediaIds[{index}]": ["Does not exist"] for index in range(len(media_ids))})
+
+
+def _slugs_for(title: str, listing_id: ListingId, number: int) -> list[str]:
+    """What can be made of a title, the dearest first; the last one is nobody else's."""
+    slug = slug_of(title)
+    return [slug, f"{slug[:80]}-{number}", f"{slug[:80]}-{listing_id.hex[:12]}"]
+
+
+def _first_free(
+    slugs: Sequence[str], claims: Sequence[StreamRef[Any, Any]], listing_id: ListingId, states: States
+) -> tuple[str, list[tuple[StreamRef[Any, Any], Sequence[ClaimEvent]]]]:
+    for slug, claim in zip(slugs, claims, strict=True):
+        taken = Claim.take(states[claim.id].state, LISTING_SLUG, listing_id)
+        if taken is not None:
+            return slug, [(claim, taken)]
+    raise SlugExistsError

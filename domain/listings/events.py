@@ -249,6 +249,7 @@ class ListingDeleted(Event, frozen=True, kw_only=True, tag="listing_deleted"):
 
     listing_id: ListingId
     deleted_at: datetime
+    reason: str = ""
 
 
 class ListingRestored(Event, frozen=True, kw_only=True, tag="listing_restored"):

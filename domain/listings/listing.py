@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, TypeVar, assert_never
 from uuid import UUID
@@ -63,12 +63,15 @@ from domain.listings.events import (
     changed_details,
 )
 from domain.money import Money
-from domain.sellers.events import seller_of
+from domain.sellers.events import SellerKind, seller_of
 
 T = TypeVar("T")
 
 MOST_MEDIA: Final = 12
 """Pictures of one listing (A25)."""
+
+LIFETIME: Final = timedelta(days=60)
+"""How long what a person offers stays in the catalogue unless it is renewed (A25)."""
 
 COMMON: Final = tuple(
     Attribute(key=key, label=key.capitalize(), type=AttributeType.STRING, filterable=True)
@@ -95,6 +98,24 @@ class ListingStatusError(RuleViolatedError):
     """It is not in a status from which that could be done."""
 
     code = "INVALID_STATUS_TRANSITION"
+
+
+class ListingHiddenError(AlreadyExistsError):
+    """An admin has taken it out of sight already (S0-ADM-01 answers 409)."""
+
+    code = "LISTING_ALREADY_HIDDEN"
+
+
+class ListingNotHiddenError(AlreadyExistsError):
+    """There is nothing to show again (S0-ADM-02 answers 409)."""
+
+    code = "LISTING_NOT_HIDDEN"
+
+
+class ListingNotDeletedError(AlreadyExistsError):
+    """There is nothing to restore (S1-ADM-03 answers 409)."""
+
+    code = "LISTING_NOT_DELETED"
 
 
 class ListingSoldError(AlreadyExistsError):
@@ -156,6 +177,11 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         return self.stock - self.reserved
 
     @property
+    def sale_price(self) -> Money:
+        """What one of it is sold for; promotions are the order's."""
+        return self.price.less(self.discount_percentage)
+
+    @property
     def category_ids(self) -> tuple[CategoryId, ...]:
         """All that it is in, the one where it belongs first."""
         return (self.category_id, *self.further_category_ids)
@@ -178,11 +204,15 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         if not caller.is_admin and self.seller_id != seller_of(caller.account_id):
             raise ForbiddenError("This is not your listing")
 
-    def require_editable_by(self, caller: Caller) -> None:
-        """The same, and it must still be there to be edited: not deleted, not sold, not taken away by an admin."""
-        self.require_owned_by(caller)
+    def require_there_for(self, caller: Caller) -> None:
+        """The same, of something that is not deleted: what is gone is gone for its seller too."""
         if self.deleted:
             raise ProductNotFoundError("Product not found")
+        self.require_owned_by(caller)
+
+    def require_editable_by(self, caller: Caller) -> None:
+        """The same, of something that can still be edited: neither sold, nor taken away by an admin."""
+        self.require_there_for(caller)
         if self.moderation is Moderation.REMOVED and not caller.is_admin:
             raise ForbiddenError(
                 "The listing was removed by an admin", details={"reason": self.moderation_reason}
@@ -191,27 +221,38 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             raise ListingSoldError("The listing is sold", details={"productId": self.number})
 
     def publish(
-        self, *, schema: Schema | None = None, expires_at: datetime | None = None
+        self,
+        *,
+        schema: Schema | None = None,
+        category_open: bool = True,
+        expires_at: datetime | None = None,
     ) -> list[ListingEvent]:
         """Bring it into the catalogue. ``schema`` is that of its category; none checks no attributes."""
         if self.status is ListingStatus.ACTIVE:
             return []
         if self.status is ListingStatus.SOLD:
             raise ListingSoldError("The listing is sold", details={"productId": self.number})
-        self.require_publishable(schema)
+        self.require_publishable(schema, category_open=category_open)
         return [ListingPublished(listing_id=self.id, expires_at=expires_at)]
 
-    def require_publishable(self, schema: Schema | None) -> None:
-        """C26: a picture, a description, and whatever the category asks for."""
+    def require_publishable(self, schema: Schema | None, *, category_open: bool = True) -> None:
+        """C26: a picture, a description, whatever the category asks for, and a category that is seen itself."""
+        missing = self._gaps()
+        if not category_open:
+            missing["category"] = ["Is not active"]
+        if schema is not None:
+            missing |= faults_of_attributes(described_by(schema), self.attributes)
+        if missing:
+            raise ListingNotPublishableError("The listing is not complete", details=missing)
+
+    def _gaps(self) -> Faults:
+        """What nothing is published without, whatever its category is."""
         missing: Faults = {}
         if not (self.images or self.thumbnail or self.media):
             missing["images"] = ["Must have at least one image"]
         if not (self.description or self.description_short):
             missing["description"] = ["Is required"]
-        if schema is not None:
-            missing |= faults_of_attributes(described_by(schema), self.attributes)
-        if missing:
-            raise ListingNotPublishableError("The listing is not complete", details=missing)
+        return missing
 
     def unpublish(self) -> list[ListingEvent]:
         if self.status is ListingStatus.SOLD:
@@ -224,11 +265,15 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [ListingExpired(listing_id=self.id)]
 
-    def renew(self, expires_at: datetime | None) -> list[ListingEvent]:
-        """Bring it back, or keep it for longer."""
+    def renew(
+        self, expires_at: datetime | None, *, schema: Schema | None = None, category_open: bool = True
+    ) -> list[ListingEvent]:
+        """Keep it for longer; or bring it back, for which it must be what a listing must be to be published."""
         if self.status not in (ListingStatus.ACTIVE, ListingStatus.EXPIRED):
             raise ListingStatusError(f"A listing that is {self.status} cannot be renewed")
-        if self.status is ListingStatus.ACTIVE and self.expires_at == expires_at:
+        if self.status is ListingStatus.EXPIRED:
+            self.require_publishable(schema, category_open=category_open)
+        elif self.expires_at == expires_at:
             return []
         return [ListingRenewed(listing_id=self.id, expires_at=expires_at)]
 
@@ -253,7 +298,26 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         attributes: dict[str, Any] | None = None,
         extras: dict[str, Any] | None = None,
     ) -> list[ListingEvent]:
-        """``attributes`` and ``extras`` are all of them, as they shall be."""
+        """``attributes`` and ``extras`` are all of them, as they shall be. What was uploaded is no image of others.
+
+        Descriptions that say the same go on saying the same, and a thumbnail that was the first of the images goes on
+        being it: each was made of the other when there was only one (C26).
+        """
+        if images is not None:
+            images = tuple(address for address in images if not self._is_upload(address))
+        if thumbnail is not None and self._is_upload(thumbnail):
+            thumbnail = None
+        if self.description == self.description_short:
+            description, description_short = (
+                description_short if description is None else description,
+                description if description_short is None else description_short,
+            )
+        if description == "":
+            description = self.description_short if description_short is None else description_short
+        if thumbnail is None and images is not None and self.thumbnail == first_of(self.images):
+            thumbnail = first_of(images)
+        elif thumbnail == "":
+            thumbnail = first_of(self.images if images is None else images)
         asked = ListingDetailsChanged(
             listing_id=self.id,
             title=_changed(self.title, title),
@@ -268,10 +332,35 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         )
         return [] if asked == ListingDetailsChanged(listing_id=self.id) else [asked]
 
+    def _is_upload(self, address: str) -> bool:
+        """Whether it is one of ours, which clients are shown among the images and may send back with them."""
+        keys = [variant.key for media in self.media for variant in media.variants]
+        return any(address.endswith(f"/{key}") for key in keys)
+
+    def change_terms(
+        self,
+        *,
+        price: Money | None = None,
+        percentage: Decimal | None = None,
+        sale_price: Money | None = None,
+    ) -> list[ListingEvent]:
+        """What it costs. Of a discount that is said in both ways, the one that is as it was says nothing new."""
+        after = self.price if price is None else price
+        if percentage is not None and sale_price is not None:
+            if sale_price == self.sale_price:
+                sale_price = None
+            elif percentage == self.discount_percentage:
+                percentage = None
+        events = self.change_price(after)
+        meant = discount_meant(after, percentage, sale_price)
+        return events if meant is None else [*events, *self.change_discount(meant)]
+
     def require_described(self, schema: Schema) -> None:
-        """Its attributes are what its category knows; all that are required are there once it is published."""
+        """Its attributes are what its category knows. Once it is published, nothing may be missing in it any more."""
         complete = self.status is ListingStatus.ACTIVE
-        if faults := faults_of_attributes(described_by(schema), self.attributes, complete=complete):
+        faults = self._gaps() if complete else {}
+        faults |= faults_of_attributes(described_by(schema), self.attributes, complete=complete)
+        if faults:
             raise InvalidInputError(faults)
 
     def change_slug(self, slug: str) -> list[ListingEvent]:
@@ -293,7 +382,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def relocate(self, location: Location | None) -> list[ListingEvent]:
-        return [] if location == self.location else [ListingRelocated(listing_id=self.id, location=location)]
+        place = None if location is None else blurred(location)
+        return [] if place == self.location else [ListingRelocated(listing_id=self.id, location=place)]
 
     def choose_shipping(self, profile_id: UUID | None) -> list[ListingEvent]:
         if profile_id == self.shipping_profile_id:
@@ -364,12 +454,12 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     def hide(self, reason: str) -> list[ListingEvent]:
         if self.moderation is not Moderation.VISIBLE:
-            raise ListingStatusError(f"The listing is {self.moderation} already")
+            raise ListingHiddenError(f"The listing is {self.moderation} already")
         return [ListingHidden(listing_id=self.id, reason=reason)]
 
     def unhide(self) -> list[ListingEvent]:
         if self.moderation is not Moderation.HIDDEN:
-            raise ListingStatusError("The listing is not hidden")
+            raise ListingNotHiddenError("The listing is not hidden")
         return [ListingUnhidden(listing_id=self.id)]
 
     def remove(self, reason: str) -> list[ListingEvent]:
@@ -383,7 +473,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [ListingFlagged(listing_id=self.id, flags=flags, note=note)]
 
-    def delete(self, at: datetime) -> list[ListingEvent]:
+    def delete(self, at: datetime, reason: str = "") -> list[ListingEvent]:
         """Soft: everything else about it stays as it is. Who waits for a payment must get what they were promised."""
         if self.deleted:
             return []
@@ -391,11 +481,11 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             raise ListingInOrderError(
                 f"{self.reserved} units are reserved by open orders", details={"reserved": self.reserved}
             )
-        return [ListingDeleted(listing_id=self.id, deleted_at=at)]
+        return [ListingDeleted(listing_id=self.id, deleted_at=at, reason=reason)]
 
     def restore(self) -> list[ListingEvent]:
         if not self.deleted and self.moderation is not Moderation.REMOVED:
-            raise ListingStatusError("The listing is neither deleted nor removed")
+            raise ListingNotDeletedError("The listing is neither deleted nor removed")
         return [ListingRestored(listing_id=self.id)]
 
     @classmethod
@@ -504,6 +594,54 @@ def described_by(schema: Schema) -> Schema:
     """All that a listing of a category with this schema can say of itself."""
     defined = {attribute.key for attribute in schema}
     return (*schema, *(attribute for attribute in COMMON if attribute.key not in defined))
+
+
+def merged(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known by each key, with what is given instead; what is given as ``None`` is gone."""
+    return {key: value for key, value in {**known, **given}.items() if value is not None}
+
+
+def said_of(
+    known: Mapping[str, Any], attributes: Mapping[str, Any], common: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All attributes, of those that are given in either way: of one that is, what is as it was says nothing new."""
+    newer = {
+        key: value
+        for key, value in common.items()
+        if key not in attributes or attributes[key] == known.get(key)
+    }
+    return merged(known, {**attributes, **newer})
+
+
+def blurred(location: Location) -> Location:
+    """About a kilometre off: people live there."""
+    return replace(location, lat=round(location.lat, 2), lng=round(location.lng, 2))
+
+
+def first_of(images: Sequence[str]) -> str:
+    return images[0] if images else ""
+
+
+def expiry_of(kind: SellerKind | None, now: datetime, lifetime: timedelta) -> datetime | None:
+    """Until when something that comes into the catalogue stays there.
+
+    What people offer is forgotten by them, and goes by itself. The house and shops keep a catalogue, which does not
+    (A25), and of a seller without events nobody knows which it is.
+    """
+    return now + lifetime if kind is SellerKind.PERSONAL else None
+
+
+def discount_meant(price: Money, percentage: Decimal | None, sale_price: Money | None) -> Decimal | None:
+    """The discount of which ``sale_price`` is the other way to say it (C26); none where neither is given."""
+    if sale_price is None:
+        return percentage
+    if sale_price > price:
+        raise InvalidInputError({"salePrice": ["Must be at most the price"]})
+    if percentage is None:
+        return price.percent_down_to(sale_price)
+    if price.less(percentage) != sale_price:
+        raise InvalidInputError({"salePrice": ["Must be the price less the discountPercentage"]})
+    return percentage
 
 
 def _changed(old: T, new: T | None) -> T | None:

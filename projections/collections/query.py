@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.kernel import CollectionId
 from projections.ports import Reads
 
 _COLUMNS: Final = "key, active, body, listings, slugs"
@@ -64,6 +65,12 @@ class CollectionsFound(msgspec.Struct, frozen=True, kw_only=True):
 class ProductsCollected(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     bodies: Sequence[bytes]
+
+
+async def collections_with_listing(reads: Reads, listing_id: UUID) -> tuple[CollectionId, ...]:
+    """Those that it is in, whether they are active or not: there are few collections."""
+    rows = await reads.all("SELECT key FROM collections WHERE %s = ANY(listings)", listing_id)
+    return tuple(CollectionId(key) for (key,) in rows)
 
 
 async def active_collections(reads: Reads) -> list[bytes]:

@@ -42,6 +42,7 @@ from domain.categories.tree import (
 )
 from domain.collections.collection import Collection, CollectionNotEmptyError, CollectionNotFoundError
 from domain.kernel import CategoryId, CollectionId, DomainError, InvalidInputError, stream_id
+from domain.listings.listing import LIFETIME
 from domain.money import Money
 from domain.sellers.events import HOUSE_SELLER
 from tests.application.shop import METADATA, Shop
@@ -306,6 +307,8 @@ class TestDeleting:
                 store=shop.another_store(),
                 keys=shop.keys,
                 numbers=_Numbers(1000 + round_),
+                clock=shop.clock,
+                lifetime=LIFETIME,
             )
             delete = delete_category(
                 DeleteCategory(category=str(lamps.id)), METADATA, store=shop.another_store(), keys=shop.keys

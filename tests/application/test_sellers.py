@@ -13,8 +13,8 @@ from application.accounts.standing import EraseAccount, RequestDeletion
 from application.adapters.appending import History, Wanted
 from application.carts.filling import AddToCart, ChangeCartItem
 from application.follows.following import FollowSeller, ForgetFollows, UnfollowSeller
-from application.listings.changing import PublishListing
 from application.listings.creating import CreateListing
+from application.listings.publishing import PublishListing
 from application.orders.placing import PlaceOrder
 from application.ports import Changed, Metadata
 from application.sellers.applying import ApplyToSell, apply_to_sell
