@@ -23,11 +23,13 @@ from application.adapters.rate_limits import sweep_rate_limits
 from application.bootstrap import WriteSide, write_side
 from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
+from application.media.expiring import ExpireMedia
 from application.ports import Clock, Metadata
 from application.settings import Settings
-from domain.kernel import AccountId, DomainError
+from domain.kernel import AccountId, DomainError, MediaId
 from projections.accounts.query import accounts_due
 from projections.bootstrap import read_side
+from projections.media.query import media_due
 from projections.ports import Reads
 from workers.lease import while_leading
 from workers.signals import until_signalled
@@ -134,6 +136,25 @@ async def erase_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     return erased
 
 
+async def expire_media_due(bus: Bus, reads: Reads, clock: Clock) -> int:
+    """Clear away uploads that nothing uses, as above."""
+    expired = 0
+    failures: list[Exception] = []
+    for media_id in await media_due(reads, clock.now(), MOST_AT_ONCE):
+        metadata = Metadata(actor=ACTOR, request_id=f"expire-{media_id}")
+        try:
+            await bus.handle(ExpireMedia(media_id=MediaId(media_id)), metadata)
+        except UnavailableError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - with this file alone; it is raised below
+            failures.append(failure)
+        else:
+            expired += 1
+    if failures:
+        raise ExceptionGroup("some uploads could not be cleared away", failures)
+    return expired
+
+
 def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ...]:
     kept = timedelta(days=settings.command_results_days)
     return (
@@ -141,6 +162,11 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
             name="erase-accounts",
             every=timedelta(minutes=1),
             work=partial(erase_due, write.bus, reads, write.clock),
+        ),
+        Job(
+            name="expire-media",
+            every=timedelta(minutes=10),
+            work=partial(expire_media_due, write.bus, reads, write.clock),
         ),
         Job(
             name="sweep-command-results",

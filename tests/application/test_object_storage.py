@@ -16,8 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from application.adapters.object_storage import S3Objects
-from application.errors import MediaNotFoundError, StorageUnavailableError
+from application.errors import StorageUnavailableError
 from application.settings import Settings
+from domain.media.media import MediaNotFoundError
 from workers.local.doubles import S3_ACCESS_KEY, S3_REGION, S3_SECRET_KEY, ObjectStore
 from workers.local.process import free_port
 
