@@ -31,7 +31,7 @@ def attachable(media: Media | None, caller: Caller) -> Media:
     media = found(media)
     media.require_owned_by(caller.account_id)
     if media.purpose is not MediaPurpose.PRODUCT:
-        raise _unusable(media, f"was sent to be a {media.purpose}")
+        raise _unusable(media, f"was sent for another purpose: {media.purpose}")
     if media.status is MediaStatus.REQUESTED:
         raise _unusable(media, "has not been completed")
     if media.status is MediaStatus.FAILED:

@@ -88,7 +88,7 @@ async def _file(command: ChangeAvatar, store: EventStore, objects: ObjectStore, 
     except MediaNotFoundError:
         media_id = reference_kind(command.image.removeprefix(uploads))
         media = (await store.load(MEDIA, media_id)).state if isinstance(media_id, UUID) else None
-        if media is None or media.gone or not media.variants:
+        if media is None or media.gone or media.key != command.image or not media.variants:
             raise
         # An upload that was completed is kept as the pictures that were made of it.
         return await objects.get(media.main_key, most=most)

@@ -251,5 +251,6 @@ async def test_the_process_does_everything_once_where_somebody_else_keeps_the_ti
     assert "erase-accounts" in without_read_models.stdout
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         await connection.execute("CREATE TABLE accounts (key uuid, erase_after timestamptz)")
+        await connection.execute("CREATE TABLE media (key uuid, due_at timestamptz)")
     with_them = await asyncio.to_thread(once)
     assert (with_them.returncode, with_them.stderr) == (0, "")
