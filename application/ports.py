@@ -281,7 +281,7 @@ class Renditions(msgspec.Struct, frozen=True, kw_only=True):
 
     width: int
     height: int
-    pictures: Sequence[Rendition]
+    pictures: tuple[Rendition, ...]
 
 
 class Images(Protocol):

@@ -137,10 +137,10 @@ class PlainImages:
     ) -> Renditions:
         if content == NO_PICTURE:
             raise InvalidImageError({"image": ["Must be a picture"]})
-        pictures = [
+        pictures = tuple(
             Rendition(name=name, content=name.encode() + b" of " + content, width=side, height=side)
             for name, side in sides
-        ]
+        )
         return Renditions(width=4000, height=3000, pictures=pictures)
 
 

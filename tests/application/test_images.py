@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
 import struct
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,16 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 from pillow_heif import from_pillow
 
-from application.adapters.images import (
-    LONGEST_SIDE,
-    MOST_PIXELS,
-    PillowImages,
-    pictures_in_sizes,
-    small_picture,
-)
-from application.errors import InvalidImageError
+from application.adapters.images import PillowImages
+from application.adapters.pixels import LONGEST_SIDE, MOST_PIXELS, pictures_in_sizes, small_picture
+from application.errors import InvalidImageError, UnavailableError
 from domain.media.media import SIDES
+from tests.projections.engine.shelf import until
 
+MOST = 5_242_880
 RED, BLUE = (250, 10, 10), (10, 10, 250)
 SECRET = b"geheim: 52.5200N 13.4050E"
 
@@ -307,6 +308,72 @@ class TestSizes:
             with pytest.raises(InvalidImageError):
                 await images.renditions(bytes(1_001), "image/png", SIDES)
             assert len((await images.renditions(an_image("PNG"), "image/png", SIDES)).pictures) == 2
+        finally:
+            images.close()
+
+    async def test_are_made_elsewhere_as_they_would_be_here(self) -> None:
+        images = PillowImages(MOST)
+        content = a_heic((900, 600), exif=an_exif(6).tobytes())
+        try:
+            made = await images.renditions(content, "image/heic", SIDES)
+            assert made == pictures_in_sizes(content, "image/heic", SIDES)
+            with pytest.raises(InvalidImageError) as refused:
+                await images.renditions(content, "image/png", SIDES)
+            assert refused.value.details == {"image": ["Must be a whole PNG image"]}
+        finally:
+            images.close()
+
+    @pytest.mark.parametrize(
+        ("program", "fault"),
+        [
+            ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "Cannot be read"),
+            ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "Cannot be read"),
+            ("import time; time.sleep(60)", "Takes too long to be read"),
+        ],
+        ids=["breaks a decoder", "fills the memory", "never ends"],
+    )
+    async def test_are_not_made_of_what_ends_whoever_works_on_it(self, program: str, fault: str) -> None:
+        images = PillowImages(MOST, program=(sys.executable, "-c", program), patience=5)
+        try:
+            with pytest.raises(InvalidImageError) as refused:
+                await images.renditions(A_HEIC, "image/heic", SIDES)
+            assert refused.value.details == {"image": [fault]}
+        finally:
+            images.close()
+
+    @pytest.mark.parametrize(
+        ("program", "fault"),
+        [
+            ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", UnavailableError),
+            ("raise SystemExit(1)", RuntimeError),
+        ],
+        ids=["stopped", "a bug of ours"],
+    )
+    async def test_are_tried_again_where_it_is_not_the_files_fault(
+        self, program: str, fault: type[Exception]
+    ) -> None:
+        images = PillowImages(MOST, program=(sys.executable, "-c", program))
+        try:
+            with pytest.raises(fault):
+                await images.renditions(A_HEIC, "image/heic", SIDES)
+        finally:
+            images.close()
+
+    async def test_are_not_made_any_more_once_nobody_waits_for_them(self, tmp_path: Path) -> None:
+        started = tmp_path / "pid"
+        program = (
+            f"import os, time; open({str(started)!r} + '.new', 'w').write(str(os.getpid()));"
+            f"os.rename({str(started)!r} + '.new', {str(started)!r}); time.sleep(60)"
+        )
+        images = PillowImages(MOST, program=(sys.executable, "-c", program))
+        try:
+            waiting = asyncio.create_task(images.renditions(A_HEIC, "image/heic", SIDES))
+            await until(started.exists)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            with pytest.raises(ProcessLookupError):
+                os.kill(int(started.read_text()), 0)
         finally:
             images.close()
 
