@@ -25,7 +25,7 @@ from api.addresses import AddressController
 from api.admin_users import AdminUserController
 from api.audit import AuditController
 from api.authentication import Authenticator
-from api.avatars import MediaController, avatar_routes
+from api.avatars import avatar_routes
 from api.backend import BackendParts
 from api.carts import CartController
 from api.categories import CategoryController, KeptCategoryController
@@ -43,6 +43,7 @@ from api.jwks import JwksController
 from api.limits import Limits, within_limits
 from api.listings import KeptListingController, ListingController
 from api.mails import MailController
+from api.media import ListingImageController, MediaController
 from api.metrics import Metrics
 from api.oauth import OAuthController
 from api.operations import OperationsController
@@ -141,6 +142,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     AdminUserController,
                     avatar_routes(settings.upload_max_size),
                     MediaController,
+                    ListingImageController,
                     OAuthController,
                     JwksController,
                     CategoryController,

@@ -1,21 +1,17 @@
-"""The picture that somebody shows of themselves, and addresses to which files are uploaded past us."""
+"""The picture that somebody shows of themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, Any, Final, Literal
-from uuid import uuid4
+from typing import Annotated, Any, Final
 
-import msgspec
 from litestar import Controller, Request, Router, delete, post
 from litestar.datastructures import UploadFile
 from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
-from litestar.params import JSONBody
 from litestar.response import Response
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
@@ -24,21 +20,18 @@ from api.authentication import BEARER, caller_of, signed_in
 from api.backend import Backend
 from api.documentation import answers
 from api.input import Body, Faults, decode, require_json
-from api.models import Avatar, SignedUpload
+from api.models import Avatar
 from api.problems import CODES, problem
-from api.wire import answer, encode
-from application.accounts.avatars import ChangeAvatar, RemoveAvatar, uploads_of
+from application.accounts.avatars import ChangeAvatar, RemoveAvatar
 from domain.accounts.account import Account
 from domain.kernel import AccountId, InvalidInputError
-from projections.wire import time
+from domain.media.media import uploads_of
 
 HttpRequest = Request[Any, Any, Any]
 
 FILE_FIELDS: Final = ("image", "avatar", "file")
 AROUND_A_FILE: Final = 64 * 1024
 """What a multipart body may have besides the file (A25)."""
-
-UPLOAD_LIFETIME: Final = timedelta(minutes=15)
 
 _Reference = Annotated[str, Meta(min_length=1, max_length=300)]
 
@@ -58,23 +51,6 @@ class ChosenPicture(Body, frozen=True, kw_only=True):
     def key_of(self, account_id: AccountId) -> str:
         reference = self.key or self.media_id or self.avatar or self.image or ""
         return reference if "/" in reference else f"{uploads_of(account_id)}{reference}"
-
-
-class UploadBody(Body, frozen=True, kw_only=True):
-    """``mime`` and ``size`` are short for ``mimeType`` and ``sizeBytes``."""
-
-    mime_type: Literal["image/jpeg", "image/png", "image/heic", "image/webp"] | None = None
-    mime: Literal["image/jpeg", "image/png", "image/heic", "image/webp"] | None = None
-    size_bytes: Annotated[int, Meta(ge=1)] | None = None
-    size: Annotated[int, Meta(ge=1)] | None = None
-
-    @classmethod
-    def absent(cls, given: Mapping[str, Any]) -> Faults:
-        faults: Faults = {}
-        for name, short in (("mimeType", "mime"), ("sizeBytes", "size")):
-            if not given.keys() & {name, short}:
-                faults[name] = ["Is required"]
-        return faults
 
 
 def too_large(request: HttpRequest, _: RequestEntityTooLarge) -> Response[bytes]:
@@ -156,38 +132,6 @@ class AvatarController(Controller):
         """Show none. To ask for this twice changes nothing."""
         command = RemoveAvatar(account_id=caller_of(request).account_id)
         return await backend.commands.answer(request, command, None, status=204)
-
-
-class MediaController(Controller):
-    path = "/media"
-    tags = ("Media",)
-    guards = (signed_in,)
-    security = BEARER
-
-    @post("/signed-url", status_code=200, responses=answers(SignedUpload, 200, 401))
-    async def signed_url(
-        self, request: HttpRequest, data: JSONBody[UploadBody], backend: Backend
-    ) -> ASGIResponse:
-        """An address that takes one file of this type and size from you, for 15 minutes.
-
-        Send it there with ``method``, exactly these ``headers`` and no others that name its type or length.
-        """
-        most = backend.settings.upload_max_size
-        content_type, size = data.mime_type or data.mime, data.size_bytes or data.size
-        assert content_type is not None, "absent() asked for it"
-        assert size is not None, "and for this"
-        if size > most:
-            raise InvalidInputError({"sizeBytes": [f"Must be at most {most}"]})
-        media_id = uuid4()
-        upload = await backend.write.objects.presign_upload(
-            f"{uploads_of(caller_of(request).account_id)}{media_id}",
-            content_type=content_type,
-            size=size,
-            lifetime=UPLOAD_LIFETIME,
-        )
-        signed = msgspec.structs.asdict(upload)
-        expires_at = time(signed.pop("expires_at"))
-        return answer(encode({**signed, "mediaId": str(media_id), "expiresAt": expires_at}))
 
 
 def avatar_routes(upload_max_size: int) -> Router:

@@ -178,6 +178,55 @@ class SignedUpload(Shape, frozen=True, kw_only=True):
     expires_at: str
 
 
+class MediaVariant(Shape, frozen=True, kw_only=True):
+    """A picture in one size, for everybody to see."""
+
+    name: Annotated[str, Meta(examples=["thumbnail"])]
+    url: str
+    mime_type: str
+    size_bytes: int
+    width: int
+    height: int
+
+
+class UploadedMedia(Shape, frozen=True, kw_only=True):
+    """``mimeType`` and ``sizeBytes`` are of what was sent; ``url`` shows it once its ``status`` is ``ready``.
+
+    ``width`` and ``height`` are what was said of it until then, and ``reason`` is why it could not be shown.
+    """
+
+    id: UUID
+    key: str
+    mime_type: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    url: str
+    thumbnail_url: str
+    status: Literal["requested", "processing", "ready", "failed"]
+    purpose: Literal["product", "avatar", "logo", "cms"]
+    reason: str
+    variants: list[MediaVariant]
+    attached: bool
+    created_at: str
+
+
+class ListingImage(Shape, frozen=True, kw_only=True):
+    """``url`` and ``thumbnailUrl`` show it once it has been processed."""
+
+    id: UUID
+    media_id: UUID
+    listing_id: int
+    key: str
+    order_index: int
+    url: str
+    thumbnail_url: str
+
+
+class ListingImages(Shape, frozen=True, kw_only=True):
+    images: list[ListingImage]
+
+
 class Flags(Shape, frozen=True, kw_only=True):
     flags: list[str]
 

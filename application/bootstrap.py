@@ -161,6 +161,24 @@ from application.listings.publishing import (
     renew_listing,
     unpublish_listing,
 )
+from application.media.attaching import (
+    AttachMedia,
+    DetachMedia,
+    ReorderMedia,
+    attach_media,
+    detach_media,
+    reorder_media,
+)
+from application.media.expiring import ExpireMedia, expire_media
+from application.media.processing import DropMediaFiles, ProcessMedia, drop_media_files, process_media
+from application.media.uploading import (
+    CompleteUpload,
+    DeleteMedia,
+    RequestUpload,
+    complete_upload,
+    delete_media,
+    request_upload,
+)
 from application.orders.cancelling import (
     CancelOrder,
     CancelUnpaidOrder,
@@ -360,6 +378,17 @@ def handlers(
         UnhideListing: partial(unhide_listing, store=store),
         RemoveListing: partial(remove_listing, store=store),
         FlagListing: partial(flag_listing, store=store),
+        RequestUpload: partial(request_upload, store=store, clock=clock, most=upload_max_size),
+        CompleteUpload: partial(complete_upload, store=store, objects=objects, clock=clock),
+        DeleteMedia: partial(delete_media, store=store),
+        ProcessMedia: partial(
+            process_media, store=store, objects=objects, images=images, clock=clock, most=upload_max_size
+        ),
+        DropMediaFiles: partial(drop_media_files, store=store, objects=objects),
+        ExpireMedia: partial(expire_media, store=store, clock=clock),
+        AttachMedia: partial(attach_media, store=store),
+        ReorderMedia: partial(reorder_media, store=store),
+        DetachMedia: partial(detach_media, store=store, clock=clock),
         ImportReview: partial(import_review, store=store, numbers=numbers),
         SubmitReview: partial(submit_review, store=store, numbers=numbers, clock=clock),
         EditReview: partial(edit_review, store=store, clock=clock),

@@ -107,12 +107,6 @@ class StorageUnavailableError(UnavailableError):
     code = "STORAGE_UNAVAILABLE"
 
 
-class MediaNotFoundError(NotFoundError):
-    """There is no such file, or it is somebody else's."""
-
-    code = "MEDIA_NOT_FOUND"
-
-
 class InvalidImageError(InvalidInputError):
     """What was sent is not a picture that we can show; ``details`` name the field ``image``."""
 

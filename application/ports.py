@@ -261,6 +261,15 @@ class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What the object storage knows of a file, and its first bytes; ``checksum`` changes with the content."""
+
+    content_type: str
+    size: int
+    checksum: str
+    beginning: bytes
+
+
 class ObjectStore(Protocol):
     """Files by key. Every method raises ``StorageUnavailableError`` when there is no answer."""
 
@@ -268,6 +277,10 @@ class ObjectStore(Protocol):
 
     async def get(self, key: str, *, most: int) -> bytes:
         """The file, or ``MediaNotFoundError``; of one longer than ``most`` bytes one byte more, which tells."""
+        ...
+
+    async def look(self, key: str, *, first: int) -> StoredFile:
+        """What a file is, with its ``first`` bytes; or ``MediaNotFoundError``."""
         ...
 
     async def exists(self, key: str) -> bool: ...
@@ -283,11 +296,38 @@ class ObjectStore(Protocol):
         ...
 
 
+class Rendition(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture in one size, as WebP with nothing in it but the picture."""
+
+    name: str
+    content: bytes
+    width: int
+    height: int
+
+
+class Renditions(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture in several sizes, the smallest first; ``width`` and ``height`` are its own, held upright."""
+
+    width: int
+    height: int
+    pictures: tuple[Rendition, ...]
+
+
 class Images(Protocol):
     """Works on pixels off the event loop."""
 
     async def avatar(self, content: bytes) -> bytes:
         """A small WebP with nothing in it but the picture; ``InvalidImageError`` where there is none to be made."""
+        ...
+
+    async def renditions(
+        self, content: bytes, mime_type: str, sides: Sequence[tuple[str, int]]
+    ) -> Renditions:
+        """The picture in each size that is smaller than it, and in the last one at most; none is made larger.
+
+        ``sides`` are names, and how long the longer side may be, ascending; ``InvalidImageError`` where the content
+        is not what ``mime_type`` says, is broken, or would take more than it is worth.
+        """
         ...
 
 

@@ -24,6 +24,8 @@ from domain.follows.follow import FOLLOWS
 from domain.kernel import Decider, Event, tag_of
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS
+from domain.media.events import MediaEvent
+from domain.media.media import MEDIA
 from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS
 from domain.payments.events import PaymentEvent
@@ -51,6 +53,7 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (CATEGORY_SHELVES, ShelfEvent),
     (COLLECTIONS, CollectionEvent),
     (LISTINGS, ListingEvent),
+    (MEDIA, MediaEvent),
     (REVIEWS, ReviewEvent),
     (PURCHASES, PurchaseEvent),
     (CARTS, CartEvent),

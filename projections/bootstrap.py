@@ -21,6 +21,7 @@ from projections.categories.projector import CATEGORY_TREE
 from projections.collections.projector import COLLECTION_LIST
 from projections.follows.projector import FOLLOW_LIST
 from projections.generations import CONTROL_SUBJECT, Generations
+from projections.media.projector import MEDIA_LIST
 from projections.orders.projector import ORDER_LIST
 from projections.product_search.projector import PRODUCT_SEARCH
 from projections.products.projector import PRODUCTS
@@ -44,6 +45,7 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     FOLLOW_LIST,
     REVIEW_LIST,
     WISHLIST_ITEMS,
+    MEDIA_LIST,
     PROMOTION_LIST,
     REDEMPTION_COUNTS,
     AUDIT_TRAIL,

@@ -23,16 +23,19 @@ from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.ports import AlreadyAnsweredError, Answer, Changed, Clock, Metadata, Once, StoredEvent
 from application.processes.close_payment import close_payment_of
+from application.processes.drop_media_files import drop_media_files_of
 from application.processes.forget_files import forget_files_of
 from application.processes.forget_follows import forget_follows_of
 from application.processes.forget_person import forget_person_of
 from application.processes.note_purchases import note_purchases_of
+from application.processes.process_media import process_media_of
 from application.processes.request_payment import request_payment_for
 from application.processes.send_refund import send_refund_of
 from application.sellers.opening import OpenHouseSeller
 from application.settings import Settings
 from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, Event, Recorded, tag_of
+from domain.media.events import MediaDeleted, MediaExpired, MediaUploaded
 from domain.orders.events import OrderCancelled, OrderConfirmed, OrderPlaced
 from domain.payments.events import RefundRequested
 from workers.jetstream import DOORBELL, connect
@@ -49,12 +52,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Reaction:
-    """``name`` keeps its place in the log: never rename it. ``grace`` is how long others may be first."""
+    """``name`` keeps its place in the log: never rename it. ``grace`` is how long others may be first.
+
+    ``also`` are further events that the policy is for.
+    """
 
     name: str
     event: type[Event]
     policy: Callable[[Any], Sequence[object]]
     grace: timedelta = timedelta()
+    also: tuple[type[Event], ...] = ()
 
 
 ASKING_FOR_PAYMENT: Final = Reaction(
@@ -71,6 +78,9 @@ REACTIONS: Final = (
     Reaction(name="forget-follows", event=AccountErased, policy=forget_follows_of),
     Reaction(name="forget-person", event=AccountErased, policy=forget_person_of),
     Reaction(name="forget-files", event=AccountErased, policy=forget_files_of),
+    # Each at its own place, so that a picture that takes a second to be made keeps nobody waiting for theirs.
+    Reaction(name="process-media", event=MediaUploaded, policy=process_media_of),
+    Reaction(name="drop-media-files", event=MediaExpired, also=(MediaDeleted,), policy=drop_media_files_of),
 )
 
 
@@ -118,8 +128,8 @@ class Reactor:
         """React to the next events, if there are any."""
         position = await self._places.position(reaction.name)
         stored = await self._log.read(position, BATCH)
-        tag = tag_of(reaction.event)
-        for recorded in await self._log.decode([event for event in stored if event.tag == tag]):
+        tags = {tag_of(event) for event in (reaction.event, *reaction.also)}
+        for recorded in await self._log.decode([event for event in stored if event.tag in tags]):
             await self._wait_out(reaction.grace, recorded)
             for number, command in enumerate(reaction.policy(recorded.event)):
                 await self._carry_out(reaction, recorded, number, command)

@@ -24,12 +24,14 @@ from application.bootstrap import WriteSide, write_side
 from application.cancelling import obey_cancellation
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.listings.publishing import ExpireListing
+from application.media.expiring import ExpireMedia
 from application.orders.cancelling import CancelUnpaidOrder
 from application.ports import Clock, Metadata
 from application.settings import Settings
-from domain.kernel import AccountId, DomainError, OrderId
+from domain.kernel import AccountId, DomainError, MediaId, OrderId
 from projections.accounts.query import accounts_due
 from projections.bootstrap import read_side
+from projections.media.query import media_due
 from projections.orders.query import orders_waiting_since
 from projections.ports import Reads
 from projections.products.due import listings_due
@@ -158,24 +160,22 @@ async def expire_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     hears of it only later.
     """
     expired = 0
-    failures: list[Exception] = []
     now = clock.now()
     due = await listings_due(reads, now, None, MOST_AT_ONCE)
     while due:
-        for each in due:
-            metadata = Metadata(actor=ACTOR, request_id=f"expire-{each.listing_id}")
-            try:
-                await bus.handle(ExpireListing(listing_id=each.listing_id), metadata)
-            except UnavailableError:
-                raise
-            except Exception as failure:  # noqa: BLE001 - with this listing alone; it is raised below
-                failures.append(failure)
-            else:
-                expired += 1
+        expired += await _all_done(
+            bus, "expire", {each.listing_id: ExpireListing(listing_id=each.listing_id) for each in due}
+        )
         due = await listings_due(reads, now, due[-1], MOST_AT_ONCE)
-    if failures:
-        raise ExceptionGroup("some listings could not be expired", failures)
     return expired
+
+
+async def expire_media_due(bus: Bus, reads: Reads, clock: Clock) -> int:
+    """Clear away uploads that nothing uses, as above."""
+    due = await media_due(reads, clock.now(), MOST_AT_ONCE)
+    return await _all_done(
+        bus, "clear", {media_id: ExpireMedia(media_id=MediaId(media_id)) for media_id in due}
+    )
 
 
 def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ...]:
@@ -195,6 +195,11 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
             name="expire-listings",
             every=timedelta(minutes=1),
             work=partial(expire_due, write.bus, reads, write.clock),
+        ),
+        Job(
+            name="expire-media",
+            every=timedelta(minutes=10),
+            work=partial(expire_media_due, write.bus, reads, write.clock),
         ),
         Job(
             name="sweep-command-results",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
 from application.accounts.people import found
-from application.errors import MediaNotFoundError, StorageUnavailableError, UnavailableError
+from application.errors import StorageUnavailableError, UnavailableError
 from application.ports import (
     AlreadyAnsweredError,
     Changed,
@@ -18,9 +18,11 @@ from application.ports import (
     Metadata,
     ObjectStore,
 )
+from application.slugs import reference_kind
 from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import AccountEvent
 from domain.kernel import AccountId, DomainError
+from domain.media.media import MEDIA, MediaNotFoundError, uploads_of
 
 CONTENT_TYPE: Final = "image/webp"
 FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -43,11 +45,6 @@ def avatars_of(account_id: AccountId) -> str:
     return f"avatars/{account_id}/"
 
 
-def uploads_of(account_id: AccountId) -> str:
-    """The same of files that are still to become something."""
-    return f"uploads/{account_id}/"
-
-
 async def change_avatar(
     command: ChangeAvatar,
     metadata: Metadata,
@@ -61,7 +58,7 @@ async def change_avatar(
     if metadata.once is not None:
         await store.raise_if_answered(metadata.once)
     found((await store.load(ACCOUNTS, command.account_id)).state)
-    picture = await images.avatar(await _file(command, objects, most))
+    picture = await images.avatar(await _file(command, store, objects, most))
     key = f"{avatars_of(command.account_id)}{uuid4().hex}.webp"
     await objects.put(key, picture, content_type=CONTENT_TYPE, cache_control=FOR_EVER)
     try:
@@ -79,13 +76,22 @@ async def remove_avatar(
     return await _change(command.account_id, "", metadata, store, objects)
 
 
-async def _file(command: ChangeAvatar, objects: ObjectStore, most: int) -> bytes:
+async def _file(command: ChangeAvatar, store: EventStore, objects: ObjectStore, most: int) -> bytes:
     if isinstance(command.image, bytes):
         return command.image
-    if not command.image.startswith(uploads_of(command.account_id)):
+    uploads = uploads_of(command.account_id)
+    if not command.image.startswith(uploads):
         # Whether somebody else has it is nobody's business.
         raise MediaNotFoundError("Media not found")
-    return await objects.get(command.image, most=most)
+    try:
+        return await objects.get(command.image, most=most)
+    except MediaNotFoundError:
+        media_id = reference_kind(command.image.removeprefix(uploads))
+        media = (await store.load(MEDIA, media_id)).state if isinstance(media_id, UUID) else None
+        if media is None or media.gone or media.key != command.image or not media.variants:
+            raise
+        # An upload that was completed is kept as the pictures that were made of it.
+        return await objects.get(media.main_key, most=most)
 
 
 async def _change(

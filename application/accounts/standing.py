@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from application.accounts.avatars import avatars_of, uploads_of
+from application.accounts.avatars import avatars_of
 from application.accounts.passwords import verified_hash
 from application.accounts.people import EMAIL, USERNAME, found, identity_kind
 from application.accounts.signing_in import require_unlocked, verify_password
@@ -34,6 +34,7 @@ from domain.accounts.events import AccountEvent, Role
 from domain.accounts.roster import ADMINS, ROSTER, Roster
 from domain.claims.claim import CLAIMS, Claim
 from domain.kernel import AccountId, RuleViolatedError
+from domain.media.media import pictures_of, uploads_of
 from domain.sellers.events import seller_of
 from domain.sellers.seller import SELLERS, Seller
 from domain.standing import Consequences, Person
@@ -253,8 +254,8 @@ async def forget_person(command: ForgetPerson, metadata: Metadata, *, traces: Tr
 
 async def forget_files(command: ForgetFiles, metadata: Metadata, *, objects: ObjectStore) -> Changed[None]:
     """The same; apart from the key, which must not wait for an object store that is away."""
-    for prefix in (avatars_of(command.account_id), uploads_of(command.account_id)):
-        await objects.delete_prefix(prefix)
+    for of_theirs in (avatars_of, uploads_of, pictures_of):
+        await objects.delete_prefix(of_theirs(command.account_id))
     return Changed(state=None, version=0)
 
 

@@ -1,72 +1,100 @@
-"""Pictures that people send, made into pictures that we can show: what they are is judged by their bytes."""
+"""Who works on the pictures that people send: threads on what we know well, a process of its own on all else."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from typing import Final
 
-from PIL import Image, ImageOps
+import msgspec
 
-from application.errors import InvalidImageError
+from application.adapters.drawing import Drawn
+from application.adapters.pixels import small_picture
+from application.errors import InvalidImageError, UnavailableError
+from application.ports import Renditions
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP")
-LONGEST_SIDE: Final = 512
-MOST_PIXELS: Final = 32_000_000
-"""What a good camera makes. Beyond it a file of few bytes could fill the memory."""
+DRAWING: Final = (sys.executable, "-m", "application.adapters.drawing")
+PATIENCE: Final = 120.0
 
-MOST_SCANS: Final = 100
-"""A progressive JPEG has about ten; one made of thousands keeps a processor busy for minutes."""
+_ENDED_BY_ITS_FILE: Final = frozenset[int](
+    {
+        signal.SIGSEGV,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGXCPU,
+        signal.SIGKILL,  # by the system, which had no memory left; whoever kills us all does not let us tell
+    }
+)
 
-_QUALITY: Final = 82
-_START_OF_SCAN: Final = b"\xff\xda"
+_read_answer: Final = msgspec.msgpack.Decoder(Drawn).decode
 
 
 class PillowImages:
-    """``most`` is how many bytes a picture may have; ``threads`` bounds how many are in memory as pixels at once."""
+    """``most`` is how many bytes a picture may have; ``threads`` bounds how many are in memory as pixels at once.
 
-    def __init__(self, most: int, *, threads: int = 2) -> None:
+    ``program`` draws the pictures of an upload, ``patience`` is how many seconds it may take.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        threads: int = 2,
+        program: Sequence[str] = DRAWING,
+        patience: float = PATIENCE,
+    ) -> None:
         self._most = most
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="images")
+        self._program = program
+        self._patience = patience
 
     async def avatar(self, content: bytes) -> bytes:
-        if len(content) > self._most:
-            raise InvalidImageError({"image": [f"Must be at most {self._most} bytes"]})
+        self._require_short(content)
         return await asyncio.get_running_loop().run_in_executor(self._threads, small_picture, content)
+
+    async def renditions(
+        self, content: bytes, mime_type: str, sides: Sequence[tuple[str, int]]
+    ) -> Renditions:
+        self._require_short(content)
+        process = await asyncio.create_subprocess_exec(
+            *self._program,
+            mime_type,
+            msgspec.json.encode(sides).decode(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={"PYTHONPATH": os.pathsep.join(sys.path)},  # and none of our secrets
+        )
+        try:
+            async with asyncio.timeout(self._patience):
+                answer, _ = await process.communicate(content)
+        except TimeoutError as late:
+            raise InvalidImageError({"image": ["Takes too long to be read"]}) from late
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        code = process.returncode
+        assert code is not None, "it has ended, or was ended"
+        if code == 0:
+            drawn = _read_answer(answer)
+            if drawn.renditions is None:
+                raise InvalidImageError(drawn.faults)
+            return drawn.renditions
+        if -code in _ENDED_BY_ITS_FILE:
+            raise InvalidImageError({"image": ["Cannot be read"]})
+        if code < 0:
+            raise UnavailableError(f"Drawing was stopped by signal {-code}")
+        raise RuntimeError(f"drawing ended with {code}, and standard error says why")
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-
-def small_picture(content: bytes) -> bytes:
-    """The first frame, turned as the camera was held, within a square, as WebP without a word about its origin."""
-    try:
-        return _small_picture(content)
-    except InvalidImageError:
-        raise
-    # Pillow's parsers raise whatever they trip over, from struct.error to ZeroDivisionError; it is the file's fault.
-    except Exception as broken:
-        raise InvalidImageError({"image": ["Must be a whole JPEG, PNG or WebP image"]}) from broken
-
-
-def _small_picture(content: bytes) -> bytes:
-    with Image.open(BytesIO(content), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > MOST_PIXELS:
-            raise InvalidImageError({"image": [f"Must have at most {MOST_PIXELS} pixels"]})
-        if image.format == "JPEG" and content.count(_START_OF_SCAN) > MOST_SCANS:
-            raise InvalidImageError({"image": ["Must be a whole JPEG, PNG or WebP image"]})
-        # A JPEG is read at a fraction of its size where that is enough; the others know no such thing.
-        image.draft("RGB", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE))
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        # Shades of grey in sixteen bits, of which converting would keep the darkest.
-        upright = upright.point(lambda shade: shade / 256).convert("L")
-    upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    bare = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-    bare.info.clear()  # the profile, EXIF, XMP and comments, which would be written again
-    made = BytesIO()
-    bare.save(made, "WEBP", quality=_QUALITY)
-    return made.getvalue()
+    def _require_short(self, content: bytes) -> None:
+        if len(content) > self._most:
+            raise InvalidImageError({"image": [f"Must be at most {self._most} bytes"]})

@@ -13,19 +13,21 @@ from typing import Any, Final, TypeVar
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from application.errors import MediaNotFoundError, StorageUnavailableError
-from application.ports import SignedUpload
+from application.errors import StorageUnavailableError
+from application.ports import SignedUpload, StoredFile
 from application.settings import Settings
+from domain.media.media import MediaNotFoundError
 
 T = TypeVar("T")
 
 THREADS: Final = 8
 PATIENCE: Final = 15.0
 
-PUBLIC_PREFIXES: Final = ("avatars/",)
+PUBLIC_PREFIXES: Final = ("avatars/", "media/")
 """What everybody may read. All else is read by us, or through an address that we signed."""
 
 _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+_EMPTY: Final = "InvalidRange"
 _NO_BUCKET: Final = frozenset({"404", "NoSuchBucket"})
 _MADE_ALREADY: Final = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _NOT_ALLOWED: Final = frozenset({"403", "AccessDenied", "Forbidden", "MethodNotAllowed", "NotImplemented"})
@@ -61,6 +63,26 @@ class S3Objects:
                 return content
 
         return await self._run(get)
+
+    async def look(self, key: str, *, first: int) -> StoredFile:
+        """One request tells both what the store knows of a file and how it begins."""
+
+        def look() -> StoredFile:
+            client = self._client()
+            try:
+                found = client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=0-{first - 1}")
+            except ClientError as refused:
+                if refused.response["Error"]["Code"] != _EMPTY:
+                    raise
+                found = client.head_object(Bucket=self._bucket, Key=key)
+                return _stored(found, size=found["ContentLength"], beginning=b"")
+            with found["Body"] as body:
+                beginning: bytes = body.read(first)
+            # "bytes 0-31/12345": a part tells the length of the whole.
+            size = found.get("ContentRange", "").rpartition("/")[2] or found["ContentLength"]
+            return _stored(found, size=int(size), beginning=beginning)
+
+        return await self._run(look)
 
     async def exists(self, key: str) -> bool:
         try:
@@ -172,7 +194,8 @@ class S3Objects:
             if code not in _NOT_ALLOWED:
                 raise
             log.warning(
-                "the bucket is not ours to set up: it has to be there, and its avatars/ to be readable",
+                "the bucket is not ours to set up: it has to be there, and what is public in it to be readable",
+                public=PUBLIC_PREFIXES,
                 bucket=self._bucket,
                 operation=refused.operation_name,
                 code=code,
@@ -195,6 +218,15 @@ class S3Objects:
             if refused.response["Error"]["Code"] not in _MADE_ALREADY:
                 raise
         return True
+
+
+def _stored(found: Any, *, size: int, beginning: bytes) -> StoredFile:
+    return StoredFile(
+        content_type=found["ContentType"],
+        size=size,
+        checksum=found["ETag"].strip('"'),
+        beginning=beginning,
+    )
 
 
 def _made(settings: Settings, endpoint: str) -> Any:

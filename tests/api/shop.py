@@ -262,18 +262,31 @@ class Shop:
 
     def stored(self, prefix: str = "") -> dict[str, bytes]:
         """Every file in the object store whose key begins so, as its bytes."""
+        with closing(self._files()) as client:
+            return {
+                key: client.get_object(Bucket=S3_BUCKET, Key=key)["Body"].read()
+                for key in self._keys(client, prefix)
+            }
+
+    def stored_keys(self, prefix: str = "") -> list[str]:
+        """Which files there are, also while others delete some."""
+        with closing(self._files()) as client:
+            return self._keys(client, prefix)
+
+    def _files(self) -> Any:
         assert self.storage is not None, "this shop has no files: Shop(..., storage=True)"
-        client = boto3.client(
+        return boto3.client(
             "s3",
             endpoint_url=self.storage.url,
             aws_access_key_id=S3_ACCESS_KEY,
             aws_secret_access_key=S3_SECRET_KEY,
             region_name=S3_REGION,
         )
-        with closing(client):
-            pages = client.get_paginator("list_objects_v2").paginate(Bucket=S3_BUCKET, Prefix=prefix)
-            keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-            return {key: client.get_object(Bucket=S3_BUCKET, Key=key)["Body"].read() for key in keys}
+
+    @staticmethod
+    def _keys(client: Any, prefix: str) -> list[str]:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=S3_BUCKET, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
     @property
     def settings(self) -> Settings:

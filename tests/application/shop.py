@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,17 +23,27 @@ from application.adapters.numbers import MemoryNumbers
 from application.bootstrap import handlers
 from application.bus import CommandBus
 from application.categories.creating import CreateCategory
-from application.errors import MediaNotFoundError
+from application.errors import InvalidImageError
 from application.listings.creating import CreateListing
 from application.orders.placing import PlaceOrder
 from application.payments.paying import PaymentResult, RecordPaymentResult
-from application.ports import Changed, Metadata, PaymentIntent, ProviderRefund, SignedUpload
+from application.ports import (
+    Changed,
+    Metadata,
+    PaymentIntent,
+    ProviderRefund,
+    Rendition,
+    Renditions,
+    SignedUpload,
+    StoredFile,
+)
 from domain.accounts.account import ACCOUNTS
 from domain.accounts.events import Caller, Profile
 from domain.carts.cart import CARTS
 from domain.carts.events import cart_of
 from domain.kernel import AccountId, Decider, Event, SellerId
 from domain.listings.listing import LISTINGS, Listing
+from domain.media.media import MediaNotFoundError
 from domain.money import Money
 from domain.orders.events import PostalAddress
 from domain.orders.order import Order
@@ -43,6 +54,7 @@ from domain.sellers.events import HOUSE_SELLER
 
 ADDRESS = PostalAddress(address="626 Main Street", city="Phoenix", zip_code="29112", country="United States")
 METADATA = Metadata(actor="test")
+NO_PICTURE = b"no picture"
 
 
 class SteppedClock:
@@ -83,14 +95,25 @@ class MemoryObjects:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.types: dict[str, str] = {}
 
     async def put(self, key: str, content: bytes, *, content_type: str, cache_control: str = "") -> None:
         self.files[key] = content
+        self.types[key] = content_type
 
     async def get(self, key: str, *, most: int) -> bytes:
         if key not in self.files:
             raise MediaNotFoundError("Media not found")
         return self.files[key][: most + 1]
+
+    async def look(self, key: str, *, first: int) -> StoredFile:
+        content = await self.get(key, most=10**9)
+        return StoredFile(
+            content_type=self.types.get(key, ""),
+            size=len(content),
+            checksum=hashlib.sha256(content).hexdigest(),
+            beginning=content[:first],
+        )
 
     async def exists(self, key: str) -> bool:
         return key in self.files
@@ -109,6 +132,17 @@ class PlainImages:
 
     async def avatar(self, content: bytes) -> bytes:
         return content
+
+    async def renditions(
+        self, content: bytes, mime_type: str, sides: Sequence[tuple[str, int]]
+    ) -> Renditions:
+        if content == NO_PICTURE:
+            raise InvalidImageError({"image": ["Must be a picture"]})
+        pictures = tuple(
+            Rendition(name=name, content=name.encode() + b" of " + content, width=side, height=side)
+            for name, side in sides
+        )
+        return Renditions(width=4000, height=3000, pictures=pictures)
 
 
 class Provider:

@@ -7,11 +7,12 @@ import pytest
 from application.accounts.avatars import ChangeAvatar, RemoveAvatar
 from application.accounts.profile import UpdateAccount
 from application.accounts.standing import EraseAccount, RequestDeletion
-from application.errors import LogUnavailableError, MediaNotFoundError, StorageUnavailableError
+from application.errors import LogUnavailableError, StorageUnavailableError
 from application.ports import AlreadyAnsweredError, Answer, Metadata, Once
 from domain.accounts.account import ACCOUNTS, GRACE, UserNotFoundError
 from domain.accounts.events import AvatarChanged
 from domain.kernel import AccountId
+from domain.media.media import MediaNotFoundError
 from tests.application.shop import MemoryObjects, Shop
 
 ELSEWHERE = "https://dummyjson.com/icon/emilys/128"

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
 import struct
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
+from pillow_heif import from_pillow
 
-from application.adapters.images import LONGEST_SIDE, MOST_PIXELS, PillowImages, small_picture
-from application.errors import InvalidImageError
+from application.adapters.images import PillowImages
+from application.adapters.pixels import LONGEST_SIDE, MOST_PIXELS, pictures_in_sizes, small_picture
+from application.errors import InvalidImageError, UnavailableError
+from domain.media.media import SIDES
+from tests.projections.engine.shelf import until
 
+MOST = 5_242_880
 RED, BLUE = (250, 10, 10), (10, 10, 250)
 SECRET = b"geheim: 52.5200N 13.4050E"
 
@@ -26,6 +35,13 @@ def an_image(kind: str = "PNG", size: tuple[int, int] = (60, 40), mode: str = "R
     image.paste(BLUE, (size[0] // 2, 0, *size))
     written = io.BytesIO()
     image.convert(mode).save(written, kind, **options)
+    return written.getvalue()
+
+
+def a_heic(size: tuple[int, int] = (60, 40), **options: Any) -> bytes:
+    """As telephones make them: compressed, in a container, with where they were."""
+    written = io.BytesIO()
+    from_pillow(opened(an_image("PNG", size))).save(written, **options)
     return written.getvalue()
 
 
@@ -192,6 +208,192 @@ class TestRefused:
             assert opened(await images.avatar(an_image("PNG"))).size == (60, 40)
         finally:
             images.close()
+
+
+TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("size", "made"),
+        [
+            (
+                (3000, 1500),
+                {"thumbnail": (256, 128), "small": (640, 320), "large": (1280, 640), "full": (2048, 1024)},
+            ),
+            ((1000, 1280), {"thumbnail": (200, 256), "small": (500, 640), "full": (1000, 1280)}),
+            ((300, 200), {"thumbnail": (256, 171), "full": (300, 200)}),
+            ((60, 40), {"thumbnail": (60, 40), "full": (60, 40)}),
+        ],
+    )
+    def test_are_those_that_are_worth_having(
+        self, size: tuple[int, int], made: dict[str, tuple[int, int]]
+    ) -> None:
+        renditions = pictures_in_sizes(an_image("PNG", size), "image/png", SIDES)
+        assert (renditions.width, renditions.height) == size
+        assert {each.name: (each.width, each.height) for each in renditions.pictures} == made
+        for each in renditions.pictures:
+            picture = opened(each.content)
+            assert (picture.format, picture.size) == ("WEBP", (each.width, each.height))
+
+    def test_of_a_telephones_picture_are_upright_and_tell_nothing(self) -> None:
+        for content, mime_type in (
+            (an_image("JPEG", (900, 600), exif=an_exif(6)), "image/jpeg"),
+            (a_heic((900, 600), exif=an_exif(6).tobytes()), "image/heic"),
+        ):
+            assert SECRET in content
+            made = pictures_in_sizes(content, mime_type, SIDES)
+            assert (made.width, made.height) == (600, 900)
+            for each in made.pictures:
+                assert SECRET not in each.content
+                assert (each.width, each.height) == opened(each.content).size
+                assert each.width < each.height
+                assert looks_like(opened(each.content).getpixel((each.width // 2, 5)), RED)
+
+    def test_are_made_the_same_each_time(self) -> None:
+        content = an_image("JPEG", (900, 600))
+        assert pictures_in_sizes(content, "image/jpeg", SIDES) == pictures_in_sizes(
+            content, "image/jpeg", SIDES
+        )
+
+    def test_show_the_colours_that_a_profile_means(self) -> None:
+        """In one where red and green have changed places, what is stored as red is shown as green."""
+        profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+        tags = {bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * profile[131], 12)}
+        red, green = tags[b"rXYZ"], tags[b"gXYZ"]
+        profile[red + 4 : red + 12], profile[green + 4 : green + 12] = (
+            profile[green + 4 : green + 12],
+            profile[red + 4 : red + 12],
+        )
+        made = pictures_in_sizes(an_image("PNG", icc_profile=bytes(profile)), "image/png", SIDES)
+        pixel = opened(made.pictures[-1].content).getpixel((5, 20))
+        assert isinstance(pixel, tuple)
+        assert looks_like(pixel, (RED[1], RED[0], RED[2]))
+        nonsense = an_image("PNG", icc_profile=b"nonsense")
+        assert looks_like(
+            opened(pictures_in_sizes(nonsense, "image/png", SIDES).pictures[-1].content).getpixel((5, 20)),
+            RED,
+        )
+
+    @pytest.mark.parametrize("claimed", ["image/jpeg", "image/png", "image/webp", "image/heic"])
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "HEIC"])
+    def test_are_of_what_it_claims_to_be(self, claimed: str, kind: str) -> None:
+        content = a_heic() if kind == "HEIC" else an_image(kind)
+        if claimed == TYPES.get(kind, "image/heic" if kind == "HEIC" else ""):
+            assert pictures_in_sizes(content, claimed, SIDES).width == 60
+            return
+        with pytest.raises(InvalidImageError):
+            pictures_in_sizes(content, claimed, SIDES)
+
+    @pytest.mark.parametrize("part", [0.3, 0.7, 0.98])
+    def test_are_not_made_of_a_part(self, part: float) -> None:
+        for content, mime_type in (
+            (a_heic((300, 300)), "image/heic"),
+            (an_image("JPEG", (300, 300)), "image/jpeg"),
+        ):
+            with pytest.raises(InvalidImageError):
+                pictures_in_sizes(content[: int(len(content) * part)], mime_type, SIDES)
+
+    def test_are_not_made_of_what_would_fill_the_memory_or_keep_the_processor_busy(self) -> None:
+        with pytest.raises(InvalidImageError):
+            pictures_in_sizes(a_png_of(30_000, 30_000), "image/png", SIDES)
+        picture = an_image("JPEG", (64, 64), progressive=True)
+        scan = picture[picture.rindex(b"\xff\xda") : -2]
+        with pytest.raises(InvalidImageError):
+            pictures_in_sizes(picture[:-2] + scan * 2_000 + picture[-2:], "image/jpeg", SIDES)
+
+    async def test_are_made_of_no_more_bytes_than_may_be_sent(self) -> None:
+        images = PillowImages(1_000)
+        try:
+            with pytest.raises(InvalidImageError):
+                await images.renditions(bytes(1_001), "image/png", SIDES)
+            assert len((await images.renditions(an_image("PNG"), "image/png", SIDES)).pictures) == 2
+        finally:
+            images.close()
+
+    async def test_are_made_elsewhere_as_they_would_be_here(self) -> None:
+        images = PillowImages(MOST)
+        content = a_heic((900, 600), exif=an_exif(6).tobytes())
+        try:
+            made = await images.renditions(content, "image/heic", SIDES)
+            assert made == pictures_in_sizes(content, "image/heic", SIDES)
+            with pytest.raises(InvalidImageError) as refused:
+                await images.renditions(content, "image/png", SIDES)
+            assert refused.value.details == {"image": ["Must be a whole PNG image"]}
+        finally:
+            images.close()
+
+    @pytest.mark.parametrize(
+        ("program", "fault"),
+        [
+            ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "Cannot be read"),
+            ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "Cannot be read"),
+            ("import time; time.sleep(60)", "Takes too long to be read"),
+        ],
+        ids=["breaks a decoder", "fills the memory", "never ends"],
+    )
+    async def test_are_not_made_of_what_ends_whoever_works_on_it(self, program: str, fault: str) -> None:
+        images = PillowImages(MOST, program=(sys.executable, "-c", program), patience=5)
+        try:
+            with pytest.raises(InvalidImageError) as refused:
+                await images.renditions(A_HEIC, "image/heic", SIDES)
+            assert refused.value.details == {"image": [fault]}
+        finally:
+            images.close()
+
+    @pytest.mark.parametrize(
+        ("program", "fault"),
+        [
+            ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", UnavailableError),
+            ("raise SystemExit(1)", RuntimeError),
+        ],
+        ids=["stopped", "a bug of ours"],
+    )
+    async def test_are_tried_again_where_it_is_not_the_files_fault(
+        self, program: str, fault: type[Exception]
+    ) -> None:
+        images = PillowImages(MOST, program=(sys.executable, "-c", program))
+        try:
+            with pytest.raises(fault):
+                await images.renditions(A_HEIC, "image/heic", SIDES)
+        finally:
+            images.close()
+
+    async def test_are_not_made_any_more_once_nobody_waits_for_them(self, tmp_path: Path) -> None:
+        started = tmp_path / "pid"
+        program = (
+            f"import os, time; open({str(started)!r} + '.new', 'w').write(str(os.getpid()));"
+            f"os.rename({str(started)!r} + '.new', {str(started)!r}); time.sleep(60)"
+        )
+        images = PillowImages(MOST, program=(sys.executable, "-c", program))
+        try:
+            waiting = asyncio.create_task(images.renditions(A_HEIC, "image/heic", SIDES))
+            await until(started.exists)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            with pytest.raises(ProcessLookupError):
+                os.kill(int(started.read_text()), 0)
+        finally:
+            images.close()
+
+    @given(
+        changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=12),
+        cut=st.floats(0.2, 1.0),
+    )
+    @settings(max_examples=100, deadline=None)
+    def test_of_a_damaged_heic_are_others_or_none(self, changes: list[tuple[float, int]], cut: float) -> None:
+        content = bytearray(A_HEIC)
+        for place, value in changes:
+            content[int(place * len(content))] = value
+        try:
+            made = pictures_in_sizes(bytes(content[: int(cut * len(content))]), "image/heic", SIDES)
+        except InvalidImageError:
+            return
+        assert all(opened(each.content).format == "WEBP" for each in made.pictures)
+
+
+A_HEIC = a_heic(exif=an_exif(6).tobytes())
 
 
 def is_made_or_refused(content: bytes) -> None:

@@ -16,8 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from application.adapters.object_storage import S3Objects
-from application.errors import MediaNotFoundError, StorageUnavailableError
+from application.errors import StorageUnavailableError
 from application.settings import Settings
+from domain.media.media import MediaNotFoundError
 from workers.local.doubles import S3_ACCESS_KEY, S3_REGION, S3_SECRET_KEY, ObjectStore
 from workers.local.process import free_port
 
@@ -84,13 +85,36 @@ class TestAFile:
         assert not await objects.exists("avatars/nobody")
 
     async def test_is_public_where_it_is_meant_to_be(self, objects: S3Objects, settings: Settings) -> None:
-        await put(objects, "avatars/a/1.webp", "uploads/a/1")
+        await put(objects, "avatars/a/1.webp", "media/a/1/full.webp", "uploads/a/1")
         async with httpx.AsyncClient() as anybody:
             avatar = await anybody.get(settings.public_url("avatars/a/1.webp"))
             assert (avatar.status_code, avatar.content) == (200, b"hello")
             assert avatar.headers["content-type"] == "image/webp"
             assert avatar.headers["cache-control"] == "public"
+            picture = await anybody.get(settings.public_url("media/a/1/full.webp"))
+            assert picture.status_code == 200
             assert (await anybody.get(settings.public_url("uploads/a/1"))).status_code == 403
+
+
+class TestALook:
+    async def test_tells_what_it_is_and_how_it_begins(self, objects: S3Objects) -> None:
+        await put(objects, "uploads/a/1", content=b"x" * 5_000)
+        looked = await objects.look("uploads/a/1", first=32)
+        assert (looked.content_type, looked.size, looked.beginning) == ("image/webp", 5_000, b"x" * 32)
+        await put(objects, "uploads/a/1", content=b"y" * 5_000)
+        again = await objects.look("uploads/a/1", first=32)
+        assert again.checksum != looked.checksum
+        assert '"' not in looked.checksum
+
+    @pytest.mark.parametrize("content", [b"", b"x", b"x" * 32])
+    async def test_at_what_is_short_tells_all_of_it(self, objects: S3Objects, content: bytes) -> None:
+        await put(objects, "uploads/a/1", content=content)
+        looked = await objects.look("uploads/a/1", first=32)
+        assert (looked.size, looked.beginning) == (len(content), content)
+
+    async def test_at_nothing_finds_nothing(self, objects: S3Objects) -> None:
+        with pytest.raises(MediaNotFoundError):
+            await objects.look("uploads/a/1", first=32)
 
 
 class TestDeleting:
@@ -196,6 +220,7 @@ class TestAStoreThatIsAway:
             objects.put("a", b"", content_type="image/webp"),
             objects.get("a", most=1),
             objects.exists("a"),
+            objects.look("a", first=1),
             objects.delete_prefix("a"),
             objects.prepare(),
             objects.ping(),

@@ -18,6 +18,7 @@ CONTEXTS = (
     "collections",
     "follows",
     "listings",
+    "media",
     "orders",
     "payments",
     "promotions",

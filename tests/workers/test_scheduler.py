@@ -19,6 +19,7 @@ from application.accounts.standing import EraseAccount, RequestDeletion
 from application.adapters.command_results import sweep_command_results
 from application.adapters.database import Database
 from application.errors import ConcurrentChangeError, LogUnavailableError
+from application.media.expiring import ExpireMedia
 from application.payments.paying import RequestPayment
 from application.ports import Metadata
 from domain.accounts.account import ACCOUNTS, GRACE, UserNotFoundError
@@ -26,7 +27,7 @@ from domain.kernel import AccountId, RuleViolatedError
 from domain.orders.order import UNPAID_AFTER
 from tests.application.shop import Shop
 from workers.migrating import migrate
-from workers.scheduler import Job, Scheduler, cancel_unpaid, erase_due
+from workers.scheduler import Job, Scheduler, cancel_unpaid, erase_due, expire_media_due
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -251,6 +252,39 @@ class TestSweeping:
             assert await sweep_command_results(database, timedelta(days=30)) == 0
 
 
+class Expiring:
+    """Remembers which uploads were cleared away; ``failures`` are what it comes to with some."""
+
+    def __init__(self, failures: dict[uuid.UUID, Exception]) -> None:
+        self.failures = failures
+        self.expired: list[uuid.UUID] = []
+
+    async def handle(self, command: object, metadata: Metadata) -> None:
+        assert isinstance(command, ExpireMedia)
+        if command.media_id in self.failures:
+            raise self.failures[command.media_id]
+        self.expired.append(command.media_id)
+
+
+class TestUploadsThatNothingUses:
+    async def test_are_cleared_away_and_one_that_fails_holds_up_no_other(self) -> None:
+        busy, first, second = (uuid.uuid4() for _ in range(3))
+        bus = Expiring({busy: ConcurrentChangeError("busy")})
+        media = AccountList(busy, first, second)
+        with pytest.raises(ExceptionGroup) as failed:
+            await expire_media_due(bus, media, StoppedClock())
+        assert bus.expired == [first, second]
+        assert [type(each) for each in failed.value.exceptions] == [ConcurrentChangeError]
+        assert media.asked[0][0] == NOW
+
+    async def test_wait_while_the_log_is_away(self) -> None:
+        first, second = uuid.uuid4(), uuid.uuid4()
+        bus = Expiring({first: LogUnavailableError("down")})
+        with pytest.raises(LogUnavailableError):
+            await expire_media_due(bus, AccountList(first, second), StoppedClock())
+        assert bus.expired == []
+
+
 async def test_the_process_does_everything_once_where_somebody_else_keeps_the_time(
     database_url: str,
 ) -> None:
@@ -279,5 +313,6 @@ async def test_the_process_does_everything_once_where_somebody_else_keeps_the_ti
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         await connection.execute("CREATE TABLE accounts (key uuid, erase_after timestamptz)")
         await connection.execute("CREATE TABLE orders (key uuid, status text, created_at timestamptz)")
+        await connection.execute("CREATE TABLE media (key uuid, due_at timestamptz)")
     with_them = await asyncio.to_thread(once)
     assert (with_them.returncode, with_them.stderr) == (0, "")

@@ -1,0 +1,1 @@
+"""What people have uploaded, and what has become of it."""
