@@ -257,6 +257,7 @@ class WriteSide:
     log: PostgresEventLog
     database: Database
     keys: PostgresPersonKeys
+    numbers: PostgresNumbers
     tokens: Tokens
     one_time_tokens: SealedOneTimeTokens
     identity_providers: OpenIdProviders
@@ -459,6 +460,7 @@ async def write_side(
             PostgresEventLog.on(database, codec, doorbell=doorbell, observe=observe)
         )
         clock = SystemClock()
+        numbers = PostgresNumbers(database)
         store = await stack.enter_async_context(EventStore(log, codec, keys, clock))
         passwords = Argon2Passwords()
         stack.callback(passwords.close)
@@ -479,7 +481,7 @@ async def write_side(
             handlers(
                 store=store,
                 keys=keys,
-                numbers=PostgresNumbers(database),
+                numbers=numbers,
                 passwords=passwords,
                 payments=payments,
                 clock=clock,
@@ -501,6 +503,7 @@ async def write_side(
             log=log,
             database=database,
             keys=keys,
+            numbers=numbers,
             tokens=Tokens.from_settings(settings),
             one_time_tokens=SealedOneTimeTokens(master),
             identity_providers=identity_providers,

@@ -119,6 +119,24 @@ def seed(
 
 
 @app.command()
+def generate(
+    data: DataFolder = Path(".tradelog"),
+    listings: Annotated[int, typer.Option(min=1, help="How many there are to be.")] = 100_000,
+    sellers: Annotated[int, typer.Option(min=1, help="Of how many sellers.")] = 200,
+    seed: Annotated[int, typer.Option(help="Another one makes other listings, beside the former.")] = 1,
+) -> None:
+    """Fill the shop with made-up listings, for load tests; what of them is there already is left alone."""
+    from workers.generating import NotHereError, generate_listings
+
+    join_stack(data)
+    try:
+        asyncio.run(generate_listings(os.environ, speaking(), listings=listings, sellers=sellers, seed=seed))
+    except NotHereError as failure:
+        report(failure)
+        raise typer.Exit(1) from failure
+
+
+@app.command()
 def demo(data: DataFolder = Path(".tradelog")) -> None:
     """Buy something from the running stack over HTTP, and kill the projector in the middle of it."""
     from workers.demo import Demo, DemoFailedError

@@ -32,7 +32,7 @@ from workers.departments import ATTRIBUTES, DEPARTMENTS, PARENTS
 CATALOGUE = Path(__file__).parent / "catalogue"
 ACTOR = "worker:seed"
 
-_OWN_FIELDS = frozenset(
+OWN_FIELDS = frozenset(
     [
         "id",
         "title",
@@ -119,18 +119,19 @@ class Seeder:
 
     async def run(self) -> int:
         """Returns the log position that includes everything."""
-        await self._write.bus.handle(OpenHouseSeller(), Metadata(actor=ACTOR))
+        await self.prepare()
         for user in self._catalogue.users:
             self._accounts[user["email"]] = await self._user(user)
-        await self._categories()
         for product in self._catalogue.products:
             listing_id = ListingId(await self._product(product))
             for number, review in enumerate(product["reviews"]):
                 await self._review(listing_id, f"review-{product['id']}-{number}", review)
         return await self._write.log.head()
 
-    async def _categories(self) -> None:
-        """The departments first, each after the one that it is below."""
+    async def prepare(self) -> None:
+        """The house and the tree of categories, without which nothing can be offered."""
+        await self._write.bus.handle(OpenHouseSeller(), Metadata(actor=ACTOR))
+        # The departments first, each after the one that it is below.
         for department in DEPARTMENTS:
             command = CreateCategory(
                 name=department.name,
@@ -183,7 +184,7 @@ class Seeder:
             images=tuple(product["images"]),
             publish=True,
             imported_rating=Decimal(str(product["rating"])),
-            extras={name: value for name, value in product.items() if name not in _OWN_FIELDS},
+            extras={name: value for name, value in product.items() if name not in OWN_FIELDS},
         )
         return await self._once(f"product-{product['id']}", command)
 
