@@ -309,37 +309,25 @@ def _filtered(asked: ProductFilter) -> Json:
 def _exactly(words: str) -> Json:
     """All words or their synonyms, in whichever fields; or the beginnings of all, in those that are short."""
     analyzer = _analyzer(words)
-    return {
+    everywhere = {
+        "query": words,
+        "fields": _FIELDS,
+        "type": "cross_fields",
+        "operator": "and",
+        "analyzer": analyzer,
+    }
+    whole = {
         "bool": {
+            "must": {"multi_match": everywhere},
             "should": [
-                {
-                    "bool": {
-                        "must": {
-                            "multi_match": {
-                                "query": words,
-                                "fields": _FIELDS,
-                                "type": "cross_fields",
-                                "operator": "and",
-                                "analyzer": analyzer,
-                            }
-                        },
-                        "should": [
-                            {"constant_score": {"filter": {"match_all": {}}, "boost": _WHOLE}},
-                            {"match_phrase": {"title": {"query": words, "analyzer": analyzer, "boost": 2}}},
-                            {"constant_score": {"filter": {"term": {"title.raw": words}}, "boost": _EXACT}},
-                        ],
-                    }
-                },
-                {
-                    "constant_score": {
-                        "filter": {"match": {"beginnings": {"query": words, "operator": "and"}}},
-                        "boost": _BEGUN,
-                    }
-                },
+                {"constant_score": {"filter": {"match_all": {}}, "boost": _WHOLE}},
+                {"match_phrase": {"title": {"query": words, "analyzer": analyzer, "boost": 2}}},
+                {"constant_score": {"filter": {"term": {"title.raw": words}}, "boost": _EXACT}},
             ],
-            "minimum_should_match": 1,
         }
     }
+    begun = {"match": {"beginnings": {"query": words, "operator": "and"}}}
+    return {"dis_max": {"queries": [whole, {"constant_score": {"filter": begun, "boost": _BEGUN}}]}}
 
 
 def _nearly(words: str) -> Json:
