@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from decimal import Decimal
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
@@ -215,7 +216,10 @@ async def shown(search_url: str, fresh_database: FreshDatabase) -> AsyncIterator
             engine: ProductSearch = import_module(ON_POSTGRES).PostgresProductSearch(reads)
         else:
             stack.push_async_callback(client.close)
-            await client.indices.delete(index=f"{PRODUCT_SEARCH.name}_g*")  # of tests before us
+            # The node is shared, and the indexes of another database would be taken for ours.
+            clean = partial(client.indices.delete, index=f"{PRODUCT_SEARCH.name}_g*")
+            await clean()
+            stack.push_async_callback(clean)
             projections.append(PRODUCT_SEARCH)
             engine = OpenSearchProductSearch(client, reads)
         stand = Stand(shop, pool, client, "opensearch" if client else "postgres", search_url)
