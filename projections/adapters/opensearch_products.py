@@ -423,9 +423,13 @@ def _facets(asked: ProductFilter, counted: Mapping[str, Json]) -> list[Facet]:
     found: dict[str, list[FacetValue]] = {}
     for place, name in enumerate(names):
         for bucket in counted[str(place)]["values"]["buckets"]:
-            key, value = (name, bucket["key"]) if name in _OWN else bucket["key"].split("=", 1)
-            # What all attributes share does not tell of those that have a count of their own.
-            if bucket["doc_count"] and (name != _ATTRIBUTES or key not in names):
+            if name == _ATTRIBUTES:
+                key, value = bucket["key"].split("=", 1)
+                if key in names:
+                    continue  # it has a count of its own
+            else:
+                key, value = name, bucket["key"] if name in _OWN else bucket["key"][len(name) + 1 :]
+            if bucket["doc_count"]:
                 found.setdefault(key, []).append(FacetValue(value=value, count=bucket["doc_count"]))
     ordered = [*_OWN, *sorted(found.keys() - set(_OWN))]
     return [Facet(name=name, values=found[name]) for name in ordered if name in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from decimal import Decimal
 from functools import partial
 from importlib import import_module
@@ -16,12 +16,14 @@ from uuid import UUID
 import psycopg
 import pytest
 import pytest_asyncio
+from opensearchpy import AsyncOpenSearch
 
 from domain.categories.events import CategoryCreated
-from domain.kernel import CategoryId, Event, ReviewId, SellerId, stream_id
+from domain.kernel import CategoryId, Event, InvalidInputError, ReviewId, SellerId, stream_id
 from domain.listings.events import ListingCreated, ListingPublished, ListingUnpublished, Location
 from domain.money import Money
 from domain.reviews.events import ReviewSubmitted
+from projections.adapters import opensearch_products
 from projections.adapters.opensearch_client import opensearch_client
 from projections.adapters.opensearch_products import OpenSearchProductSearch
 from projections.adapters.read_pool import ReadPool
@@ -639,6 +641,92 @@ class TestFollowing:
         await until(lambda: finds([created.number]), within=5)
         await shown.record(ListingUnpublished(listing_id=created.listing_id))
         await until(lambda: finds([]), within=5)
+
+
+class TestOnOpenSearch:
+    """What only this engine does."""
+
+    @pytest.fixture
+    def client(self, shown: Shown) -> AsyncOpenSearch:
+        if shown.stand.search is None:
+            pytest.skip("this is about OpenSearch")
+        return shown.stand.search
+
+    async def test_pages_go_on_in_one_state_until_the_last_of_them(
+        self, shown: Shown, client: AsyncOpenSearch
+    ) -> None:
+        first = await shown.page("shirt", limit=1)
+        assert first.last is not None
+        assert first.last.snapshot == ""
+        second = await shown.page("shirt", limit=1, after=first.last)
+        assert second.last is not None
+        open_now = [pit["pit_id"] for pit in (await client.get_all_pits())["pits"]]
+        assert second.last.snapshot in open_now
+        third = await shown.page("shirt", limit=1, after=second.last)
+        assert third.last is None
+        assert await client.get_all_pits() == {"pits": []}
+        assert numbers_of(first) + numbers_of(second) + numbers_of(third) == await shown.found("shirt")
+
+    async def test_pages_go_on_when_that_state_is_forgotten(
+        self, shown: Shown, client: AsyncOpenSearch
+    ) -> None:
+        at_once = await shown.found(sort_by=SortBy.PRICE)
+        mark = (await shown.page(sort_by=SortBy.PRICE, limit=2)).last
+        second = await shown.page(sort_by=SortBy.PRICE, limit=2, after=mark)
+        await client.delete_all_pits()
+        assert second.last is not None
+        assert await shown.found(sort_by=SortBy.PRICE, after=second.last) == at_once[4:]
+
+    async def test_pages_go_on_when_there_are_too_many_readers(
+        self, shown: Shown, client: AsyncOpenSearch
+    ) -> None:
+        most = "search.max_open_pit_context"
+        await client.cluster.put_settings(body={"transient": {most: 0}})
+        try:
+            assert await shown.walk(5) == EVERYTHING
+        finally:
+            await client.cluster.put_settings(body={"transient": {most: None}})
+
+    async def test_what_the_catalogue_no_longer_shows_is_left_out_and_a_page_by_mark_filled_up(
+        self, shown: Shown, client: AsyncOpenSearch
+    ) -> None:
+        mark = (await shown.page(limit=2)).last
+        async with hidden_in_the_catalogue(shown, 3, 5):
+            page = await shown.page(limit=3, after=mark, highlighted=True)
+            assert numbers_of(page) == [4, 6, 7]
+            assert page.last is not None
+            assert numbers_of(await shown.page(limit=3, after=page.last)) == [8, 9, 10]
+            assert await shown.found(limit=3, skip=2) == [4]
+
+    async def test_only_so_many_can_be_skipped(
+        self, shown: Shown, client: AsyncOpenSearch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(opensearch_products, "DEEPEST", 5)
+        assert await shown.found(skip=3, limit=2) == EVERYTHING[3:5]
+        with pytest.raises(InvalidInputError) as refused:
+            await shown.page(skip=4, limit=2)
+        assert set(refused.value.details) == {"skip"}
+        with pytest.raises(InvalidInputError) as refused:
+            await shown.page("shirt", after=Mark("another", (0.1, 1), 2), limit=4)
+        assert set(refused.value.details) == {"cursor"}
+        assert await shown.walk(2) == EVERYTHING
+
+    async def test_an_attribute_may_be_called_anything(self, shown: Shown, client: AsyncOpenSearch) -> None:
+        odd = 'a[b]>c.*"=#~é'
+        number = await shown.offer("Ladder", attributes={odd: "x=y"})
+        assert await shown.facets("ladder", facets=(odd, "a")) == {odd: {"x=y": 1}}
+        assert await shown.found("ladder", attributes={odd: ["x=y"]}) == [number]
+        await shown.withdraw(number)
+
+
+@asynccontextmanager
+async def hidden_in_the_catalogue(shown: Shown, *numbers: int) -> AsyncIterator[None]:
+    """While the index still has them."""
+    async with shown.stand.pool.connection() as connection:
+        statement = "UPDATE products_g1 SET visible = %s WHERE number = ANY(%s)"
+        await connection.execute(statement, (False, list(numbers)))
+        yield
+        await connection.execute(statement, (True, list(numbers)))
 
 
 def reviewed(number: int, rating: int) -> ReviewSubmitted:
