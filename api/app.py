@@ -51,11 +51,12 @@ from api.orders import OrderController
 from api.payments import PaymentController, StripeWebhookController
 from api.problems import failed, refused, refused_by_framework, unavailable
 from api.products import ProductController
-from api.projections import ProjectionController, SearchIndexController
+from api.projections import ProjectionController
 from api.promotions import CouponController, KeptPromotionController, PromotionController
 from api.reading import PATIENCE, Reading
 from api.ready import ReadyProducts
 from api.reviews import ReviewController
+from api.search import SearchController, SearchIndexController
 from api.security_headers import for_documentation
 from api.sellers import FollowController, SellerController, ShippingProfileController
 from api.sessions import SessionController
@@ -167,6 +168,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     AuditController,
                     ProjectionController,
                     MailController,
+                    SearchController,
                     SearchIndexController,
                 ],
             ),

@@ -897,13 +897,27 @@ class ProjectionRequest(Shape, frozen=True, kw_only=True):
     name: str
     action: str
     letter: int | None = None
+    actor: str = ""
+    requested_at: str | None = None
     done_at: str | None = None
     outcome: str = ""
 
 
 class ReplayStarted(Shape, frozen=True, kw_only=True):
     message: str
+    replayed: int
+    dry_run: bool
     requests: list[ProjectionRequest]
+
+
+class SuggestionView(Shape, frozen=True, kw_only=True):
+    text: str
+    kind: Literal["product", "brand", "category"]
+    slug: str
+
+
+class Suggestions(Shape, frozen=True, kw_only=True):
+    suggestions: list[SuggestionView]
 
 
 class DeadLetter(Shape, frozen=True, kw_only=True):

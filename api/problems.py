@@ -39,6 +39,7 @@ from domain.kernel import (
 from projections.ports import (
     KeyReusedError,
     ReadModelsUnavailableError,
+    RebuildRunningError,
     StaleReadError,
     UnknownProjectionError,
 )
@@ -59,6 +60,7 @@ STATUSES: Final[Mapping[type[DomainError], int]] = {
     AlreadyExistsError: 409,
     StillReferencedError: 409,
     ConcurrentChangeError: 409,
+    RebuildRunningError: 409,
     IdempotencyKeyReusedError: 422,
     KeyReusedError: 422,
     RuleViolatedError: 422,

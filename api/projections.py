@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+import structlog
 from litestar import Controller, Request, get, post
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
 
-from api.authentication import BEARER, admin
+from api.authentication import BEARER, actor_of, admin
 from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.input import Body, decode_query
-from api.models import DeadLetters, ProjectionList, ProjectionRequest, ProjectionView, ReplayStarted
+from api.models import DeadLetters, ProjectionList, ProjectionRequest, ProjectionView
 from api.wire import answer, camel_cased, encode
 from application.ports import Answer
 from projections.generations import Generation, ProjectionStatus
 from projections.ports import AlreadyAskedError, Once, UnknownProjectionError
+
+log = structlog.get_logger("api")
 
 HttpRequest = Request[Any, Any, Any]
 T = TypeVar("T")
@@ -60,7 +63,7 @@ class ProjectionController(Controller):
     async def rebuild(self, request: HttpRequest, name: FromPath[str], backend: Backend) -> ASGIResponse:
         """Build it anew from the log beside the one that is served, compare, and switch."""
         ask = partial(backend.read.generations.request_rebuild, name)
-        return await _asked_for(request, backend, ask, partial(_request_body, "rebuild", name))
+        return await asked_for(request, backend, ask, partial(request_body, "rebuild", name))
 
     @post(
         "/projections/{name:str}/rollback",
@@ -70,7 +73,7 @@ class ProjectionController(Controller):
     async def rollback(self, request: HttpRequest, name: FromPath[str], backend: Backend) -> ASGIResponse:
         """Serve the previous generation again, as soon as it has caught up."""
         ask = partial(backend.read.generations.rollback, name)
-        return await _asked_for(request, backend, ask, partial(_request_body, "rollback", name))
+        return await asked_for(request, backend, ask, partial(request_body, "rollback", name))
 
     @post(
         "/projections/{name:str}/pause",
@@ -81,7 +84,7 @@ class ProjectionController(Controller):
         """Halt what is being built, or else what is served."""
         head = await backend.write.log.head()
         ask = partial(backend.read.generations.pause, name)
-        return await _asked_for(request, backend, ask, partial(_status_body, head=head), status=200)
+        return await asked_for(request, backend, ask, partial(_status_body, head=head), status=200)
 
     @post(
         "/projections/{name:str}/resume",
@@ -92,7 +95,7 @@ class ProjectionController(Controller):
         """Go on with what was halted."""
         head = await backend.write.log.head()
         ask = partial(backend.read.generations.resume, name)
-        return await _asked_for(request, backend, ask, partial(_status_body, head=head), status=200)
+        return await asked_for(request, backend, ask, partial(_status_body, head=head), status=200)
 
     @get(
         "/projections/{name:str}/dead-letters",
@@ -117,7 +120,7 @@ class ProjectionController(Controller):
     async def retry(self, request: HttpRequest, letter: FromPath[str], backend: Backend) -> ASGIResponse:
         """Fold again what is parked with this dead letter, in order."""
         ask = partial(backend.read.generations.retry, _number(letter))
-        return await _asked_for(request, backend, ask, partial(_request_body, "retry", letter))
+        return await asked_for(request, backend, ask, partial(request_body, "retry", letter))
 
     @post(
         "/dead-letters/{letter:str}/skip",
@@ -127,7 +130,7 @@ class ProjectionController(Controller):
     async def skip(self, request: HttpRequest, letter: FromPath[str], backend: Backend) -> ASGIResponse:
         """Do without the first event that is parked with this dead letter, and fold the rest again."""
         ask = partial(backend.read.generations.skip, _number(letter))
-        return await _asked_for(request, backend, ask, partial(_request_body, "skip", letter))
+        return await asked_for(request, backend, ask, partial(request_body, "skip", letter))
 
     @get(
         "/projection-requests/{request_number:str}", responses=answers(ProjectionRequest, 200, 401, 403, 404)
@@ -138,31 +141,11 @@ class ProjectionController(Controller):
         return answer(encode(camel_cased(msgspec.to_builtins(asked))))
 
 
-class SearchIndexController(Controller):
-    tags = ("Operations",)
-    guards = (admin,)
-    security = BEARER
-
-    @post("/search/index/replay", status_code=202, responses=answers(ReplayStarted, 202, 401, 403))
-    async def replay(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """Build what is searched anew from the log: the search index, and the catalogue that search falls back to."""
-        generations = backend.read.generations
-        served = {status.name for status in await generations.list_projections()}
-        names = [name for name in ("product_search", "products") if name in served]
-
-        def started(numbers: list[int]) -> dict[str, Any]:
-            asked = zip(names, numbers, strict=True)
-            requests = [_request_body("rebuild", name, number) for name, number in asked]
-            return {"message": "Search index replay started", "requests": requests}
-
-        return await _asked_for(request, backend, partial(generations.request_rebuilds, names), started)
-
-
-async def _asked_for(
+async def asked_for(
     request: HttpRequest,
     backend: BackendParts,
     ask: Callable[[Once | None], Awaitable[T]],
-    view: Callable[[T], dict[str, Any]],
+    view: Callable[[T], Mapping[str, Any]],
     *,
     status: int = 202,
 ) -> ASGIResponse:
@@ -183,10 +166,11 @@ async def _asked_for(
         done = await ask(once)
     except AlreadyAskedError as before:
         return answer(before.answer, status=status, headers=((b"idempotency-replayed", b"true"),))
+    log.info("asked of the projector", actor=actor_of(request), path=request.url.path)
     return answer(body(done), status=status)
 
 
-def _request_body(action: str, name: str, request: int) -> dict[str, Any]:
+def request_body(action: str, name: str, request: int) -> dict[str, Any]:
     return {"id": request, "name": name, "action": action}
 
 

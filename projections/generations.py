@@ -18,7 +18,14 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import AsyncRowFactory, class_row, scalar_row, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from projections.ports import AlreadyAskedError, KeyReusedError, Once, Passed, UnknownProjectionError
+from projections.ports import (
+    AlreadyAskedError,
+    KeyReusedError,
+    Once,
+    Passed,
+    RebuildRunningError,
+    UnknownProjectionError,
+)
 
 T = TypeVar("T")
 
@@ -66,6 +73,12 @@ CREATE TABLE IF NOT EXISTS projection_requests (
     done_at timestamptz,
     outcome text NOT NULL DEFAULT ''
 );
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'projection_requests'::regclass AND attname = 'actor') THEN
+        ALTER TABLE projection_requests ADD COLUMN actor text NOT NULL DEFAULT '';
+    END IF;
+END $$;
 CREATE INDEX IF NOT EXISTS projection_requests_open ON projection_requests (id) WHERE done_at IS NULL;
 CREATE TABLE IF NOT EXISTS dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -195,6 +208,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     action: str
     letter: int | None
+    actor: str
+    requested_at: datetime
     done_at: datetime | None
     outcome: str
 
@@ -280,11 +295,14 @@ class Generations:
         """Build a new generation beside the served one, compare, switch."""
         return await self._request(name, "rebuild", once)
 
-    async def request_rebuilds(self, names: Sequence[str], once: Once | None = None) -> list[int]:
-        """The same of several, all of them or none."""
+    async def request_replay(
+        self, names: Sequence[str], once: Once | None = None, *, actor: str = ""
+    ) -> list[int]:
+        """The same of several, all of them or none; not while one of them is being built, or is going to be."""
 
         async def ask(connection: AsyncConnection[Any]) -> list[int]:
-            return [await _requested(connection, name, "rebuild") for name in names]
+            await _refuse_another_rebuild(connection, names)
+            return [await _requested(connection, name, "rebuild", actor=actor) for name in names]
 
         return await self._once(once, ask)
 
@@ -321,7 +339,10 @@ class Generations:
     async def request(self, request: int) -> Request:
         async with self._cursor(class_row(Request)) as cursor:
             await cursor.execute(
-                "SELECT id, name, action, letter, done_at, outcome FROM projection_requests WHERE id = %s",
+                """
+                SELECT id, name, action, letter, actor, requested_at, done_at, outcome
+                FROM projection_requests WHERE id = %s
+                """,
                 (request,),
             )
             found: Request | None = await cursor.fetchone()
@@ -441,18 +462,42 @@ async def _claim(connection: AsyncConnection[Any], once: Once) -> None:
     raise AlreadyAskedError(before[1])
 
 
+async def _refuse_another_rebuild(connection: AsyncConnection[Any], names: Sequence[str]) -> None:
+    """Whoever asks at the same time waits here until the first one has asked."""
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute("SELECT pg_advisory_xact_lock(hashtext('tradelog.replay'))")
+        await cursor.execute(
+            """
+            SELECT name FROM projection_requests
+            WHERE done_at IS NULL AND action = 'rebuild' AND name = ANY(%(names)s)
+            UNION SELECT name FROM projection_generations
+            WHERE state = 'building' AND purpose = 'serve' AND name = ANY(%(names)s)
+            ORDER BY name
+            """,
+            {"names": list(names)},
+        )
+        running: list[str] = await cursor.fetchall()
+    if running:
+        raise RebuildRunningError("A replay is running already", details={"projections": running})
+
+
 async def _requested(
-    connection: AsyncConnection[Any], name: str, action: str, letter: int | None = None
+    connection: AsyncConnection[Any],
+    name: str,
+    action: str,
+    letter: int | None = None,
+    *,
+    actor: str = "",
 ) -> int:
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             """
-            INSERT INTO projection_requests (name, action, letter)
-            SELECT %(name)s, %(action)s, %(letter)s
+            INSERT INTO projection_requests (name, action, letter, actor)
+            SELECT %(name)s, %(action)s, %(letter)s, %(actor)s
             WHERE EXISTS (SELECT FROM projection_generations WHERE name = %(name)s)
             RETURNING id
             """,
-            {"name": name, "action": action, "letter": letter},
+            {"name": name, "action": action, "letter": letter, "actor": actor},
         )
         made: int | None = await cursor.fetchone()
     if made is None:

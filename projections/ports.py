@@ -198,6 +198,12 @@ class UnknownProjectionError(DomainError):
     code = "PROJECTION_NOT_FOUND"
 
 
+class RebuildRunningError(DomainError):
+    """What somebody wants built anew is being built anew."""
+
+    code = "REPLAY_RUNNING"
+
+
 class Once(msgspec.Struct, frozen=True, kw_only=True):
     """Something that its sender may ask for again: it is done once and answered alike each time.
 

@@ -110,13 +110,8 @@ def nats_url(nats_server: Nats) -> str:
 
 @pytest.fixture(scope="session")
 def opensearch_server(servers_folder: Path) -> Iterator[OpenSearch]:
-    """One node for the session; where it cannot run, tests skip, or fail where the run insists on it (CI does)."""
-    reason = opensearch.available()
-    if reason is not None:
-        message = f"no OpenSearch node here: {reason}"
-        if os.environ.get("TRADELOG_REQUIRE_OPENSEARCH") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+    """One node for the session."""
+    require_opensearch()
     server = OpenSearch(servers_folder / "opensearch")
     with asyncio.Runner() as runner:
         runner.run(server.start())
@@ -138,6 +133,16 @@ def stripe_simulator(servers_folder: Path) -> Iterator[StripeSimulator]:
         runner.run(simulator.start())
         yield simulator
         runner.run(simulator.stop())
+
+
+def require_opensearch() -> None:
+    """Where no node can run, tests skip, or fail where the run insists on it (CI does)."""
+    reason = opensearch.available()
+    if reason is not None:
+        message = f"no OpenSearch node here: {reason}"
+        if os.environ.get("TRADELOG_REQUIRE_OPENSEARCH") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
 
 
 def administer(url: str, statement: sql.Composed) -> None:

@@ -1,9 +1,17 @@
-"""How the search index is made: the same products, laid out to be found."""
+"""How the search index is made: the same products, laid out to be found.
+
+What is searched is cut into words in three ways. ``words`` is for whole words, reduced to their stems; ``asked`` is for
+what somebody asks for, where each word also stands for its synonyms and where small words do not count;
+``beginnings`` is for words that somebody is still typing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from projections.product_search.synonyms import shipped_rules
+from projections.product_search.words import STOP_WORDS
 from projections.products.product import Product
 from projections.products.projector import (
     PRODUCT_CONCERNS,
@@ -18,25 +26,90 @@ _SETTINGS = {
     "number_of_shards": 1,
     "number_of_replicas": 0,
     "analysis": {
-        "filter": {"english_stem": {"type": "stemmer", "language": "english"}},
-        "analyzer": {
-            "words": {"tokenizer": "standard", "filter": ["lowercase", "asciifolding", "english_stem"]},
+        "filter": {
+            # Of ``Node.js`` also ``node``, ``js`` and ``nodejs``. Where the case changes nothing is cut: who asks
+            # for a phone does not want every iPhone case.
+            "parts": {
+                "type": "word_delimiter_graph",
+                "preserve_original": True,
+                "catenate_all": True,
+                "split_on_case_change": False,
+                "split_on_numerics": False,
+            },
+            "possessive": {"type": "stemmer", "language": "possessive_english"},
+            "stem": {"type": "stemmer", "language": "english"},
+            "small_words": {"type": "stop", "stopwords": sorted(STOP_WORDS)},
+            "synonyms": {"type": "synonym_graph", "synonyms": list(shipped_rules())},
+            "first_letters": {
+                "type": "edge_ngram",
+                "min_gram": 1,
+                "max_gram": 20,
+                "preserve_original": True,
+            },
         },
+        "analyzer": {
+            "words": {
+                "tokenizer": "standard",
+                "filter": ["parts", "flatten_graph", "lowercase", "asciifolding", "stem"],
+            },
+            "asked": {
+                "tokenizer": "standard",
+                "filter": ["possessive", "lowercase", "asciifolding", "small_words", "stem", "synonyms"],
+            },
+            "asked_whole": {
+                "tokenizer": "standard",
+                "filter": ["possessive", "lowercase", "asciifolding", "stem"],
+            },
+            "beginnings": {
+                "tokenizer": "standard",
+                "filter": ["parts", "flatten_graph", "lowercase", "asciifolding", "first_letters"],
+            },
+            "typed": {"tokenizer": "standard", "filter": ["lowercase", "asciifolding"]},
+        },
+        "normalizer": {"lower": {"type": "custom", "filter": ["lowercase", "asciifolding"]}},
     },
 }
+
+_WORDS = {"type": "text", "analyzer": "words", "search_analyzer": "asked"}
+_BEGINNINGS = {"type": "text", "analyzer": "beginnings", "search_analyzer": "typed", "norms": False}
 
 _MAPPINGS = {
     "dynamic": False,
     "properties": {
         "number": {"type": "long"},
-        "title": {"type": "text", "analyzer": "words", "fields": {"raw": {"type": "keyword"}}},
-        "description": {"type": "text", "analyzer": "words"},
-        "brand": {"type": "keyword", "fields": {"words": {"type": "text", "analyzer": "words"}}},
-        "tags": {"type": "text", "analyzer": "words"},
-        "category": {"type": "keyword"},
+        "title": {
+            **_WORDS,
+            "copy_to": ["everything", "beginnings"],
+            "fields": {"raw": {"type": "keyword", "normalizer": "lower"}},
+        },
+        "description": {**_WORDS, "copy_to": "everything"},
+        "brand": {
+            "type": "keyword",
+            "copy_to": ["everything", "beginnings"],
+            "fields": {"words": _WORDS, "beginnings": _BEGINNINGS},
+        },
+        "tags": {
+            **_WORDS,
+            "copy_to": ["everything", "beginnings"],
+            "fields": {"raw": {"type": "keyword", "normalizer": "lower"}},
+        },
+        "category": {
+            "type": "keyword",
+            "copy_to": ["everything", "beginnings"],
+            "fields": {"words": _WORDS, "beginnings": _BEGINNINGS},
+        },
+        "category_ids": {"type": "keyword"},
+        "main_category_id": {"type": "keyword"},
+        "attributes": {**_WORDS, "copy_to": "everything"},
+        "facts": {"type": "keyword"},
+        "seller_id": {"type": "keyword"},
         "price": {"type": "long"},
         "rating": {"type": "float"},
+        "review_count": {"type": "integer"},
         "stock": {"type": "integer"},
+        "location": {"type": "geo_point"},
+        "everything": {**_WORDS, "norms": False},
+        "beginnings": _BEGINNINGS,
     },
 }
 
@@ -46,17 +119,47 @@ def product_source(product: Product) -> dict[str, Any] | None:
     if not product.visible:
         return None
     listing = product.listing
-    return {
+    source = {
         "number": listing.number,
+        "slug": listing.slug,
         "title": listing.title,
-        "description": listing.description,
-        "brand": listing.brand,
+        "description": [text for text in (listing.description_short, listing.description) if text],
+        "brand": listing.brand or None,
         "tags": listing.tags,
         "category": listing.category,
+        "category_ids": [str(category_id) for category_id in listing.category_ids],
+        "main_category_id": str(listing.category_id),
+        "attributes": list(_said(listing.attributes)),
+        "facts": [f"{key}={value}" for key, value in _values(listing.attributes)],
+        "seller_id": str(listing.seller_id),
         "price": listing.price.minor,
         "rating": product.rating,
+        "review_count": product.review_count,
         "stock": listing.available,
     }
+    if listing.location is not None:
+        source["location"] = {"lat": listing.location.lat, "lon": listing.location.lng}
+    return source
+
+
+def _values(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each value of each attribute as text: ``42``, ``1.5``, ``true``, ``red``."""
+    for key, value in attributes.items():
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            match each:
+                case bool():
+                    yield key, str(each).lower()
+                case int() | float():
+                    yield key, f"{each:g}"
+                case _:
+                    yield key, str(each)
+
+
+def _said(attributes: Mapping[str, Any]) -> Iterator[str]:
+    """What people may look for: ``size M``, ``waterproof``; not by what it is not."""
+    for key, value in _values(attributes):
+        if value != "false":
+            yield key if value == "true" else f"{key} {value}"
 
 
 PRODUCT_SEARCH = Projection(
