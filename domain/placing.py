@@ -65,14 +65,10 @@ def order_of(
             raise ProductNotFoundError("Product not found")
         require_on_sale(listing, sellers.get(listing.seller_id))
         require_not_own(listing, account.id)
-        if line.price is not None and line.price != listing.price:
-            raise PriceChangedError(
-                f"The price of '{listing.title}' has changed",
-                details={"productId": listing.number, "price": listing.price.units()},
-            )
         reserved[listing.id] = listing.reserve(order_id, line.quantity)
         lines.append(line_of(listing, line.quantity, deals.tree))
     quoted = quote(lines, deals)
+    _require_prices(wanted, lines, quoted.totals)
     if coupon_must_count and quoted.fault is not CouponFault.BETTER_OFFER_APPLIES:
         quoted.require_coupon(deals.coupon)
     totals = quoted.totals
@@ -140,12 +136,24 @@ def require_on_sale(listing: Listing, seller: Seller | None) -> None:
         raise ProductNotFoundError("Product not found", details={"productId": listing.number})
 
 
+def _require_prices(wanted: Sequence[WantedLine], lines: Sequence[OrderLine], totals: Totals) -> None:
+    for shown, line in zip(wanted, lines, strict=True):
+        if shown.price is not None and shown.price != line.price:
+            raise PriceChangedError(
+                f"The price of '{line.title}' has changed",
+                details={"productId": line.number, "price": line.price.units(), **_told(totals)},
+            )
+
+
 def _require_expected(totals: Totals, expected: Money | None) -> None:
     if expected is not None and totals.total != expected:
-        named = ("subtotal", "discount", "tax", "shipping", "total")
-        raise PriceChangedError(
-            "The total has changed", details={name: getattr(totals, name).units() for name in named}
-        )
+        raise PriceChangedError("The total has changed", details=_told(totals))
+
+
+def _told(totals: Totals) -> dict[str, float]:
+    """What it would cost now, for the client to show and to ask again."""
+    named = ("subtotal", "discount", "tax", "shipping", "total")
+    return {name: getattr(totals, name).units() for name in named}
 
 
 def _require_payable(totals: Totals, tariff: Tariff) -> None:

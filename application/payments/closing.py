@@ -75,6 +75,7 @@ async def send_refund(
     except PaymentFailedError as refused:
         refusal = refused
     else:
+        # One that is pending is on its way.
         sent = answer.id
         if answer.status in {"failed", "canceled"}:
             refusal = PaymentFailedError("The refund failed", details={"code": answer.status})

@@ -313,6 +313,7 @@ def _exactly(words: str) -> Json:
         "query": words,
         "fields": _FIELDS,
         "type": "cross_fields",
+        "tie_breaker": 0.4,
         "operator": "and",
         "analyzer": analyzer,
     }

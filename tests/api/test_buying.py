@@ -91,7 +91,16 @@ class TestOrdering:
         dearer = self.order(
             product, items=None, products=[{"id": product["id"], "quantity": 1, "price": 1000}]
         )
-        assert_problem(buyer.post("/orders", dearer), 409, "PRICE_CHANGED", "productId", "price")
+        changed = assert_problem(buyer.post("/orders", dearer), 409, "PRICE_CHANGED")
+        assert changed["details"] == {
+            "productId": product["id"],
+            "price": 1199.99,
+            "subtotal": 1133.99,
+            "discount": 0,
+            "tax": 90.72,
+            "shipping": 0,
+            "total": 1224.71,
+        }
         assert_problem(
             buyer.post("/orders", self.order(product, products=[])), 400, "VALIDATION_ERROR", "products"
         )

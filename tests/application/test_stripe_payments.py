@@ -1,15 +1,20 @@
-"""What is believed of the messages that come as Stripe's."""
+"""What is believed of the messages that come as Stripe's, and what Stripe is told, through its SDK."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from time import time
+from uuid import uuid4
 
 import pytest
 
 from application.adapters.stripe_payments import InvalidSignatureError, StripePayments
 from application.errors import PaymentProviderError
-from workers.local.stripe_simulator import signature
+from application.ports import PaymentIntent
+from domain.kernel import InvalidInputError
+from domain.payments.payment import PaymentFailedError, PaymentNotFoundError
+from workers.local.stripe_simulator import StripeSimulator, signature
 
 PAID = b'{"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": {}}}'
 
@@ -29,3 +34,57 @@ async def test_a_signature_that_is_no_ascii_is_a_forged_one() -> None:
     async with aclosing(Opened("sk_test", "whsec_tests")) as payments:
         with pytest.raises(InvalidSignatureError):
             payments.read_webhook(PAID, f"t={int(time())},v1=\xe9")
+
+
+# The SDK hands httpx its body in a way that httpx would rather not have.
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+class TestClosingAndSendingBack:
+    @pytest.fixture
+    async def payments(self, stripe_simulator: StripeSimulator) -> AsyncIterator[StripePayments]:
+        payments = StripePayments(stripe_simulator.key, "whsec_tests", api_base=stripe_simulator.url)
+        yield payments
+        await payments.close()
+
+    async def prepared(self, payments: StripePayments, amount: int = 1800) -> PaymentIntent:
+        return await payments.create_intent(
+            amount=amount, currency="usd", metadata={}, idempotency_key=uuid4().hex
+        )
+
+    async def test_a_payment_that_was_not_made_is_closed_for_good(self, payments: StripePayments) -> None:
+        intent = await self.prepared(payments)
+        for _ in range(2):
+            assert (await payments.cancel_intent(intent.id)).status == "canceled"
+        confirmed = await payments.confirm_intent(intent.id, "pm_card_visa", idempotency_key=uuid4().hex)
+        assert confirmed.status == "canceled"
+        with pytest.raises(PaymentNotFoundError):
+            await payments.cancel_intent("pi_none")
+
+    async def test_one_that_was_made_is_answered_as_that_and_sent_back_once(
+        self, payments: StripePayments
+    ) -> None:
+        intent = await self.prepared(payments)
+        await payments.confirm_intent(intent.id, "pm_card_visa", idempotency_key=uuid4().hex)
+        closed = await payments.cancel_intent(intent.id)
+        assert (closed.status, closed.brand, closed.last4) == ("succeeded", "visa", "4242")
+        key = uuid4().hex
+        refunds = [await payments.refund(intent.id, 1800, idempotency_key=key) for _ in range(2)]
+        assert refunds[0] == refunds[1]
+        assert (refunds[0].amount, refunds[0].status) == (1800, "succeeded")
+        with pytest.raises(PaymentFailedError) as refused:
+            await payments.refund(intent.id, 1, idempotency_key=uuid4().hex)
+        assert refused.value.details == {"code": "charge_already_refunded"}
+
+    async def test_too_little_is_refused(self, payments: StripePayments) -> None:
+        with pytest.raises(InvalidInputError) as refused:
+            await self.prepared(payments, 49)
+        assert refused.value.details.keys() == {"amount"}
+
+    async def test_a_provider_that_is_away_is_told_from_one_that_refuses(self) -> None:
+        payments = StripePayments("sk_test", "whsec_tests", api_base="http://127.0.0.1:9")
+        try:
+            with pytest.raises(PaymentProviderError):
+                await payments.refund("pi_1", 1, idempotency_key="k")
+            with pytest.raises(PaymentProviderError):
+                await payments.cancel_intent("pi_1")
+        finally:
+            await payments.close()

@@ -111,7 +111,15 @@ class TestPlacing:
     def test_a_price_that_is_no_longer_so(self) -> None:
         with pytest.raises(PriceChangedError) as refused:
             place(want(1, price=999))
-        assert refused.value.details == {"productId": 1, "price": 10.0}
+        assert refused.value.details == {
+            "productId": 1,
+            "price": 10.0,
+            "subtotal": 10.0,
+            "discount": 0.0,
+            "tax": 0.8,
+            "shipping": 5.0,
+            "total": 15.8,
+        }
         place(want(1, price=1000))
 
     def test_a_price_that_is_shown_once_counts_for_both(self) -> None:
