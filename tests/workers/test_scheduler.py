@@ -11,23 +11,35 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from application.accounts.registering import NewPerson, RegisterAccount
 from application.accounts.standing import EraseAccount, RequestDeletion
 from application.adapters.command_results import sweep_command_results
 from application.adapters.database import Database
+from application.categories.creating import CreateCategory
 from application.errors import ConcurrentChangeError, LogUnavailableError
+from application.listings.creating import CreateListing
+from application.listings.publishing import ExpireListing
 from application.media.expiring import ExpireMedia
 from application.payments.paying import RequestPayment
 from application.ports import Metadata
 from domain.accounts.account import ACCOUNTS, GRACE, UserNotFoundError
-from domain.kernel import AccountId, RuleViolatedError
+from domain.accounts.events import Role
+from domain.kernel import AccountId, ListingId, RuleViolatedError
+from domain.listings.events import ListingExpired
+from domain.listings.listing import LIFETIME
+from domain.money import Money
 from domain.orders.order import UNPAID_AFTER
+from domain.sellers.events import seller_of
+from projections.bootstrap import read_side
+from projections.products.due import listings_due
 from tests.application.shop import Shop
 from workers.migrating import migrate
-from workers.scheduler import Job, Scheduler, cancel_unpaid, erase_due, expire_media_due
+from workers.scheduler import Job, Scheduler, cancel_unpaid, erase_due, expire_due, expire_media_due
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -102,6 +114,113 @@ class TestErasing:
         with pytest.raises(LogUnavailableError):
             await erase_due(bus, AccountList(first, second), StoppedClock())
         assert bus.erased == []
+
+
+PRODUCTS = "CREATE TABLE products (key uuid, status text, deleted boolean, expires_at timestamptz)"
+"""As much of the read model as is asked for what is due."""
+
+
+class ListingList:
+    """The read model of the catalogue, as far as the scheduler asks it; it has not heard of anything since."""
+
+    def __init__(self, *due: ListingId) -> None:
+        self.due = [(NOW, listing_id) for listing_id in sorted(due)]
+        self.asked = 0
+
+    async def one(self, query: str, *parameters: Any) -> tuple[Any, ...] | None:
+        raise NotImplementedError
+
+    async def all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        self.asked += 1
+        now, *behind, limit = parameters
+        assert now >= NOW
+        rest = [row for row in self.due if not behind or row > tuple(behind)]
+        return rest[:limit]
+
+
+class Expiring:
+    """Remembers which listings were expired; ``refusals`` are what it says to some."""
+
+    def __init__(self, refusals: dict[uuid.UUID, Exception] | None = None) -> None:
+        self.refusals = refusals or {}
+        self.expired: list[uuid.UUID] = []
+
+    async def handle(self, command: object, metadata: Metadata) -> None:
+        assert isinstance(command, ExpireListing)
+        assert metadata.actor == "worker:scheduler"
+        if command.listing_id in self.refusals:
+            raise self.refusals[command.listing_id]
+        self.expired.append(command.listing_id)
+
+
+class TestExpiring:
+    async def test_takes_all_whose_time_is_over_however_many_there_are(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("workers.scheduler.MOST_AT_ONCE", 3)
+        due = [ListingId(uuid.uuid4()) for _ in range(7)]
+        bus, listings = Expiring(), ListingList(*due)
+        assert await expire_due(bus, listings, StoppedClock()) == 7
+        assert bus.expired == sorted(due)
+        assert listings.asked == 4
+
+    async def test_of_one_that_cannot_be_expired_holds_up_no_other(self) -> None:
+        broken, busy, due = (ListingId(uuid.uuid4()) for _ in range(3))
+        bus = Expiring({broken: KeyError("a bug"), busy: ConcurrentChangeError("busy")})
+        with pytest.raises(ExceptionGroup) as failed:
+            await expire_due(bus, ListingList(broken, busy, due), StoppedClock())
+        assert bus.expired == [due]
+        assert {type(each) for each in failed.value.exceptions} == {KeyError, ConcurrentChangeError}
+
+    async def test_stops_where_the_log_does_not_answer(self) -> None:
+        first, second = sorted(ListingId(uuid.uuid4()) for _ in range(2))
+        bus = Expiring({first: LogUnavailableError("down")})
+        with pytest.raises(LogUnavailableError):
+            await expire_due(bus, ListingList(first, second), StoppedClock())
+        assert bus.expired == []
+
+    async def test_finds_what_is_due_the_longest_first_and_goes_on_behind_it(self, database_url: str) -> None:
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            await connection.execute(PRODUCTS)
+            rows = [
+                (UUID(int=1), "active", False, NOW),
+                (UUID(int=2), "active", False, NOW - timedelta(days=1)),
+                (UUID(int=3), "active", False, NOW),
+                (UUID(int=4), "active", False, NOW + timedelta(seconds=1)),
+                (UUID(int=5), "active", False, None),
+                (UUID(int=6), "active", True, NOW),
+                (UUID(int=7), "expired", False, NOW),
+            ]
+            await connection.cursor().executemany("INSERT INTO products VALUES (%s, %s, %s, %s)", rows)
+        async with read_side(database_url, connections=1) as read:
+            first = await listings_due(read.reads, NOW, None, 2)
+            rest = await listings_due(read.reads, NOW, first[-1], 2)
+        assert [due.listing_id.int for due in (*first, *rest)] == [2, 1, 3]
+
+    async def test_is_for_the_listing_to_decide_whatever_the_list_says(self) -> None:
+        shop = Shop()
+        person = NewPerson(email="jane@example.com", roles=frozenset({Role.SELLER}))
+        account = (await shop.handle(RegisterAccount(person=person))).state.account
+        await shop.handle(CreateCategory(name="Lamps"))
+        offer = CreateListing(
+            seller_id=seller_of(account.id),
+            title="Lamp",
+            description="Old",
+            price=Money(1),
+            category="lamps",
+            images=("https://a.example/1",),
+            publish=True,
+        )
+        listing = (await shop.handle(offer)).state
+        listings = ListingList(listing.id)
+        head = await shop.log.head()
+        shop.clock.at += LIFETIME - timedelta(seconds=1)
+        await expire_due(shop.bus, listings, shop.clock)
+        assert await shop.log.head() == head
+        shop.clock.at += timedelta(seconds=1)
+        for _ in range(2):
+            await expire_due(shop.bus, listings, shop.clock)
+        assert await shop.events_after(head) == [ListingExpired(listing_id=listing.id)]
 
 
 class TestAPersonWhoLeft:
@@ -314,5 +433,6 @@ async def test_the_process_does_everything_once_where_somebody_else_keeps_the_ti
         await connection.execute("CREATE TABLE accounts (key uuid, erase_after timestamptz)")
         await connection.execute("CREATE TABLE orders (key uuid, status text, created_at timestamptz)")
         await connection.execute("CREATE TABLE media (key uuid, due_at timestamptz)")
+        await connection.execute(PRODUCTS)
     with_them = await asyncio.to_thread(once)
     assert (with_them.returncode, with_them.stderr) == (0, "")
