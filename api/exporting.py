@@ -27,6 +27,7 @@ from domain.sellers.seller import SELLERS
 from projections.audit.query import AuditFilter, audited_positions
 from projections.carts.query import cart_of_account
 from projections.keyset import Piece
+from projections.media.query import media_body, media_of
 from projections.orders.query import orders_of
 from projections.reviews.query import FoundReview, reviews_by
 from projections.sellers.query import followed_by
@@ -47,6 +48,7 @@ READ_MODELS = (
     "sellers",
     "follows",
     "wishlist_items",
+    "media",
     "audit_trail",
 )
 STAFF = "staff"
@@ -93,6 +95,9 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
         "cart": msgspec.Raw(await cart_of_account(reads, account_id, caller.number, write.tariff, now)),
         "reviews": [_review(found) for found in written.reviews],
         "wishlist": await wishes_of(reads, account_id),
+        "uploads": [
+            media_body(media, backend.settings.public_url) for media in await media_of(reads, account_id)
+        ],
         "shop": None if shop.state is None else camel_cased(msgspec.to_builtins(shop.state, str_keys=True)),
         "following": [str(each.shop.seller.id) for each in followed.shops],
         "history": [_event_body(event, caller) for event in await _history(caller, backend)],

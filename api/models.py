@@ -271,6 +271,7 @@ class PersonalExport(Shape, frozen=True, kw_only=True):
     cart: dict[str, Any]
     reviews: list[dict[str, Any]]
     wishlist: list[dict[str, Any]]
+    uploads: list[UploadedMedia]
     shop: dict[str, Any] | None
     following: list[UUID]
     history: list[dict[str, Any]]

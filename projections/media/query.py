@@ -25,6 +25,12 @@ async def media_by_id(reads: Reads, media_id: UUID) -> Media | None:
     return None if row is None else _decode(row[0])
 
 
+async def media_of(reads: Reads, owner_id: UUID) -> list[Media]:
+    """All that somebody has uploaded and that is still there, in the order in which they asked for it."""
+    rows = await reads.all("SELECT document FROM media WHERE owner_id = %s", owner_id)
+    return sorted((_decode(document) for (document,) in rows), key=lambda media: media.requested_at)
+
+
 async def open_uploads(reads: Reads, owner_id: UUID, most: int) -> int:
     """How many uploads of somebody are used by nothing yet, counted no further than to ``most``."""
     row = await reads.one(

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager, suppress
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Self
@@ -262,11 +262,12 @@ class Shop:
 
     def stored(self, prefix: str = "") -> dict[str, bytes]:
         """Every file in the object store whose key begins so, as its bytes."""
+        found: dict[str, bytes] = {}
         with closing(self._files()) as client:
-            return {
-                key: client.get_object(Bucket=S3_BUCKET, Key=key)["Body"].read()
-                for key in self._keys(client, prefix)
-            }
+            for key in self._keys(client, prefix):
+                with suppress(client.exceptions.NoSuchKey):  # deleted while we looked
+                    found[key] = client.get_object(Bucket=S3_BUCKET, Key=key)["Body"].read()
+        return found
 
     def stored_keys(self, prefix: str = "") -> list[str]:
         """Which files there are, also while others delete some."""

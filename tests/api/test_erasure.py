@@ -152,6 +152,18 @@ class Life:
         self.client = shop.client(answer["token"])
         self.order = self._lived()
 
+    def _illustrated(self, me: Client, picture: bytes) -> None:
+        """One picture to be shown, one that is only completed, and one that is only sent."""
+        self.uploads: list[str] = []
+        for number in range(3):
+            asked = {"mimeType": "image/jpeg", "sizeBytes": len(picture)}
+            upload = me.made("/media/signed-url", asked)
+            sent = httpx.request(upload["method"], upload["url"], headers=upload["headers"], content=picture)
+            assert sent.status_code == 200, sent.text
+            self.uploads.append(upload["mediaId"])
+            if number < 2:
+                me.made("/media/complete", {"key": upload["key"]})
+
     def _offered(self, seller: Client, title: str) -> dict[str, Any]:
         if self.admin.get("/categories/instruments").status_code == 404:
             self.admin.made("/admin/categories", {"name": "Instruments", "slug": "instruments"})
@@ -175,11 +187,14 @@ class Life:
             "POST", "/users/me/avatar", files={"image": (f"{WORDS['username']}.jpg", picture.getvalue())}
         )
         assert sent.status_code == 200, sent.text
+        self._illustrated(me, picture.getvalue())
         assert (
             me("PATCH", "/sellers/me", json={"shopName": WORDS["shop"], "slug": "sextants"}).status_code
             == 200
         )
         self.own = self._offered(me, "Left-handed sextant")
+        for media_id in self.uploads[:1]:
+            me.made(f"/listings/{self.own['id']}/images", {"mediaId": media_id})
         me.made("/cart", {"productId": self.product["id"], "quantity": 2})
         me.made(f"/sellers/{self.product['sellerId']}/follow")
         self._shop.run(self._reviewed())
@@ -236,6 +251,12 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     remains = Remains(shop, opensearch_url)
     public = shop.guest.get(f"/products/{life.own['id']}")
     assert public.status_code == 200
+    soon(
+        lambda: (
+            {life.client.get(f"/media/{each}").json()["status"] for each in life.uploads[:2]} == {"ready"}
+        ),
+        "pictures of what was uploaded",
+    )
     life.rebuilt()  # so that there is a generation before, kept for a way back
     places = remains.words_in()
     # The searching works: their words stand in what is read, and nowhere else.
@@ -243,7 +264,9 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
         place.removeprefix("table ") for place in places
     )
     assert len([place for place in places if place.startswith("table ")]) >= 6, places
-    assert any(key.startswith(f"avatars/{life.uuid}/") for key in shop.stored())
+    for prefix in ("avatars", "media", "uploads"):
+        assert shop.stored_keys(f"{prefix}/{life.uuid}/") != []
+    assert not [place for place in places if place.startswith("object media/")]
     exported = life.client.get("/users/me/export").text
     for name in ("other email", "firstName", "bio", "street", "shop", "device", "comment name", "comment"):
         assert WORDS[name] in exported, name
@@ -257,6 +280,9 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     assert shop.head() > head_before
     soon(lambda: life.admin.get(f"/admin/users/{life.id}").status_code == 404, "the account's end")
     soon(lambda: not remains.words_in(), "forgetting", within=30)
+    soon(
+        lambda: not [key for key in shop.stored_keys() if str(life.uuid) in key], "the end of all their files"
+    )
 
     # What has to stay is there, and says nothing of them.
     order = life.admin.get(f"/orders/{life.order['id']}").json()

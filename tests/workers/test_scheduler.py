@@ -371,7 +371,7 @@ class TestSweeping:
             assert await sweep_command_results(database, timedelta(days=30)) == 0
 
 
-class Expiring:
+class Clearing:
     """Remembers which uploads were cleared away; ``failures`` are what it comes to with some."""
 
     def __init__(self, failures: dict[uuid.UUID, Exception]) -> None:
@@ -388,7 +388,7 @@ class Expiring:
 class TestUploadsThatNothingUses:
     async def test_are_cleared_away_and_one_that_fails_holds_up_no_other(self) -> None:
         busy, first, second = (uuid.uuid4() for _ in range(3))
-        bus = Expiring({busy: ConcurrentChangeError("busy")})
+        bus = Clearing({busy: ConcurrentChangeError("busy")})
         media = AccountList(busy, first, second)
         with pytest.raises(ExceptionGroup) as failed:
             await expire_media_due(bus, media, StoppedClock())
@@ -398,7 +398,7 @@ class TestUploadsThatNothingUses:
 
     async def test_wait_while_the_log_is_away(self) -> None:
         first, second = uuid.uuid4(), uuid.uuid4()
-        bus = Expiring({first: LogUnavailableError("down")})
+        bus = Clearing({first: LogUnavailableError("down")})
         with pytest.raises(LogUnavailableError):
             await expire_media_due(bus, AccountList(first, second), StoppedClock())
         assert bus.expired == []
