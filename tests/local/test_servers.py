@@ -149,15 +149,15 @@ class TestObjectStore:
         self, tmp_path: Path
     ) -> None:
         async with ObjectStore(tmp_path / "s3", bucket="shop") as server, httpx.AsyncClient() as anybody:
-            for key in ("avatars/a", "uploads/a"):
+            for key in ("avatars/a", "media/a", "uploads/a"):
                 s3_client(server).put_object(Bucket="shop", Key=key, Body=b"kept")
             server.kill()
             await server.start()
             statuses = [
                 (await anybody.get(f"{server.url}/shop/{key}")).status_code
-                for key in ("avatars/a", "uploads/a")
+                for key in ("avatars/a", "media/a", "uploads/a")
             ]
-            assert statuses == [200, 403]
+            assert statuses == [200, 200, 403]
 
 
 def s3_client(server: ObjectStore) -> Any:
