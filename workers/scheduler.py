@@ -111,32 +111,7 @@ class Scheduler:
         return done
 
 
-async def erase_due(bus: Bus, reads: Reads, clock: Clock) -> int:
-    """Erase whose grace is over. The list may be behind: whether it is so is for each account to decide.
-
-    One that cannot be erased is told of, and holds up no other.
-    """
-    erased = 0
-    failures: list[Exception] = []
-    for account_id in await accounts_due(reads, clock.now(), MOST_AT_ONCE):
-        try:
-            await bus.handle(EraseAccount(account_id=AccountId(account_id)), _metadata(account_id))
-        except UnavailableError:
-            raise
-        except ConcurrentChangeError as busy:
-            failures.append(busy)
-        except DomainError as refusal:
-            log.info("not erased", account=str(account_id), reason=refusal.message)
-        except Exception as bug:  # noqa: BLE001 - with this account alone; it is raised below
-            failures.append(bug)
-        else:
-            erased += 1
-    if failures:
-        raise ExceptionGroup("some accounts could not be erased", failures)
-    return erased
-
-
-async def expire_due(bus: Bus, reads: Reads, clock: Clock) -> int:
+async def expire_listings_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     """Take out of the catalogue whose time there is over. Whether it is so is for each listing to decide.
 
     After an outage there may be many: they are read in batches, each from where the last one ended, because the list
@@ -163,18 +138,43 @@ async def expire_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     return expired
 
 
+async def erase_due(bus: Bus, reads: Reads, clock: Clock) -> int:
+    """Erase whose grace is over. The list may be behind: whether it is so is for each account to decide.
+
+    One that cannot be erased is told of, and holds up no other.
+    """
+    erased = 0
+    failures: list[Exception] = []
+    for account_id in await accounts_due(reads, clock.now(), MOST_AT_ONCE):
+        try:
+            await bus.handle(EraseAccount(account_id=AccountId(account_id)), _metadata(account_id))
+        except UnavailableError:
+            raise
+        except ConcurrentChangeError as busy:
+            failures.append(busy)
+        except DomainError as refusal:
+            log.info("not erased", account=str(account_id), reason=refusal.message)
+        except Exception as bug:  # noqa: BLE001 - with this account alone; it is raised below
+            failures.append(bug)
+        else:
+            erased += 1
+    if failures:
+        raise ExceptionGroup("some accounts could not be erased", failures)
+    return erased
+
+
 def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ...]:
     kept = timedelta(days=settings.command_results_days)
     return (
         Job(
+            name="expire-listings",
+            every=timedelta(minutes=1),
+            work=partial(expire_listings_due, write.bus, reads, write.clock),
+        ),
+        Job(
             name="erase-accounts",
             every=timedelta(minutes=1),
             work=partial(erase_due, write.bus, reads, write.clock),
-        ),
-        Job(
-            name="expire-listings",
-            every=timedelta(minutes=1),
-            work=partial(expire_due, write.bus, reads, write.clock),
         ),
         Job(
             name="sweep-command-results",

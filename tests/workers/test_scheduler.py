@@ -36,7 +36,7 @@ from projections.bootstrap import read_side
 from projections.products.due import listings_due
 from tests.application.shop import Shop
 from workers.migrating import migrate
-from workers.scheduler import Job, Scheduler, erase_due, expire_due
+from workers.scheduler import Job, Scheduler, erase_due, expire_listings_due
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -157,7 +157,7 @@ class TestExpiring:
         monkeypatch.setattr("workers.scheduler.MOST_AT_ONCE", 3)
         due = [ListingId(uuid.uuid4()) for _ in range(7)]
         bus, listings = Expiring(), ListingList(*due)
-        assert await expire_due(bus, listings, StoppedClock()) == 7
+        assert await expire_listings_due(bus, listings, StoppedClock()) == 7
         assert bus.expired == sorted(due)
         assert listings.asked == 4
 
@@ -165,7 +165,7 @@ class TestExpiring:
         broken, busy, due = (ListingId(uuid.uuid4()) for _ in range(3))
         bus = Expiring({broken: KeyError("a bug"), busy: ConcurrentChangeError("busy")})
         with pytest.raises(ExceptionGroup) as failed:
-            await expire_due(bus, ListingList(broken, busy, due), StoppedClock())
+            await expire_listings_due(bus, ListingList(broken, busy, due), StoppedClock())
         assert bus.expired == [due]
         assert {type(each) for each in failed.value.exceptions} == {KeyError, ConcurrentChangeError}
 
@@ -173,7 +173,7 @@ class TestExpiring:
         first, second = sorted(ListingId(uuid.uuid4()) for _ in range(2))
         bus = Expiring({first: LogUnavailableError("down")})
         with pytest.raises(LogUnavailableError):
-            await expire_due(bus, ListingList(first, second), StoppedClock())
+            await expire_listings_due(bus, ListingList(first, second), StoppedClock())
         assert bus.expired == []
 
     async def test_finds_what_is_due_the_longest_first_and_goes_on_behind_it(self, database_url: str) -> None:
@@ -212,11 +212,11 @@ class TestExpiring:
         listings = ListingList(listing.id)
         head = await shop.log.head()
         shop.clock.at += LIFETIME - timedelta(seconds=1)
-        await expire_due(shop.bus, listings, shop.clock)
+        await expire_listings_due(shop.bus, listings, shop.clock)
         assert await shop.log.head() == head
         shop.clock.at += timedelta(seconds=1)
         for _ in range(2):
-            await expire_due(shop.bus, listings, shop.clock)
+            await expire_listings_due(shop.bus, listings, shop.clock)
         assert await shop.events_after(head) == [ListingExpired(listing_id=listing.id)]
 
 
