@@ -135,7 +135,7 @@ class ListingList:
         return rest[:limit]
 
 
-class Expiring:
+class ListingsExpiring:
     """Remembers which listings were expired; ``refusals`` are what it says to some."""
 
     def __init__(self, refusals: dict[uuid.UUID, Exception] | None = None) -> None:
@@ -156,14 +156,14 @@ class TestExpiring:
     ) -> None:
         monkeypatch.setattr("workers.scheduler.MOST_AT_ONCE", 3)
         due = [ListingId(uuid.uuid4()) for _ in range(7)]
-        bus, listings = Expiring(), ListingList(*due)
+        bus, listings = ListingsExpiring(), ListingList(*due)
         assert await expire_listings_due(bus, listings, StoppedClock()) == 7
         assert bus.expired == sorted(due)
         assert listings.asked == 4
 
     async def test_of_one_that_cannot_be_expired_holds_up_no_other(self) -> None:
         broken, busy, due = (ListingId(uuid.uuid4()) for _ in range(3))
-        bus = Expiring({broken: KeyError("a bug"), busy: ConcurrentChangeError("busy")})
+        bus = ListingsExpiring({broken: KeyError("a bug"), busy: ConcurrentChangeError("busy")})
         with pytest.raises(ExceptionGroup) as failed:
             await expire_listings_due(bus, ListingList(broken, busy, due), StoppedClock())
         assert bus.expired == [due]
@@ -171,7 +171,7 @@ class TestExpiring:
 
     async def test_stops_where_the_log_does_not_answer(self) -> None:
         first, second = sorted(ListingId(uuid.uuid4()) for _ in range(2))
-        bus = Expiring({first: LogUnavailableError("down")})
+        bus = ListingsExpiring({first: LogUnavailableError("down")})
         with pytest.raises(LogUnavailableError):
             await expire_listings_due(bus, ListingList(first, second), StoppedClock())
         assert bus.expired == []
