@@ -369,8 +369,6 @@ def handlers(
             create_listing, store=store, keys=keys, numbers=numbers, clock=clock, lifetime=listing_lifetime
         ),
         ChangeListing: partial(change_listing, store=store, keys=keys),
-        PublishListing: partial(publish_listing, store=store, clock=clock, lifetime=listing_lifetime),
-        UnpublishListing: partial(unpublish_listing, store=store),
         RenewListing: partial(renew_listing, store=store, clock=clock, lifetime=listing_lifetime),
         ExpireListing: partial(expire_listing, store=store, clock=clock),
         DeleteListing: partial(delete_listing, store=store, clock=clock),
@@ -390,6 +388,8 @@ def handlers(
         AttachMedia: partial(attach_media, store=store),
         ReorderMedia: partial(reorder_media, store=store),
         DetachMedia: partial(detach_media, store=store, clock=clock),
+        PublishListing: partial(publish_listing, store=store, clock=clock, lifetime=listing_lifetime),
+        UnpublishListing: partial(unpublish_listing, store=store),
         ImportReview: partial(import_review, store=store, numbers=numbers),
         SubmitReview: partial(submit_review, store=store, numbers=numbers, clock=clock),
         EditReview: partial(edit_review, store=store, clock=clock),

@@ -153,20 +153,27 @@ async def _all_done(bus: Bus, what: str, commands: Mapping[UUID, object]) -> int
     return done
 
 
-async def expire_due(bus: Bus, reads: Reads, clock: Clock) -> int:
+async def expire_listings_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     """Take out of the catalogue whose time there is over. Whether it is so is for each listing to decide.
 
     After an outage there may be many: they are read in batches, each from where the last one ended, because the list
     hears of it only later.
     """
     expired = 0
+    failures: list[Exception] = []
     now = clock.now()
     due = await listings_due(reads, now, None, MOST_AT_ONCE)
     while due:
-        expired += await _all_done(
-            bus, "expire", {each.listing_id: ExpireListing(listing_id=each.listing_id) for each in due}
-        )
+        commands: dict[UUID, object] = {
+            each.listing_id: ExpireListing(listing_id=each.listing_id) for each in due
+        }
+        try:
+            expired += await _all_done(bus, "expire", commands)
+        except ExceptionGroup as failed:
+            failures += failed.exceptions
         due = await listings_due(reads, now, due[-1], MOST_AT_ONCE)
+    if failures:
+        raise ExceptionGroup("some listings could not be expired", failures)
     return expired
 
 
@@ -194,7 +201,7 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
         Job(
             name="expire-listings",
             every=timedelta(minutes=1),
-            work=partial(expire_due, write.bus, reads, write.clock),
+            work=partial(expire_listings_due, write.bus, reads, write.clock),
         ),
         Job(
             name="expire-media",

@@ -307,6 +307,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             images = tuple(address for address in images if not self._is_upload(address))
         if thumbnail is not None and self._is_upload(thumbnail):
             thumbnail = None
+        if description_short == self.description and not self.description_short:
+            # Who was shown the one for the other sends it back.
+            description_short = None
         if self.description == self.description_short:
             description, description_short = (
                 description_short if description is None else description,

@@ -460,7 +460,7 @@ class TestWishing:
     def test_what_is_refused(
         self, shop: Servers, admin: Client, category: str, product: dict[str, Any], buyer: Client
     ) -> None:
-        draft = admin.made("/products", a_product(category))
+        draft = admin.made("/products", a_product(category, status="draft"))
         for reference in (draft["id"], 99_999_999, str(uuid.uuid4()), "no-such-product"):
             with unchanged(shop):
                 assert_problem(buyer.post("/wishlist", {"productId": reference}), 404, "PRODUCT_NOT_FOUND")

@@ -337,6 +337,8 @@ class TestChanging:
         )
         (changed,) = draft.change_details(description_short="Lamp")
         assert changed == ListingDetailsChanged(listing_id=ID, description="Lamp", description_short="Lamp")
+        long = a_draft(description="A good lamp")
+        assert long.change_details(description="A good lamp", description_short="A good lamp") == []
         both = a_draft(description="A good lamp", description_short="A lamp")
         assert both.change_details(description="Light") == [
             ListingDetailsChanged(listing_id=ID, description="Light")

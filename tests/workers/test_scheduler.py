@@ -39,7 +39,7 @@ from projections.bootstrap import read_side
 from projections.products.due import listings_due
 from tests.application.shop import Shop
 from workers.migrating import migrate
-from workers.scheduler import Job, Scheduler, cancel_unpaid, erase_due, expire_due, expire_media_due
+from workers.scheduler import Job, Scheduler, cancel_unpaid, erase_due, expire_listings_due, expire_media_due
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -138,7 +138,7 @@ class ListingList:
         return rest[:limit]
 
 
-class Expiring:
+class ListingsExpiring:
     """Remembers which listings were expired; ``refusals`` are what it says to some."""
 
     def __init__(self, refusals: dict[uuid.UUID, Exception] | None = None) -> None:
@@ -159,24 +159,24 @@ class TestExpiring:
     ) -> None:
         monkeypatch.setattr("workers.scheduler.MOST_AT_ONCE", 3)
         due = [ListingId(uuid.uuid4()) for _ in range(7)]
-        bus, listings = Expiring(), ListingList(*due)
-        assert await expire_due(bus, listings, StoppedClock()) == 7
+        bus, listings = ListingsExpiring(), ListingList(*due)
+        assert await expire_listings_due(bus, listings, StoppedClock()) == 7
         assert bus.expired == sorted(due)
         assert listings.asked == 4
 
     async def test_of_one_that_cannot_be_expired_holds_up_no_other(self) -> None:
         broken, busy, due = (ListingId(uuid.uuid4()) for _ in range(3))
-        bus = Expiring({broken: KeyError("a bug"), busy: ConcurrentChangeError("busy")})
+        bus = ListingsExpiring({broken: KeyError("a bug"), busy: ConcurrentChangeError("busy")})
         with pytest.raises(ExceptionGroup) as failed:
-            await expire_due(bus, ListingList(broken, busy, due), StoppedClock())
+            await expire_listings_due(bus, ListingList(broken, busy, due), StoppedClock())
         assert bus.expired == [due]
         assert {type(each) for each in failed.value.exceptions} == {KeyError, ConcurrentChangeError}
 
     async def test_stops_where_the_log_does_not_answer(self) -> None:
         first, second = sorted(ListingId(uuid.uuid4()) for _ in range(2))
-        bus = Expiring({first: LogUnavailableError("down")})
+        bus = ListingsExpiring({first: LogUnavailableError("down")})
         with pytest.raises(LogUnavailableError):
-            await expire_due(bus, ListingList(first, second), StoppedClock())
+            await expire_listings_due(bus, ListingList(first, second), StoppedClock())
         assert bus.expired == []
 
     async def test_finds_what_is_due_the_longest_first_and_goes_on_behind_it(self, database_url: str) -> None:
@@ -215,11 +215,11 @@ class TestExpiring:
         listings = ListingList(listing.id)
         head = await shop.log.head()
         shop.clock.at += LIFETIME - timedelta(seconds=1)
-        await expire_due(shop.bus, listings, shop.clock)
+        await expire_listings_due(shop.bus, listings, shop.clock)
         assert await shop.log.head() == head
         shop.clock.at += timedelta(seconds=1)
         for _ in range(2):
-            await expire_due(shop.bus, listings, shop.clock)
+            await expire_listings_due(shop.bus, listings, shop.clock)
         assert await shop.events_after(head) == [ListingExpired(listing_id=listing.id)]
 
 
