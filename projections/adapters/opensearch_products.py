@@ -284,22 +284,13 @@ def _query(asked: ProductFilter) -> Json:
 
 
 def _scored(asked: ProductFilter, matching: Json) -> Json:
-    """The better liked come first among what matches alike, and so does what can be had."""
-    return {
-        "function_score": {
-            "query": {"bool": {"must": matching, "filter": _always(asked)}},
-            "functions": [
-                {"field_value_factor": {"field": "rating", "missing": 0}, "weight": 0.2},
-                {
-                    "field_value_factor": {"field": "review_count", "modifier": "log1p", "missing": 0},
-                    "weight": 0.3,
-                },
-                {"filter": {"range": {"stock": {"gt": 0}}}, "weight": 1.5},
-            ],
-            "score_mode": "sum",
-            "boost_mode": "sum",
-        }
-    }
+    return _popular({"bool": {"must": matching, "filter": _always(asked)}})
+
+
+def _popular(query: Json) -> Json:
+    """The better liked come first among what matches alike, and what cannot be had comes last."""
+    popularity = {"field_value_factor": {"field": "popularity", "missing": 0}}
+    return {"function_score": {"query": query, "functions": [popularity], "boost_mode": "sum"}}
 
 
 def _filtered(asked: ProductFilter) -> Json:
@@ -505,13 +496,7 @@ def _suggesting(beginning: str, limit: int, forgiving: Mapping[str, Any] | None 
 
     query = {"bool": {"must": {"match": {"beginnings": match}}, "should": _title_begins(beginning)}}
     return {
-        "query": {
-            "function_score": {
-                "query": query,
-                "functions": [{"field_value_factor": {"field": "rating", "missing": 0}, "weight": 0.2}],
-                "boost_mode": "sum",
-            }
-        },
+        "query": _popular(query),
         "collapse": {"field": "title.raw"},
         "size": limit,
         "_source": ["title", "slug"],

@@ -8,6 +8,7 @@ what somebody asks for, where each word also stands for its synonyms and where s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import log10
 from typing import Any
 
 from projections.product_search.synonyms import shipped_rules
@@ -105,8 +106,8 @@ _MAPPINGS = {
         "seller_id": {"type": "keyword"},
         "price": {"type": "long"},
         "rating": {"type": "float"},
-        "review_count": {"type": "integer"},
         "stock": {"type": "integer"},
+        "popularity": {"type": "float"},
         "location": {"type": "geo_point"},
         "everything": {**_WORDS, "norms": False},
         "beginnings": _BEGINNINGS,
@@ -134,12 +135,22 @@ def product_source(product: Product) -> dict[str, Any] | None:
         "seller_id": str(listing.seller_id),
         "price": listing.price.minor,
         "rating": product.rating,
-        "review_count": product.review_count,
         "stock": listing.available,
+        "popularity": _popularity(product),
     }
     if listing.location is not None:
         source["location"] = {"lat": listing.location.lat, "lon": listing.location.lng}
     return source
+
+
+def _popularity(product: Product) -> float:
+    """What it weighs among others that match as well: about as much as another word in the description.
+
+    That it can be had at all comes first, then its stars, then how many have given some: ten times as many count for
+    one star and a half. Made here, because a search would make it for thousands of products each time.
+    """
+    in_stock = 1.5 if product.listing.available > 0 else 0.0
+    return in_stock + 0.2 * product.rating + 0.3 * log10(1 + product.review_count)
 
 
 def _values(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
