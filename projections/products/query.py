@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -220,11 +219,7 @@ async def product_by(reads: Reads, reference: int | UUID | str) -> FoundProduct 
 async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
     """The page and, where it is asked for, the number of all that match: in one round trip."""
     conditions, parameters = conditions_of(asked)
-    if prefixes := _prefixes(asked.words):
-        conditions.append(f"words @@ {_TSQUERY}")
-        parameters += (prefixes, asked.words)
-    elif asked.words:
-        conditions.append("false")
+    assert not asked.words, "words are for who searches"
     where = " AND ".join(conditions)
     order = _order(asked)
     columns = "".join(f", {expression} AS by_{place}" for place, expression in enumerate(order.by))
@@ -306,24 +301,6 @@ def distance_from(near: Near) -> tuple[str, list[Any]]:
     return _DISTANCE, [near.lat, near.lat, near.lng]
 
 
-class PostgresProductSearch:
-    """Full-text search on the catalogue's own table: stemmed English, the last letters of a word may be missing."""
-
-    read_model = "products"
-
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
-
-    async def search(self, asked: ProductFilter) -> ProductPage:
-        return await products_page(self._reads, asked)
-
-    async def suggest(self, beginning: str, limit: int) -> Sequence[Suggestion]:
-        raise NotImplementedError
-
-
-_TSQUERY = "(to_tsquery('english', %s) || plainto_tsquery('english', %s))"
-"""Prefixes, or the words as Postgres itself parts them: to it, ``node.js`` is one and ``-15`` is a number."""
-
 _SORT_COLUMNS = {
     SortBy.PRICE: "price_minor",
     SortBy.RATING: "rating",
@@ -344,11 +321,6 @@ def _order(asked: ProductFilter) -> _Sorting:
     if asked.sort_by is SortBy.DISTANCE and asked.near is not None:
         distance, place = distance_from(asked.near)
         return _Sorting(by=(distance, "number"), direction=direction, parameters=place)
-    if asked.words and asked.sort_by is None:
-        rank = f"ts_rank(words, {_TSQUERY})"
-        return _Sorting(
-            by=(rank, "-number"), direction="DESC", parameters=(_prefixes(asked.words), asked.words)
-        )
     column = _SORT_COLUMNS.get(asked.sort_by or SortBy.ID)
     return _Sorting(by=("number",) if column is None else (column, "number"), direction=direction)
 
@@ -409,8 +381,3 @@ def _spellings(value: str) -> set[str]:
         return {value, f"{float(value):g}"}
     except ValueError:
         return {value}
-
-
-def _prefixes(words: str) -> str:
-    """``red lip`` → ``red:* & lip:*``; nothing where there is no word at all."""
-    return " & ".join(f"{word}:*" for word in re.findall(r"\w+", words))
