@@ -46,9 +46,10 @@ from api.metrics import Metrics
 from api.oauth import OAuthController
 from api.operations import OperationsController
 from api.orders import OrderController
+from api.paging import Cursors
 from api.payments import PaymentController, StripeWebhookController
 from api.problems import failed, refused, refused_by_framework, unavailable
-from api.products import ProductController
+from api.products import KeptProductController, ProductController
 from api.projections import ProjectionController, SearchIndexController
 from api.promotions import CouponController, KeptPromotionController, PromotionController
 from api.reading import PATIENCE, Reading
@@ -60,6 +61,7 @@ from api.sessions import SessionController
 from api.sign_in import SignInController
 from api.users import UserController
 from api.wishlists import WishlistController
+from application.adapters.keys import MasterKeys
 from application.adapters.logs import configure
 from application.adapters.mail.queue import PostgresMails
 from application.adapters.rate_limits import PostgresRateLimits
@@ -103,6 +105,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                 read=read,
                 authenticator=Authenticator(write.tokens, write.store, write.clock),
                 cookies=cookies,
+                cursors=Cursors(MasterKeys.parse(settings.tradelog_master_key).derive("cursors")),
                 acknowledged=acknowledged,
                 commands=Commands(write.bus, write.keys, acknowledged),
                 reading=Reading(read.positions, acknowledged, patience=patience),
@@ -147,6 +150,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     CollectionController,
                     KeptCollectionController,
                     ProductController,
+                    KeptProductController,
                     ReviewController,
                     WishlistController,
                     CartController,

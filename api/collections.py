@@ -9,10 +9,11 @@ import msgspec
 from litestar import Controller, HttpMethod, Request, delete, get, post, put, route
 from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from api.authentication import BEARER, admin
 from api.backend import Backend, BackendParts
+from api.catalogue import ProductQuery, Shelf, list_products
 from api.categories import Image, LongText, Name, Place, Slug, shown_category
 from api.documentation import answers
 from api.input import AnyReference, Body, decode_query
@@ -27,19 +28,18 @@ from application.collections.keeping import (
     collection_called,
 )
 from application.slugs import reference_kind
+from domain.categories.category import Category
 from domain.collections.collection import MOST_PRODUCTS, CollectionNotFoundError
-from domain.kernel import CategoryId, CollectionId
+from domain.kernel import CollectionId
 from projections.categories.query import all_categories
 from projections.collections.collection import in_collection, kept_body
 from projections.collections.query import (
     CollectionFilter,
     FoundCollection,
-    SortCollected,
     active_collections,
     collection_by,
     collections_page,
     collections_with,
-    products_collected,
 )
 
 HttpRequest = Request[Any, Any, Any]
@@ -107,12 +107,6 @@ class KeptCollectionsQuery(ListQuery, frozen=True, kw_only=True):
     active: bool | None = None
 
 
-class CollectedQuery(ListQuery, frozen=True, kw_only=True):
-    """``sort`` is manual (as admins arranged them), price_asc, price_desc, rating_desc, title_asc or newest."""
-
-    sort: SortCollected = SortCollected.MANUAL
-
-
 class CollectionController(Controller):
     tags = ("Collections",)
 
@@ -128,33 +122,54 @@ class CollectionController(Controller):
         position = await backend.reading.fresh(request, "collections")
         return answer((await _shown(ref, backend)).body, position=position)
 
-    @get("/collections/{ref:str}/products", query=CollectedQuery, responses=answers(ProductPage, 200, 404))
+    @get("/collections/{ref:str}/products", query=ProductQuery, responses=answers(ProductPage, 200, 404))
     async def products(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """The products of a collection, in its own order unless ``sort`` says otherwise."""
         position = await backend.reading.fresh(request, "collections")
-        return await _products(request, await _shown(ref, backend), None, position, backend)
+        collection = await _shown(ref, backend)
+        shelf = Shelf(
+            name=f"products of collection {collection.key}", listings=collection.listings, manual=True
+        )
+        return await list_products(request, _asked(request), backend, shelf=shelf, position=position)
 
     @get("/categories/{category:str}/collections", responses=answers(list[Collection], 200, 404))
     async def of_category(
         self, request: HttpRequest, category: FromPath[str], backend: Backend
     ) -> ASGIResponse:
         """The active collections in which there is something of the category, or of one below it."""
-        below, position = await _ids_below(request, category, backend)
+        below, position = await _below(request, category, backend)
         position = min(position, await backend.reading.fresh(request, "collections", "products"))
-        return answer(_list_of(await collections_with(backend.read.reads, below)), position=position)
+        ids = [each.id for each in below]
+        return answer(_list_of(await collections_with(backend.read.reads, ids)), position=position)
+
+    @get("/categories/{category:str}/products", query=ProductQuery, responses=answers(ProductPage, 200, 404))
+    async def products_in_category(
+        self, request: HttpRequest, category: FromPath[str], backend: Backend
+    ) -> ASGIResponse:
+        """The products of a category and of all below it."""
+        below, position = await _below(request, category, backend)
+        shelf = Shelf(name=f"products of category {category}", categories=below)
+        return await list_products(request, _asked(request), backend, shelf=shelf, position=position)
 
     @get(
         "/categories/{category:str}/collections/{collection:str}/products",
-        query=CollectedQuery,
+        query=ProductQuery,
         responses=answers(ProductPage, 200, 404),
     )
     async def products_of_category(
         self, request: HttpRequest, category: FromPath[str], collection: FromPath[str], backend: Backend
     ) -> ASGIResponse:
         """The products that are both in the collection and in the category, or in one below it."""
-        below, position = await _ids_below(request, category, backend)
+        below, position = await _below(request, category, backend)
         position = min(position, await backend.reading.fresh(request, "collections"))
-        return await _products(request, await _shown(collection, backend), below, position, backend)
+        found = await _shown(collection, backend)
+        shelf = Shelf(
+            name=f"products of category {category} in collection {found.key}",
+            categories=below,
+            listings=found.listings,
+            manual=True,
+        )
+        return await list_products(request, _asked(request), backend, shelf=shelf, position=position)
 
 
 class KeptCollectionController(Controller):
@@ -262,34 +277,15 @@ async def _shown(reference: str, backend: BackendParts) -> FoundCollection:
     return found
 
 
-async def _ids_below(
-    request: HttpRequest, category: str, backend: BackendParts
-) -> tuple[list[CategoryId], int]:
-    """By which products are found in the category."""
+async def _below(request: HttpRequest, category: str, backend: BackendParts) -> tuple[list[Category], int]:
+    """Where the products of the category are."""
     position = await backend.reading.fresh(request, "categories")
     categories = await all_categories(backend.read.reads)
-    return categories.ids_below(shown_category(categories, category)), position
+    return categories.found_in(shown_category(categories, category)), position
 
 
-async def _products(
-    request: HttpRequest,
-    collection: FoundCollection,
-    categories: Sequence[CategoryId] | None,
-    position: int,
-    backend: BackendParts,
-) -> ASGIResponse:
-    asked = decode_query(request.scope["query_string"], CollectedQuery)
-    position = min(position, await backend.reading.fresh(request, "products"))
-    found = await products_collected(
-        backend.read.reads,
-        collection.listings,
-        categories=categories,
-        sort=asked.sort,
-        skip=asked.offset,
-        limit=asked.most,
-    )
-    bodies = [Raw(body) for body in found.bodies]
-    return answer(listed("products", bodies, found.total, asked), position=position)
+def _asked(request: HttpRequest) -> ProductQuery:
+    return decode_query(request.scope["query_string"], ProductQuery)
 
 
 def _kept(found: FoundCollection) -> dict[str, Any]:

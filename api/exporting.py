@@ -26,6 +26,7 @@ from domain.sellers.events import seller_of
 from domain.sellers.seller import SELLERS
 from projections.audit.query import AuditFilter, audited_positions
 from projections.carts.query import cart_of_account
+from projections.keyset import Piece
 from projections.orders.query import orders_of
 from projections.reviews.query import FoundReview, reviews_by
 from projections.sellers.query import followed_by
@@ -77,7 +78,7 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
     account: Account = known.present
     current = request.scope["state"]["access"].session_id
     sessions = await sessions_of(reads, account_id, now)
-    orders = await orders_of(reads, account_id, 0, MOST)
+    orders = await orders_of(reads, account_id, Piece(limit=MOST, counted=False))
     written = await reviews_by(reads, account_id, 0, MOST)
     followed = await followed_by(reads, account_id, 0, MOST)
     return {
@@ -88,7 +89,7 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
         ],
         "flags": account.flags,
         "sessions": [session_body(session, current) for session in sessions],
-        "orders": [msgspec.Raw(body) for body in orders.bodies],
+        "orders": [msgspec.Raw(body) for body in (body for (body,) in orders.rows)],
         "cart": msgspec.Raw(await cart_of_account(reads, account_id, caller.number, write.tariff, now)),
         "reviews": [_review(found) for found in written.reviews],
         "wishlist": await wishes_of(reads, account_id),

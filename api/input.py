@@ -63,6 +63,13 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     keeps_null: ClassVar[bool] = False
+    keeps_blank: ClassVar[frozenset[str]] = frozenset()
+    """Parameters of a query that say something by being there without a value; others are not given then."""
+
+    @classmethod
+    def read(cls, given: Mapping[str, str]) -> Mapping[str, Any]:
+        """The parameters of a query by our names, of whichever spellings they have of their own."""
+        return given
 
     @classmethod
     def absent(cls, given: Mapping[str, Any]) -> Faults:
@@ -131,10 +138,11 @@ def folded(content: bytes, *, keeps_null: bool = False) -> Any:
 def decode_query(query_string: bytes, query_type: type[B]) -> B:
     """The query of a request; a parameter that is repeated is a list, as one with commas is."""
     given: dict[str, str] = {}
-    for name, value in parse_qsl(query_string.decode("latin-1")):
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
         key = camel(name)
-        given[key] = f"{given[key]},{value}" if key in given else value
-    return _converted(_fold(given, "query"), query_type, strict=False)
+        if value or key in query_type.keeps_blank:
+            given[key] = f"{given[key]},{value}" if key in given else value
+    return _converted(dict(query_type.read(_fold(given, "query"))), query_type, strict=False)
 
 
 async def optional_body(request: Request[Any, Any, Any], body_type: type[B]) -> B:
@@ -187,7 +195,8 @@ def require_json(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
 
 
 def camel(name: str) -> str:
-    return _camel(name) if "_" in name and len(name) < 64 else name
+    """What stands in brackets is a name of somebody else's."""
+    return _camel(name) if "_" in name and "[" not in name and len(name) < 64 else name
 
 
 @lru_cache(maxsize=2048)

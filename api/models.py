@@ -422,39 +422,120 @@ class KeptReviewPage(Shape, frozen=True, kw_only=True):
     limit: int
 
 
+class PictureVariant(Shape, frozen=True, kw_only=True):
+    name: Annotated[str, Meta(examples=["thumbnail"])]
+    url: str
+    mime_type: str
+    width: int
+    height: int
+    size: int
+
+
+class Picture(Shape, frozen=True, kw_only=True):
+    """``url`` is empty until the picture has been processed."""
+
+    media_id: UUID
+    status: Literal["processing", "ready", "failed"]
+    url: str
+    mime_type: str
+    size: int
+    width: int
+    height: int
+    variants: list[PictureVariant]
+    position: int
+    is_thumbnail: bool
+
+
+class Place(Shape, frozen=True, kw_only=True):
+    lat: float
+    lng: float
+    city: str
+
+
+class ProductSeller(Shape, frozen=True, kw_only=True):
+    id: UUID
+    shop_name: Annotated[str, Meta(examples=["Vintage Vault"])]
+    slug: str
+    logo_url: str
+
+
 class Product(Shape, frozen=True, kw_only=True):
-    """A command answers with what the listing itself knows: without ``rating``, ``reviews`` and times."""
+    """A command answers with what the listing itself knows: without ``rating``, ``reviews`` and times.
+
+    Besides there is what came with it from elsewhere: ``sku``, ``weight``, ``dimensions``, ``meta``, … ; and ``size``,
+    ``gender``, ``condition``, ``material``, ``style`` where they are among its ``attributes``. ``images`` are first
+    those of ``media`` that can be shown. ``seller`` is told of a single product.
+    """
 
     id: Annotated[int, Meta(examples=[1])]
     uuid: UUID
     slug: Annotated[str, Meta(examples=["iphone-15-pro"])]
     title: str
     description: str
+    description_short: str
     category: Annotated[str, Meta(examples=["smartphones"])]
+    category_id: int | None
+    categories: list[int | None]
     price: Annotated[float, Meta(examples=[1199.99])]
     currency: str
     discount_percentage: Annotated[float, Meta(examples=[5.5])]
     sale_price: float
     stock: int
     in_stock: bool
+    availability_status: Literal["In Stock", "Low Stock", "Out of Stock"]
+    unique: bool
     tags: list[str]
     brand: str
+    attributes: dict[str, Any]
     images: list[str]
     thumbnail: str
+    media: list[Picture]
     seller_id: UUID
-    status: Literal["draft", "active"]
+    status: Literal["draft", "active", "sold", "expired"]
+    location: Place | None
+    shipping_profile_id: UUID | None
+    expires_at: str | None
+    collections: list[int | None] = []
     rating: float = 0
     review_count: int = 0
     reviews: list[Review] = []
+    published_at: str | None = None
+    sold_at: str | None = None
     created_at: str = ""
     updated_at: str = ""
+    seller: ProductSeller | None = None
+
+
+class KeptProduct(Product, frozen=True, kw_only=True):
+    """``flagNote`` is for admins."""
+
+    moderation: Literal["visible", "hidden", "removed"]
+    moderation_reason: str
+    flags: list[str]
+    flag_note: str = ""
+    is_deleted: bool
+    deleted_on: str | None
 
 
 class ProductPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` as ``{products, nextCursor, limit}``."""
+
     products: list[Product]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
+    facets: dict[str, list[dict[str, Any]]] = {}
+
+
+class KeptProductPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` as ``{products, nextCursor, limit}``."""
+
+    products: list[KeptProduct]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class WishlistItem(Shape, frozen=True, kw_only=True):
@@ -742,11 +823,14 @@ class PlacedOrder(Order, frozen=True, kw_only=True):
 
 
 class OrderPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
     products: list[Order]
     orders: list[Order]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class PaymentStatus(Shape, frozen=True, kw_only=True):

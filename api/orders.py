@@ -20,9 +20,9 @@ from api.commands import Carried
 from api.documentation import answers
 from api.input import AnyReference, Body, Faults, Price, Quantity, decode_query, money
 from api.models import Order, OrderPage, PlacedOrder
+from api.paging import CursorQuery, Style, paged
 from api.payments import payment_body
-from api.products import PageQuery
-from api.wire import answer, encode, page
+from api.wire import answer, encode
 from application.listings.changing import listing_called
 from application.orders.placing import PlaceOrder
 from application.orders.references import order_called
@@ -123,15 +123,18 @@ class OrderController(Controller):
         placed = await backend.commands.carry_out(request, command, _placed_body, status=201)
         return (await _with_payment(request, placed, backend)).response()
 
-    @get("/orders", query=PageQuery, responses=answers(OrderPage, 200, 401))
+    @get("/orders", query=CursorQuery, responses=answers(OrderPage, 200, 401))
     async def orders(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """One's own orders, newest first."""
-        asked = decode_query(request.scope["query_string"], PageQuery)
+        asked = decode_query(request.scope["query_string"], CursorQuery)
+        account_id = caller_of(request).account_id
         position = await backend.reading.fresh(request, "orders")
-        found = await orders_of(backend.read.reads, caller_of(request).account_id, asked.skip, asked.most)
-        body = page(
-            "products", found.bodies, total=found.total, skip=asked.skip, limit=asked.most, twin="orders"
-        )
+        question = asked.question("orders", account_id)
+        found = await orders_of(backend.read.reads, account_id, backend.cursors.piece(asked, question))
+        entries = [msgspec.Raw(body) for (body,) in found.rows]
+        cursor = backend.cursors.after(found.last, question)
+        twin = {} if asked.style is Style.PAGE else {"orders": entries}
+        body = paged("products", entries, asked, total=found.total, next_cursor=cursor, **twin)
         return answer(body, position=position)
 
     @get("/orders/{ref:str}", responses=answers(Order, 200, 401, 403, 404))

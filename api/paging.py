@@ -1,18 +1,42 @@
-"""Lists in pages: the parameters choose the shape (C8)."""
+"""Lists in pages: the parameters choose the shape (C8), and an opaque cursor tells where a page ended.
+
+A cursor names the last entry of a page by what the list is sorted by, not how many came before, so pages stay right
+while entries come and go between them. It is signed, together with the list and the question that it belongs to.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from enum import Enum, auto
+from typing import Annotated, Any, ClassVar, Final
 
+import msgspec
 from msgspec import Meta, Raw
+from msgspec.structs import replace
 
 from api.input import Body
 from api.wire import encode
+from domain.kernel import InvalidInputError
+from projections.keyset import Piece, Values
+from projections.products.query import Mark
 
 MOST_LISTED: Final = 100
 IN_A_PAGE: Final = 20
 IN_A_SLICE: Final = 10
+
+_TAG: Final = 16
+
+
+class Style(Enum):
+    """DummyJSON's and S2's slices by ``skip``, S3's numbered pages, and S0's and S1's cursor."""
+
+    SLICE = auto()
+    PAGE = auto()
+    CURSOR = auto()
 
 
 class ListQuery(Body, frozen=True, kw_only=True):
@@ -23,24 +47,122 @@ class ListQuery(Body, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=0)] | None = None
 
     @property
+    def style(self) -> Style:
+        return Style.SLICE if self.page is None else Style.PAGE
+
+    @property
     def most(self) -> int:
         if self.limit is None:
-            return IN_A_SLICE if self.page is None else IN_A_PAGE
+            return IN_A_SLICE if self.style is Style.SLICE else IN_A_PAGE
         return min(self.limit, MOST_LISTED) or MOST_LISTED
 
     @property
     def offset(self) -> int:
-        return self.skip if self.page is None else (self.page - 1) * self.most
+        match self.style:
+            case Style.SLICE:
+                return self.skip
+            case Style.PAGE:
+                return ((self.page or 1) - 1) * self.most
+            case Style.CURSOR:
+                return 0
+
+
+class CursorQuery(ListQuery, frozen=True, kw_only=True):
+    """With ``cursor``, be it empty, it goes on where ``nextCursor`` of a page says; else by ``page``, or ``skip``.
+
+    ``limit`` is 100 at most; 0 asks for that many.
+    """
+
+    keeps_blank: ClassVar[frozenset[str]] = frozenset({"cursor"})
+
+    cursor: Annotated[str, Meta(max_length=2000)] | None = None
+
+    @property
+    def style(self) -> Style:
+        return super().style if self.cursor is None else Style.CURSOR
+
+    @property
+    def counted(self) -> bool:
+        """Whether the answer says how many there are."""
+        return self.style is not Style.CURSOR
+
+    def question(self, list_name: str, *more: Any) -> bytes:
+        """What a cursor belongs to: the list and all that was asked for but the piece of it."""
+        asked = replace(self, page=None, skip=0, limit=None, cursor=None)
+        return encode([list_name, asked, *more])
+
+
+class Cursors:
+    """Any process that has ``key`` opens what another one has sealed."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def seal(self, last: Mark | None, question: bytes) -> str | None:
+        """Nothing where nothing follows."""
+        if last is None:
+            return None
+        content = msgspec.json.encode(last)
+        return base64.urlsafe_b64encode(self._tag(content, question) + content).rstrip(b"=").decode()
+
+    def open(self, asked: CursorQuery, question: bytes) -> Mark | None:
+        """Where to go on; nothing at the beginning."""
+        if not asked.cursor:
+            return None
+        try:
+            sealed = base64.urlsafe_b64decode(asked.cursor + "=" * (-len(asked.cursor) % 4))
+        except (ValueError, binascii.Error):
+            sealed = b""
+        tag, content = sealed[:_TAG], sealed[_TAG:]
+        if not hmac.compare_digest(tag, self._tag(content, question)):
+            raise InvalidInputError({"cursor": ["Must be a nextCursor of this list, asked the same way"]})
+        return msgspec.json.decode(content, type=Mark)
+
+    def piece(self, asked: CursorQuery, question: bytes) -> Piece:
+        """What is asked for of a list that has no more to a cursor than what it is sorted by."""
+        mark = self.open(asked, question)
+        return Piece(
+            skip=asked.offset,
+            limit=asked.most,
+            after=None if mark is None else mark.values,
+            counted=asked.counted,
+        )
+
+    def after(self, last: Values | None, question: bytes) -> str | None:
+        """The cursor behind such a list's last entry."""
+        return None if last is None else self.seal(Mark(engine="", values=last), question)
+
+    def _tag(self, content: bytes, question: bytes) -> bytes:
+        framed = b"%d:%b%b" % (len(question), question, content)
+        return hmac.digest(self._key, framed, hashlib.sha256)[:_TAG]
 
 
 def listed(name: str, entries: Sequence[Mapping[str, Any] | Raw], total: int, asked: ListQuery) -> bytes:
     """The page as it was asked for; ``name`` is what the entries are called in DummyJSON's shape."""
-    if asked.page is None:
-        return encode({name: entries, "total": total, "skip": asked.skip, "limit": asked.most})
-    pages = -(-total // asked.most)
-    return encode(
-        {
-            "data": entries,
-            "pagination": {"total": total, "page": asked.page, "limit": asked.most, "pages": pages},
-        }
-    )
+    if asked.style is Style.PAGE:
+        return encode({"data": entries, "pagination": _pagination(total, asked)})
+    return encode({name: entries, "total": total, "skip": asked.skip, "limit": asked.most})
+
+
+def paged(
+    name: str,
+    entries: Sequence[Mapping[str, Any] | Raw],
+    asked: CursorQuery,
+    *,
+    total: int | None,
+    next_cursor: str | None,
+    **more: Any,
+) -> bytes:
+    """The same in each of the three styles; ``more`` is said beside the entries."""
+    match asked.style:
+        case Style.CURSOR:
+            return encode({name: entries, "nextCursor": next_cursor, "limit": asked.most, **more})
+        case Style.PAGE:
+            return encode({"data": entries, "pagination": _pagination(total or 0, asked), **more})
+        case Style.SLICE:
+            piece = {"total": total, "skip": asked.skip, "limit": asked.most, "nextCursor": next_cursor}
+            return encode({name: entries, **piece, **more})
+
+
+def _pagination(total: int, asked: ListQuery) -> dict[str, int]:
+    return {"total": total, "page": asked.page or 1, "limit": asked.most, "pages": -(-total // asked.most)}

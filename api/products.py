@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
+import msgspec
 from litestar import Controller, HttpMethod, Request, get, post, route
 from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
 
-from api.authentication import BEARER, Connection, admin, caller_of, reader, seller
+from api.authentication import BEARER, admin, caller_of, reader, seller
 from api.backend import Backend, BackendParts
+from api.catalogue import (
+    KeptProductQuery,
+    ProductQuery,
+    SearchQuery,
+    Shelf,
+    joined,
+    list_products,
+    selected,
+)
 from api.categories import Slug
 from api.documentation import answers
 from api.input import (
     AnyReference,
     Body,
-    Faults,
     Percentage,
     Price,
-    PriceBound,
     Stock,
     Url,
     decode_query,
     money,
     percentage,
 )
-from api.models import Product, ProductPage
-from api.wire import answer, encode, page
+from api.models import KeptProduct, KeptProductPage, Product, ProductPage
+from api.wire import answer, encode
 from application.listings.changing import ChangeListing, PublishListing, UnpublishListing, listing_called
 from application.listings.creating import CreateListing
 from application.slugs import reference_kind
 from domain.accounts.events import Caller
-from domain.categories.category import Category
 from domain.kernel import InvalidInputError
 from domain.listings.listing import ProductNotFoundError
-from domain.money import minor_units
 from domain.sellers.events import HOUSE_SELLER, seller_of
 from projections.categories.query import all_categories, with_descendants
-from projections.ports import StaleReadError
 from projections.products.product import listing_body
-from projections.products.query import FoundProduct, Order, ProductFilter, SortBy, product_by, products_page
-from projections.products.query import ProductPage as ProductsFound
+from projections.products.query import FoundProduct, product_by
+from projections.sellers.shop import Shop
 
 HttpRequest = Request[Any, Any, Any]
 
-MOST_LISTED: Final = 100
+_SHOP: Final = msgspec.json.Decoder(Shop)
 
 Title = Annotated[str, Meta(min_length=3, max_length=200, examples=["iPhone 15 Pro"])]
 Description = Annotated[str, Meta(max_length=5000)]
@@ -55,50 +59,16 @@ Brand = Annotated[str, Meta(max_length=100)]
 Tags = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=50)], ...], Meta(max_length=30)]
 Images = Annotated[tuple[Url, ...], Meta(max_length=12)]
 
-_SORTS: Final[Mapping[str, tuple[SortBy, Order]]] = {
-    "price_asc": (SortBy.PRICE, Order.ASC),
-    "price_desc": (SortBy.PRICE, Order.DESC),
-    "rating_desc": (SortBy.RATING, Order.DESC),
-    "title_asc": (SortBy.TITLE, Order.ASC),
-    "newest": (SortBy.ID, Order.DESC),
-}
+
+class DetailQuery(Body, frozen=True, kw_only=True):
+    """``select`` names the fields to be answered with; deleted ones are shown to whoever keeps them, and asks."""
+
+    select: Annotated[str, Meta(max_length=1_000)] = ""
+    include_deleted: bool = False
 
 
-class PageQuery(Body, frozen=True, kw_only=True):
-    """``limit`` is 10 unless said otherwise and 100 at most; 0 asks for as many as there may be."""
-
-    skip: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
-    limit: Annotated[int, Meta(ge=0)] = 10
-
-    @property
-    def most(self) -> int:
-        return min(self.limit, MOST_LISTED) or MOST_LISTED
-
-
-class ProductQuery(PageQuery, frozen=True, kw_only=True):
-    """``q``, ``search`` and ``text`` are one; ``category`` is an id, uuid or slug, and includes what is below it."""
-
-    q: Annotated[str, Meta(max_length=200)] = ""
-    search: Annotated[str, Meta(max_length=200)] = ""
-    text: Annotated[str, Meta(max_length=200)] = ""
-    sort_by: SortBy | None = None
-    order: Order = Order.ASC
-    sort: str = ""
-    min_price: PriceBound | None = None
-    max_price: PriceBound | None = None
-    brand: str = ""
-    in_stock: bool = False
-    category: str = ""
-
-    @property
-    def words(self) -> str:
-        return self.q or self.search or self.text
-
-
-class SearchQuery(ProductQuery, frozen=True, kw_only=True):
-    @classmethod
-    def absent(cls, given: Mapping[str, Any]) -> Faults:
-        return {} if given.keys() & {"q", "search", "text"} else {"q": ["Is required"]}
+class KeptDetailQuery(DetailQuery, frozen=True, kw_only=True):
+    include_deleted: bool = True
 
 
 class ListingBody(Body, frozen=True, kw_only=True):
@@ -157,15 +127,20 @@ class ListingChangeBody(Body, frozen=True, kw_only=True):
 class ProductController(Controller):
     tags = ("Products",)
 
-    @get("/products", query=ProductQuery, responses=answers(ProductPage, 200))
+    @get(["/products", "/listings"], query=ProductQuery, responses=answers(ProductPage, 200))
     async def products(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """The products that everybody may see, by id unless ``sortBy`` says otherwise."""
-        return await _page(request, decode_query(request.scope["query_string"], ProductQuery), backend)
+        """The products that everybody may see, by id unless ``sortBy`` says otherwise; or listings of one's own.
+
+        The parameters choose the shape: ``cursor`` (be it empty), ``page``, or ``skip`` and ``limit``.
+        """
+        asked = decode_query(request.scope["query_string"], ProductQuery)
+        return await list_products(request, asked, backend)
 
     @get("/products/search", query=SearchQuery, responses=answers(ProductPage, 200))
     async def search(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Products by words of title, description and brand, the best first. ``X-Search-Engine`` says who searched."""
-        return await _page(request, decode_query(request.scope["query_string"], SearchQuery), backend)
+        asked = decode_query(request.scope["query_string"], SearchQuery)
+        return await list_products(request, asked, backend)
 
     @get(["/products/categories", "/products/category-list"], responses=answers(list[str], 200))
     async def category_slugs(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
@@ -178,21 +153,27 @@ class ProductController(Controller):
     async def in_category(
         self, request: HttpRequest, category: FromPath[str], backend: Backend
     ) -> ASGIResponse:
-        """The products of a category and of all below it."""
+        """The products of a category and of all below it; none where there is no such category."""
         asked = decode_query(request.scope["query_string"], ProductQuery)
-        return await _page(request, asked, backend, category=category)
+        position = await backend.reading.fresh(request, "categories")
+        categories = await all_categories(backend.read.reads)
+        below = with_descendants(categories, reference_kind(category))
+        shelf = Shelf(name=f"products of category {category}", categories=below)
+        return await list_products(request, asked, backend, shelf=shelf, position=position)
 
-    @get(["/products/{ref:str}", "/listings/{ref:str}"], responses=answers(Product, 200, 404))
+    @get(
+        ["/products/{ref:str}", "/listings/{ref:str}"],
+        query=DetailQuery,
+        responses=answers(Product, 200, 404),
+    )
     async def product(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
-        """A product by integer id, uuid or slug. A draft is seen by its seller and by admins."""
-        caller = await reader(request)
-        position = await backend.reading.fresh(request, "products")
-        found = await product_by(backend.read.reads, reference_kind(ref))
-        if found is None or not _may_see(caller, found):
-            raise ProductNotFoundError("Product not found")
-        if found.visible:
-            backend.ready_products.keep(ref, found.body, position)
-        return answer(found.body, position=position)
+        """A product by integer id, uuid or slug; a slug that it had before leads to it.
+
+        A sold one is still to be read. A draft, and what was hidden, is seen by its seller and by admins, with what
+        is theirs to know besides; so are deleted ones, with ``includeDeleted``.
+        """
+        asked = decode_query(request.scope["query_string"], DetailQuery)
+        return await _detail(request, ref, asked, backend)
 
     @post(
         ["/products", "/listings"],
@@ -280,74 +261,79 @@ class ProductController(Controller):
         return await backend.commands.answer(request, command, listing_body, conditional=True)
 
 
-async def _page(
-    connection: Connection, asked: ProductQuery, backend: BackendParts, *, category: str = ""
-) -> ASGIResponse:
-    category = category or asked.category
-    below: Sequence[Category] | None = None
-    if category:
-        position = await backend.reading.fresh(connection, "categories")
-        below = await _below(backend, category)
-        if not below:
-            nothing = page("products", (), total=0, skip=asked.skip, limit=asked.most)
-            return answer(nothing, position=position)
-    wanted = _filter(asked, below)
-    if asked.words:
-        position, found = await _search(connection, wanted, backend)
-    else:
-        position = await backend.reading.fresh(connection, "products")
-        found = await products_page(backend.read.reads, wanted)
-    body = page("products", found.bodies, total=found.total or 0, skip=asked.skip, limit=asked.most)
-    engine = ((b"x-search-engine", found.engine.encode()),) if asked.words else ()
-    return answer(body, position=position, headers=engine)
+class KeptProductController(Controller):
+    tags = ("Products",)
+    guards = (admin,)
+    security = BEARER
 
-
-async def _search(
-    connection: Connection, wanted: ProductFilter, backend: BackendParts
-) -> tuple[int, ProductsFound]:
-    search = backend.read.search
-    try:
-        position = await backend.reading.fresh(connection, search.read_model)
-        # What is found there is shown as the catalogue has it, or is looked for in the catalogue after all.
-        position = min(position, await backend.reading.fresh(connection, "products"))
-    except StaleReadError:
-        # The index is behind, perhaps because its engine is down: the catalogue can be searched as well.
-        position = await backend.reading.fresh(connection, "products")
-        return position, await backend.read.search_in_postgres.search(wanted)
-    return position, await search.search(wanted)
-
-
-async def _below(backend: BackendParts, references: str) -> list[Category]:
-    """The categories of a comma list, and all below them."""
-    categories = await all_categories(backend.read.reads)
-    found: list[Category] = []
-    for part in references.split(","):
-        found.extend(with_descendants(categories, reference_kind(part.strip())))
-    return found
-
-
-def _filter(asked: ProductQuery, below: Sequence[Category] | None) -> ProductFilter:
-    sort_by, order = asked.sort_by, asked.order
-    if asked.sort:
-        if asked.sort not in _SORTS:
-            raise InvalidInputError({"sort": [f"Must be one of {', '.join(_SORTS)}"]})
-        sort_by, order = _SORTS[asked.sort]
-    return ProductFilter(
-        words=asked.words,
-        categories=None if below is None else [category.id for category in below],
-        category=[category.slug for category in below or ()],
-        brand=[name.strip() for name in asked.brand.split(",") if name.strip()],
-        min_price=None if asked.min_price is None else minor_units(asked.min_price),
-        max_price=None if asked.max_price is None else minor_units(asked.max_price),
-        in_stock=asked.in_stock,
-        sort_by=sort_by,
-        order=order,
-        skip=asked.skip,
-        limit=asked.most,
+    @get(
+        ["/admin/products", "/admin/listings"],
+        query=KeptProductQuery,
+        responses=answers(KeptProductPage, 200, 401, 403),
     )
+    async def products(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
+        """All listings of everybody, in whatever status, hidden and deleted ones too."""
+        asked = decode_query(request.scope["query_string"], KeptProductQuery)
+        return await list_products(request, asked, backend, shelf=Shelf(name="kept products"))
+
+    @get(
+        ["/admin/products/{ref:str}", "/admin/listings/{ref:str}"],
+        query=KeptDetailQuery,
+        responses=answers(KeptProduct, 200, 401, 403, 404),
+    )
+    async def product(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
+        """A listing by integer id, uuid or slug, also one that is deleted."""
+        asked = decode_query(request.scope["query_string"], KeptDetailQuery)
+        return await _detail(request, ref, asked, backend)
 
 
-def _may_see(caller: Caller | None, found: FoundProduct) -> bool:
-    if found.readable:
-        return True
-    return caller is not None and (caller.is_admin or seller_of(caller.account_id) == found.seller_id)
+async def _detail(request: HttpRequest, ref: str, asked: DetailQuery, backend: BackendParts) -> ASGIResponse:
+    caller = await reader(request)
+    position = await backend.reading.fresh(request, "products", "sellers")
+    found = await product_by(backend.read.reads, reference_kind(ref))
+    if found is None:
+        raise ProductNotFoundError("Product not found")
+    is_kept = caller is not None and (caller.is_admin or seller_of(caller.account_id) == found.seller_id)
+    if not (found.readable or (is_kept and (asked.include_deleted or not found.deleted))):
+        raise ProductNotFoundError("Product not found")
+    if found.moved_from:
+        return _moved(request, found.slug, position)
+    body = joined(backend.addressed(found.body), encode({"seller": _seller_body(found, backend)}))
+    if is_kept:
+        body = joined(body, _kept_by(caller, found.kept))
+    elif found.visible:
+        # Everybody's, of the product `found.key` and its seller `found.seller_id`.
+        backend.ready_products.keep(ref, body, position)
+    if asked.select:
+        body = encode(selected(body, asked.select))
+    return answer(body, position=position, version=found.version)
+
+
+def _moved(request: HttpRequest, slug: str, position: int) -> ASGIResponse:
+    """To the same place under its present name (C23)."""
+    path, _, _ = str(request.scope["path"]).rstrip("/").rpartition("/")
+    query = request.scope["query_string"].decode("latin-1")
+    location = f"{path}/{slug}?{query}" if query else f"{path}/{slug}"
+    return answer(b"{}", status=301, position=position, headers=((b"location", location.encode()),))
+
+
+def _seller_body(found: FoundProduct, backend: BackendParts) -> dict[str, Any]:
+    """Whose it is (C57). Of a seller whom nobody knows any more there is no more than the id."""
+    if found.seller is None:
+        return {"id": str(found.seller_id), "shopName": "", "slug": "", "logoUrl": ""}
+    seller = _SHOP.decode(found.seller).seller
+    return {
+        "id": str(seller.id),
+        "shopName": seller.profile.shop_name,
+        "slug": seller.profile.slug,
+        "logoUrl": backend.settings.public_url(seller.logo),
+    }
+
+
+def _kept_by(caller: Caller | None, kept: bytes) -> bytes:
+    """What admins have noted is for admins."""
+    if caller is not None and caller.is_admin:
+        return kept
+    told: dict[str, Any] = msgspec.json.decode(kept)
+    del told["flagNote"]
+    return encode(told)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -31,13 +30,6 @@ def answer(
     if version:
         encoded.append((b"etag", b'"%d"' % version))
     return ASGIResponse(body=body, status_code=status, encoded_headers=encoded)
-
-
-def page(name: str, bodies: Sequence[bytes], *, total: int, skip: int, limit: int, twin: str = "") -> bytes:
-    """DummyJSON's page (C8) of bodies that are JSON already; ``twin`` is a second name for the same list."""
-    listed = msgspec.Raw(b"[%b]" % b",".join(bodies))
-    named = {name: listed, twin: listed} if twin else {name: listed}
-    return encode({**named, "total": total, "skip": skip, "limit": limit})
 
 
 def snake_cased(body: bytes) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,27 +11,6 @@ import msgspec
 from projections.ports import Reads
 
 _COLUMNS: Final = "key, active, body, listings, slugs"
-
-
-class SortCollected(StrEnum):
-    """``manual`` is the order that admins gave it."""
-
-    MANUAL = "manual"
-    PRICE_ASC = "price_asc"
-    PRICE_DESC = "price_desc"
-    RATING_DESC = "rating_desc"
-    TITLE_ASC = "title_asc"
-    NEWEST = "newest"
-
-
-_ORDER: Final = {
-    SortCollected.MANUAL: "c.place",
-    SortCollected.PRICE_ASC: "p.price_minor, p.number",
-    SortCollected.PRICE_DESC: "p.price_minor DESC, p.number",
-    SortCollected.RATING_DESC: "p.rating DESC, p.number",
-    SortCollected.TITLE_ASC: "p.title, p.number",
-    SortCollected.NEWEST: "p.number DESC",
-}
 
 
 class FoundCollection(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +37,6 @@ class CollectionsFound(msgspec.Struct, frozen=True, kw_only=True):
 
     total: int
     collections: Sequence[FoundCollection]
-
-
-class ProductsCollected(msgspec.Struct, frozen=True, kw_only=True):
-    total: int
-    bodies: Sequence[bytes]
 
 
 async def active_collections(reads: Reads) -> list[bytes]:
@@ -118,36 +91,6 @@ async def collections_with(reads: Reads, categories: Sequence[UUID]) -> list[byt
         list(categories),
     )
     return [body for (body,) in rows]
-
-
-async def products_collected(
-    reads: Reads,
-    listings: Sequence[UUID],
-    *,
-    categories: Sequence[UUID] | None = None,
-    sort: SortCollected = SortCollected.MANUAL,
-    skip: int = 0,
-    limit: int = 10,
-) -> ProductsCollected:
-    """Those that are visible; with ``categories`` only theirs. ``total`` and page in one round trip."""
-    parameters: list[Any] = [list(listings)]
-    source = (
-        "FROM unnest(%s::uuid[]) WITH ORDINALITY AS c(key, place) JOIN products p ON p.key = c.key "
-        "WHERE p.visible"
-    )
-    if categories is not None:
-        source += " AND p.category_ids && %s"
-        parameters.append(list(categories))
-    row = await reads.one(
-        f"SELECT (SELECT count(*) {source}), "
-        f"ARRAY(SELECT p.body {source} ORDER BY {_ORDER[sort]} OFFSET %s LIMIT %s)",
-        *parameters,
-        *parameters,
-        skip,
-        limit,
-    )
-    assert row is not None
-    return ProductsCollected(total=row[0], bodies=row[1])
 
 
 def _found(row: tuple[Any, ...]) -> FoundCollection:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
+from projections.keyset import Found, Piece, Question, Sorting
 from projections.ports import Reads
 
 
@@ -17,25 +18,15 @@ class FoundOrder(msgspec.Struct, frozen=True, kw_only=True):
     account_id: UUID
 
 
-class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
-    total: int
-    bodies: Sequence[bytes]
-
-
 async def order_by_id(reads: Reads, order_id: UUID) -> FoundOrder | None:
     row = await reads.one("SELECT body, account_id FROM orders WHERE key = %s", order_id)
     return None if row is None else FoundOrder(body=row[0], account_id=row[1])
 
 
-async def orders_of(reads: Reads, account_id: UUID, skip: int, limit: int) -> OrderPage:
-    """An account's orders, newest first, and how many there are in all."""
-    row = await reads.one(
-        "SELECT (SELECT count(*) FROM orders WHERE account_id = %s), "
-        "ARRAY(SELECT body FROM orders WHERE account_id = %s ORDER BY created_at DESC, number DESC OFFSET %s LIMIT %s)",
-        account_id,
-        account_id,
-        skip,
-        limit,
-    )
-    assert row is not None
-    return OrderPage(total=row[0], bodies=row[1])
+async def orders_of(reads: Reads, account_id: UUID, piece: Piece) -> Found:
+    """An account's orders as ready bytes, newest first."""
+    question = Question(columns="body", source="orders", where="account_id = %s", parameters=[account_id])
+    return await question.ask(reads, _NEWEST, piece)
+
+
+_NEWEST: Final = Sorting(by=("created_at", "number"), descending=True, types=("timestamptz", "text"))

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from projections.categories.query import Categories, all_categories
+from projections.keyset import Sorting
 from projections.ports import Reads
 from projections.product_search.highlights import fragments, marked
 from projections.product_search.question import (
@@ -40,6 +41,7 @@ from projections.products.query import (
     Suggestion,
     conditions_of,
     distance_from,
+    values_behind,
 )
 
 ENGINE: Final = "postgres"
@@ -104,11 +106,16 @@ _BEGINNING_SO: Final = """
 """
 _TITLES: Final = _BEGINNING_SO.format(name="titles", start="title_start", text="title")
 _BRANDS: Final = _BEGINNING_SO.format(name="brands", start="brand_start", text="brand")
+# What has such a word is looked for only where too little begins so: of a short beginning there is always enough.
 SUGGESTED: Final = f"""
-WITH RECURSIVE titles AS ({_TITLES}), brands AS ({_BRANDS})
-(SELECT 'title', title, slug, rating, '' FROM titles LIMIT %s)
+WITH RECURSIVE titles AS ({_TITLES}), brands AS ({_BRANDS}),
+begun AS MATERIALIZED (SELECT title, slug, rating FROM titles LIMIT %s)
+SELECT 'title', title, slug, rating, '' FROM begun
 UNION ALL (SELECT 'brand', brand, '', rating, '' FROM brands LIMIT %s)
-UNION ALL (SELECT 'word', title, slug, rating, brand FROM products WHERE visible AND words @@ %s::tsquery LIMIT %s)
+UNION ALL (
+    SELECT 'word', title, slug, rating, brand FROM products
+    WHERE (SELECT count(*) FROM begun) < %s AND visible AND words @@ %s::tsquery LIMIT %s
+)
 """
 _LOOKED_AT: Final = 200
 """Products among which suggestions are chosen: those of a short beginning are too many."""
@@ -169,7 +176,7 @@ class PostgresProductSearch:
             f"({' | '.join(f'{each.beginning}AB' for each in (word, *word.meant))})" for word in words
         )
         rows = await self._reads.all(
-            SUGGESTED, start, end, end, start, end, end, 3 * limit, limit, begun, _LOOKED_AT
+            SUGGESTED, start, end, end, start, end, end, 3 * limit, limit, limit, begun, _LOOKED_AT
         )
         most = max(1, limit // 3)
         named = [each for each in categories if _begins(folded_words(each.name), forms)]
@@ -247,7 +254,8 @@ class _Statement:
                 f"array_to_string(tag_list, '{_BETWEEN}') AS tag_list",
             ]
         self.parameters: list[Any] = []
-        self._order, self._is_descending = self._sorted()
+        self._sorting = _sorting(asked, understood)
+        self._places = [f"by_{place}" for place in range(len(self._sorting.by))]
         self.text = f"""
             WITH found AS MATERIALIZED ({self._found()}),
             hits AS NOT MATERIALIZED (SELECT * FROM found WHERE {self._all_but("")}),
@@ -260,7 +268,7 @@ class _Statement:
         asked, answered = self._asked, iter(row)
         total, keys, bodies = next(answered), next(answered), next(answered)
         further = [next(answered) for _ in self._further]
-        order = [next(answered) for _ in self._order]
+        order = [next(answered) for _ in self._places]
         counts = [next(answered) for _ in self._facets]
         shown = len(keys[: asked.limit])
         last = None
@@ -290,33 +298,10 @@ class _Statement:
         self.parameters += values
         return text
 
-    def _sorted(self) -> tuple[list[str], bool]:
-        """Expressions, all in one direction; of equals the one that came first is the first."""
-        asked = self._asked
-        if asked.sort_by is None and self._question is not None:
-            return [_SCORE, "-number"], True
-        is_descending = asked.order is Order.DESC
-        if asked.sort_by is SortBy.DISTANCE and asked.near is not None:
-            by = f"coalesce({distance_from(asked.near)[0]}, {_NOWHERE})"
-        elif asked.sort_by in _SORTS:
-            by = _SORTS[asked.sort_by]
-        else:
-            return ["number"], is_descending and asked.sort_by is not SortBy.DISTANCE
-        return [by, "-number" if is_descending else "number"], is_descending
-
     def _found(self) -> str:
         asked, question = self._asked, self._question
-        columns = ["key", *(f"{by} AS by_{place}" for place, by in enumerate(self._order))]
-        if asked.sort_by is None and question is not None:
-            self.parameters += (
-                question.whole,
-                question.whole,
-                question.literal,
-                question.title,
-                f"{question.title} ",
-            )
-        elif asked.sort_by is SortBy.DISTANCE and asked.near is not None:
-            self.parameters += distance_from(asked.near)[1]
+        columns = ["key", *(f"{by} AS by_{place}" for place, by in enumerate(self._sorting.by))]
+        self.parameters += self._sorting.parameters
         if self._facets:
             columns += ("category_ids", "brand", "price_minor", "facts")
         for place, (conditions, values) in enumerate(self._narrowing.values()):
@@ -334,37 +319,37 @@ class _Statement:
         )
 
     def _page(self) -> str:
-        asked = self._asked
-        places = [f"by_{place}" for place in range(len(self._order))]
-        direction = "DESC" if self._is_descending else "ASC"
-        order = ", ".join(f"{place} {direction}" for place in places)
+        asked, places = self._asked, ", ".join(self._places)
+        order = ", ".join(f"{place} {self._sorting.direction}" for place in self._places)
         behind, skip = "true", self._skipped()
-        if asked.after is not None and self._understands(asked.after):
-            *values, number = asked.after.values
-            values.append(-int(number) if self._order[-1] == "-number" else number)
-            marks = ", ".join("%s" for _ in places)
-            behind = self._with(
-                f"({', '.join(places)}) {'<' if self._is_descending else '>'} ({marks})", *values
-            )
-            skip = 0
+        if (values := self._mark()) is not None:
+            compared = "<" if self._sorting.descending else ">"
+            marks = ", ".join("%s" for _ in values)
+            behind, skip = self._with(f"({places}) {compared} ({marks})", *values), 0
         self.parameters += (skip, asked.limit + 1)
         return f"""
-            SELECT row_number() OVER (ORDER BY {order}) AS place, {", ".join(places)}, key, body
+            SELECT row_number() OVER (ORDER BY {order}) AS place, {places}, key, body
                    {"".join(f", {column}" for column in self._further)}
-            FROM (SELECT key, {", ".join(places)} FROM hits WHERE {behind} ORDER BY {order} OFFSET %s LIMIT %s) AS cut
+            FROM (SELECT key, {places} FROM hits WHERE {behind} ORDER BY {order} OFFSET %s LIMIT %s) AS cut
             JOIN products USING (key)
         """
 
-    def _understands(self, mark: Mark) -> bool:
-        """Whether its values mean here what they meant to the engine that made it."""
+    def _mark(self) -> list[Any] | None:
+        """Where the page before ended, if its values mean here what they meant to the engine that made them."""
         asked = self._asked
         sort_by = asked.sort_by or (None if asked.words else SortBy.ID)
-        return len(mark.values) == len(self._order) and (mark.engine == ENGINE or sort_by in _COMPARABLE)
+        values = values_behind(asked)
+        if asked.after is None or values is None or len(values) != len(self._places):
+            return None
+        if asked.after.engine != ENGINE and sort_by not in _COMPARABLE:
+            return None
+        *first, number = values
+        return [*first, -int(number) if self._sorting.by[-1] == "-number" else number]
 
     def _columns(self) -> Iterator[str]:
         yield "(SELECT count(*) FROM hits)"
         shown = [column.rpartition(" AS ")[2] for column in self._further]
-        for column in ("key", "body", *shown, *(f"by_{place}" for place in range(len(self._order)))):
+        for column in ("key", "body", *shown, *self._places):
             yield f"ARRAY(SELECT {column} FROM page ORDER BY place)"
         for each in self._facets:
             counted = f"""(
@@ -380,6 +365,26 @@ class _Statement:
             yield self._with(_SHOWN_WORDS, self._question.marked)
 
 
+def _sorting(asked: ProductFilter, understood: Question | None) -> Sorting:
+    """Of equals the one that came first is the first."""
+    if asked.sort_by is None and understood is not None:
+        whole, title = understood.whole, understood.title
+        found = (whole, whole, understood.literal, title, f"{title} ")
+        return Sorting(by=(_SCORE, "-number"), descending=True, parameters=found)
+    descending = asked.order is Order.DESC
+    by, parameters = _SORTS.get(asked.sort_by or SortBy.ID), list[Any]()
+    if asked.sort_by is SortBy.DISTANCE and asked.near is not None:
+        distance, parameters = distance_from(asked.near)
+        by = f"coalesce({distance}, {_NOWHERE})"
+    elif asked.sort_by is SortBy.MANUAL:
+        by, parameters = "coalesce(array_position(%s::uuid[], key), 0)", [list(asked.listings or ())]
+    if by is None:
+        return Sorting(by=("number",), descending=descending)
+    return Sorting(
+        by=(by, "-number" if descending else "number"), descending=descending, parameters=parameters
+    )
+
+
 class _Counted(msgspec.Struct, frozen=True, kw_only=True):
     """A facet: ``value`` is what is counted in the rows of ``source``, with ``parameters`` in both together."""
 
@@ -389,6 +394,11 @@ class _Counted(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Sequence[Any] = ()
     order: str = "count DESC, value"
     most: int = _MOST_VALUES
+
+
+def _attributes(asked: ProductFilter) -> list[str]:
+    """Those that are filtered by; none can be told from another facet by its name."""
+    return [key for key in asked.attributes if key not in _OWN]
 
 
 def _is_counted(asked: ProductFilter, name: str) -> bool:
@@ -408,7 +418,7 @@ def _counting(asked: ProductFilter) -> Iterator[_Counted]:
         price = f"width_bucket(price_minor, ARRAY[{steps}]::bigint[])"
         yield _Counted(name="price", value=price, source="WHERE true", order="value")
     facts = "CROSS JOIN unnest(facts) AS fact"
-    apart = sorted(key for key in asked.attributes if _is_counted(asked, key) and key not in _OWN)
+    apart = sorted(key for key in _attributes(asked) if _is_counted(asked, key))
     for key in apart:
         yield _Counted(
             name=key, value="fact", source=f"{facts} WHERE starts_with(fact, %s)", parameters=[f"{key}="]
@@ -442,7 +452,7 @@ def _narrowing(asked: ProductFilter) -> Iterator[tuple[str, tuple[list[str], lis
         "category": ProductFilter(categories=asked.categories),
         "brand": ProductFilter(brand=asked.brand),
         "price": ProductFilter(min_price=asked.min_price, max_price=asked.max_price),
-        **{key: ProductFilter(attributes={key: values}) for key, values in asked.attributes.items()},
+        **{key: ProductFilter(attributes={key: asked.attributes[key]}) for key in _attributes(asked)},
     }
     everywhere = len(conditions_of(ProductFilter())[0])
     for name, narrowed in alone.items():
@@ -461,7 +471,9 @@ def _without(asked: ProductFilter, narrowing: Collection[str]) -> ProductFilter:
         brand=() if "brand" in narrowing else asked.brand,
         min_price=None if "price" in narrowing else asked.min_price,
         max_price=None if "price" in narrowing else asked.max_price,
-        attributes={key: values for key, values in asked.attributes.items() if key not in narrowing},
+        attributes={
+            key: values for key, values in asked.attributes.items() if key in _OWN or key not in narrowing
+        },
     )
 
 

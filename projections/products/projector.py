@@ -114,6 +114,9 @@ products = read_model(
     ),
     Index("idx_products_price", "price_minor", "number", postgresql_where=_SHOWN),
     Index("idx_products_rating", "rating", "number", postgresql_where=_SHOWN),
+    # The dearest and the best first, and of those that are alike the oldest first all the same.
+    Index("idx_products_price_down", text("(- price_minor)"), "number", postgresql_where=_SHOWN),
+    Index("idx_products_rating_down", text("(- rating)"), "number", postgresql_where=_SHOWN),
     Index("idx_products_title", "title", "number", postgresql_where=_SHOWN),
     Index("idx_products_brand", "brand", "number", postgresql_where=_SHOWN),
     Index("idx_products_place", "lat", "lng", postgresql_where=text("visible AND lat IS NOT NULL")),

@@ -10,17 +10,23 @@ from uuid import UUID
 
 import msgspec
 
+from domain.kernel import stream_id
+from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
 
 
 class SortBy(StrEnum):
-    """``id`` is the order in which they came, ``distance`` needs a place to be near to."""
+    """``id`` is the order in which they came, ``distance`` needs a place to be near to.
+
+    ``manual`` is the order of the ``listings`` that are asked for.
+    """
 
     PRICE = "price"
     RATING = "rating"
     TITLE = "title"
     ID = "id"
     DISTANCE = "distance"
+    MANUAL = "manual"
 
 
 class Order(StrEnum):
@@ -218,40 +224,34 @@ async def product_by(reads: Reads, reference: int | UUID | str) -> FoundProduct 
 
 async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
     """The page and, where it is asked for, the number of all that match: in one round trip."""
-    conditions, parameters = conditions_of(asked)
-    assert not asked.words, "words are for who searches"
-    where = " AND ".join(conditions)
-    order = _order(asked)
-    columns = "".join(f", {expression} AS by_{place}" for place, expression in enumerate(order.by))
-    sorting = ", ".join(f"by_{place} {order.direction}" for place in range(len(order.by)))
-    behind, mark = _behind(order, asked.after)
-    page = (
-        f"SELECT key, body{'' if asked.kept is None else ' , kept'}{columns} FROM products WHERE {where}{behind} "
-        f"ORDER BY {sorting} OFFSET %s LIMIT %s"
-    )
-    values = [*order.parameters, *parameters, *mark, asked.skip, asked.limit + 1]
-    if not asked.counted:
-        rows, total = await reads.all(page, *values), None
-    else:
-        counted = await reads.all(
-            f"SELECT total, page.* FROM (SELECT count(*) AS total FROM products WHERE {where}) counted "
-            f"LEFT JOIN ({page}) page ON true ORDER BY {sorting}",
-            *parameters,
-            *values,
-        )
-        total = counted[0][0]
-        rows = [row[1:] for row in counted if row[1] is not None]
-    shown = rows[: asked.limit]
-    last = None
-    if len(rows) > asked.limit and shown:
-        last = Mark(engine="postgres", values=shown[-1][-len(order.by) :], seen=asked.skip + len(shown))
+    question, sorting, piece = product_question(asked)
+    found = await question.ask(reads, sorting, piece)
+    seen = (asked.after.seen if asked.after else asked.skip) + len(found.rows)
     return ProductPage(
-        total=total,
-        bodies=[row[1] for row in shown],
-        kept=[] if asked.kept is None else [row[2] for row in shown],
-        keys=[row[0] for row in shown],
-        last=last,
+        total=found.total if asked.counted else None,
+        bodies=[row[1] for row in found.rows],
+        kept=[] if asked.kept is None else [row[2] for row in found.rows],
+        keys=[row[0] for row in found.rows],
+        last=None if found.last is None else Mark(engine="postgres", values=found.last, seen=seen),
     )
+
+
+def product_question(asked: ProductFilter) -> tuple[Question, Sorting, Piece]:
+    assert not asked.words, "those are looked for by who searches"
+    conditions, parameters = conditions_of(asked)
+    source, arranged = "products", list[Any]()
+    if asked.sort_by is SortBy.MANUAL:
+        source += " JOIN unnest(%s::uuid[]) WITH ORDINALITY AS arranged(listing, place) ON listing = key"
+        arranged = [list(asked.listings or ())]
+    question = Question(
+        columns="key, body" if asked.kept is None else "key, body, kept",
+        source=source,
+        where=" AND ".join(conditions),
+        parameters=parameters,
+        source_parameters=arranged,
+    )
+    piece = Piece(skip=asked.skip, limit=asked.limit, after=values_behind(asked), counted=asked.counted)
+    return question, _sorting(asked), piece
 
 
 async def products_with_keys(reads: Reads, keys: Sequence[UUID]) -> list[bytes]:
@@ -308,29 +308,31 @@ _SORT_COLUMNS = {
 }
 
 
-class _Sorting(msgspec.Struct, frozen=True, kw_only=True):
-    """Expressions, all in one direction, so that what follows is one comparison of rows that an index knows."""
-
-    by: Sequence[str]
-    direction: str
-    parameters: Sequence[Any] = ()
-
-
-def _order(asked: ProductFilter) -> _Sorting:
-    direction = "DESC" if asked.order is Order.DESC else "ASC"
+def _sorting(asked: ProductFilter) -> Sorting:
+    descending = asked.order is Order.DESC
     if asked.sort_by is SortBy.DISTANCE and asked.near is not None:
         distance, place = distance_from(asked.near)
-        return _Sorting(by=(distance, "number"), direction=direction, parameters=place)
+        return Sorting(by=(distance, "number"), descending=descending, parameters=place)
+    if asked.sort_by is SortBy.MANUAL:
+        return Sorting(by=("place", "number"), descending=descending)
     column = _SORT_COLUMNS.get(asked.sort_by or SortBy.ID)
-    return _Sorting(by=("number",) if column is None else (column, "number"), direction=direction)
+    if column is None:
+        return Sorting(by=("number",), descending=descending)
+    if descending and column != "title":
+        # What is alike is in the order in which it came, as in DummyJSON (C22); a text has no opposite.
+        return Sorting(by=(f"(- {column})", "number"))
+    return Sorting(by=(column, "number"), descending=descending)
 
 
-def _behind(order: _Sorting, after: Mark | None) -> tuple[str, list[Any]]:
-    if after is None:
-        return "", []
-    compared = ">" if order.direction == "ASC" else "<"
-    marks = ", ".join("%s" for _ in order.by)
-    return f" AND ({', '.join(order.by)}) {compared} ({marks})", [*order.parameters, *after.values]
+def values_behind(asked: ProductFilter) -> Values | None:
+    """The mark, if there is one. An arranged product's place is where it is by now."""
+    if asked.after is None:
+        return None
+    place, *number = asked.after.values
+    if asked.sort_by is not SortBy.MANUAL or asked.listings is None:
+        return asked.after.values
+    by_now = {listing: place for place, listing in enumerate(asked.listings, start=1)}
+    return (by_now.get(stream_id("listing", int(number[-1])), int(place) - 1), *number)
 
 
 def _kept(kept: Kept) -> tuple[list[str], list[Any]]:

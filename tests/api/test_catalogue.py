@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from api.products import _search
+from api.catalogue import search
 from projections.products.query import ProductFilter, ProductPage
 from tests.api.shop import Client, Shop, a_product, assert_problem
 
@@ -66,7 +66,7 @@ class TestSearchingAnIndex:
 
         backend: Any = SimpleNamespace(read=SimpleNamespace(search=Search()), reading=Reading())
         connection: Any = None
-        position, _ = await _search(connection, ProductFilter(words="phone"), backend)
+        position, _ = await search(connection, ProductFilter(words="phone"), backend)
         assert (position, asked) == (7, ["product_search", "products"])
 
 
@@ -199,7 +199,7 @@ class TestFinding:
         assert set(self.titles(shop, "/products/search", q="moog")) == {"Moog Etherwave", "Zither-Theremin"}
         response = shop.guest.get("/products/search", params={"q": "theremin", "limit": 1})
         assert response.headers["x-search-engine"] == "postgres"
-        assert response.json().keys() == {"products", "total", "skip", "limit"}
+        assert response.json().keys() == {"products", "total", "skip", "limit", "nextCursor"}
 
     def test_limits_are_bounded(self, shop: Shop, shelf: str) -> None:
         for asked, given in ((None, 10), (0, 100), (7, 7), (100_000, 100)):

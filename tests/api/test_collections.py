@@ -114,7 +114,7 @@ def test_products_are_put_in_arranged_and_taken_out(
     page = seen(shop, public)
     assert ids(page) == [one["id"], two["id"], three["id"]]
     assert (page["total"], page["skip"], page["limit"]) == (3, 0, 10)
-    assert page["products"][0] == seen(shop, f"/products/{one['id']}")
+    assert page["products"][0].items() <= seen(shop, f"/products/{one['id']}").items()
     assert ids(seen(shop, public, sort="price_asc")) == [two["id"], three["id"], one["id"]]
     assert ids(seen(shop, public, sort="price_desc")) == [one["id"], three["id"], two["id"]]
     assert ids(seen(shop, public, sort="title_asc")) == [one["id"], three["id"], two["id"]]

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from domain.attributes import Attribute, AttributeType
 from domain.categories.category import Category
@@ -43,15 +44,14 @@ from projections.categories.query import (
 from projections.collections.projector import COLLECTION_LIST
 from projections.collections.query import (
     CollectionFilter,
-    SortCollected,
     active_collections,
     collection_by,
     collections_page,
     collections_with,
-    products_collected,
 )
 from projections.engine import prepare
 from projections.products.projector import PRODUCTS
+from projections.products.query import ProductFilter, SortBy, products_page
 from projections.projection import Projection
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
 
@@ -221,12 +221,14 @@ async def test_collections_and_what_is_to_be_seen_of_them(stand: Stand, reads: R
     found = await collection_by(reads, "summer")
     assert found is not None
     assert list(found.listings) == [listing(1), listing(2), listing(3)]
-    products = await products_collected(reads, found.listings)
-    assert [products.total, [b"Thing 1" in body for body in products.bodies]] == [2, [True, False]]
-    cheapest = await products_collected(reads, found.listings, sort=SortCollected.PRICE_ASC, limit=1)
-    assert [cheapest.total, [b"Thing 2" in body for body in cheapest.bodies]] == [2, [True]]
-    assert (await products_collected(reads, found.listings, categories=[cat(1)])).total == 1
-    assert (await products_collected(reads, found.listings, categories=[])).total == 0
+    collected = ProductFilter(listings=[listing(2), listing(3), listing(1)], sort_by=SortBy.MANUAL)
+    products = await products_page(reads, collected)
+    assert (products.total, products.keys) == (2, [listing(2), listing(1)])
+    first = await products_page(reads, replace(collected, limit=1))
+    second = await products_page(reads, replace(collected, limit=1, after=first.last, counted=False))
+    assert (first.keys, second.keys, second.last) == ([listing(2)], [listing(1)], None)
+    assert (await products_page(reads, replace(collected, categories=[cat(1)]))).total == 1
+    assert (await products_page(reads, replace(collected, categories=[]))).total == 0
     await record(
         stand,
         CollectionUpdated(collection_id=SUMMER, name="Sun", slug="sun"),

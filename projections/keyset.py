@@ -1,0 +1,118 @@
+"""Pages that go on where another one ended, by what the list is sorted by.
+
+They stay right while rows come and go between them: nothing is shown twice, and nothing left out that was there all
+the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from projections.ports import Reads
+
+Values = tuple[int | float | str, ...]
+
+
+class Sorting(msgspec.Struct, frozen=True, kw_only=True):
+    """SQL expressions, the last of them unique; all go in one direction, so that what follows is one comparison.
+
+    An index on them finds its beginning. ``parameters`` are for the ``%s`` in all of them together; ``types`` are what
+    the values of a mark are cast to, where Postgres could not tell.
+    """
+
+    by: Sequence[str]
+    descending: bool = False
+    parameters: Sequence[Any] = ()
+    types: Sequence[str] = ()
+
+    @property
+    def direction(self) -> str:
+        return "DESC" if self.descending else "ASC"
+
+    def behind(self, values: Sequence[Any] | None) -> tuple[str, list[Any]]:
+        """The condition that a row comes after the one that had these values; true where there was none."""
+        if values is None:
+            return "true", []
+        types = self.types or [""] * len(self.by)
+        marks = ", ".join(f"%s::{each}" if each else "%s" for each in types)
+        compared = "<" if self.descending else ">"
+        return f"({', '.join(self.by)}) {compared} ({marks})", [*self.parameters, *values]
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """Which piece of a list: ``limit`` entries ``after`` the one that had these values, or after ``skip`` entries.
+
+    ``counted`` asks how many there are in all.
+    """
+
+    skip: int = 0
+    limit: int = 10
+    after: Values | None = None
+    counted: bool = True
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """``last`` is what the last row is sorted by, if something follows; ``total`` is 0 where nobody asked."""
+
+    rows: Sequence[tuple[Any, ...]]
+    last: Values | None = None
+    total: int = 0
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """``columns`` of the rows of ``source`` for which ``where`` holds. Parameters stand with what they are for."""
+
+    columns: str
+    source: str
+    where: str = "true"
+    parameters: Sequence[Any] = ()
+    source_parameters: Sequence[Any] = ()
+
+    async def ask(self, reads: Reads, sorting: Sorting, piece: Piece) -> Found:
+        """The piece and, where it is asked for, the number of all: in one round trip."""
+        statement, parameters = self.statement(sorting, piece)
+        rows = await reads.all(statement, *parameters)
+        total = 0
+        if piece.counted:
+            total = rows[0][0]
+            rows = [row[1:] for row in rows if row[-1] is not None]
+        shown = rows[: piece.limit]
+        width = len(sorting.by)
+        last = tuple(map(_plain, shown[-1][-width:])) if shown and len(rows) > piece.limit else None
+        return Found(rows=[row[:-width] for row in shown], last=last, total=total)
+
+    def statement(self, sorting: Sorting, piece: Piece) -> tuple[str, list[Any]]:
+        """One row more than is asked for tells whether something follows."""
+        behind, mark = sorting.behind(piece.after)
+        by = ", ".join(f"{expression} AS by_{place}" for place, expression in enumerate(sorting.by))
+        order = ", ".join(f"by_{place} {sorting.direction}" for place in range(len(sorting.by)))
+        page = (
+            f"SELECT {self.columns}, {by} FROM {self.source} WHERE {self.where} AND {behind} "
+            f"ORDER BY {order} OFFSET %s LIMIT %s"
+        )
+        of_page = [
+            *sorting.parameters,
+            *self.source_parameters,
+            *self.parameters,
+            *mark,
+            piece.skip,
+            piece.limit + 1,
+        ]
+        if not piece.counted:
+            return page, of_page
+        counted = f"SELECT count(*) AS total FROM {self.source} WHERE {self.where}"
+        return (
+            f"SELECT total, page.* FROM ({counted}) counted LEFT JOIN ({page}) page ON true ORDER BY {order}",
+            [*self.source_parameters, *self.parameters, *of_page],
+        )
+
+
+def _plain(value: Any) -> int | float | str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
