@@ -294,7 +294,7 @@ async def search(
     except StaleReadError:
         # The index is behind, perhaps because its engine is down: the catalogue can be searched as well.
         position = await backend.reading.fresh(connection, "products")
-        return position, await products_page(backend.read.reads, wanted)
+        return position, await backend.read.search_in_postgres.search(wanted)
     return position, await port.search(wanted)
 
 

@@ -23,9 +23,11 @@ from projections.follows.projector import FOLLOW_LIST
 from projections.generations import CONTROL_SUBJECT, Generations
 from projections.media.projector import MEDIA_LIST
 from projections.orders.projector import ORDER_LIST
+from projections.product_search.postgres import PostgresProductSearch
 from projections.product_search.projector import PRODUCT_SEARCH
+from projections.product_search.vocabulary import VOCABULARY
 from projections.products.projector import PRODUCTS
-from projections.products.query import PostgresProductSearch, ProductSearch
+from projections.products.query import ProductSearch
 from projections.projection import Projection
 from projections.promotions.projector import PROMOTION_LIST, REDEMPTION_COUNTS
 from projections.reviews.projector import REVIEW_LIST
@@ -35,6 +37,7 @@ from projections.wishlists.projector import WISHLIST_ITEMS
 
 IN_POSTGRES: tuple[Projection[Any], ...] = (
     PRODUCTS,
+    VOCABULARY,
     ORDER_LIST,
     CART_CONTENTS,
     CATEGORY_TREE,
@@ -65,6 +68,7 @@ class ReadSide:
     positions: Positions
     generations: Generations
     search: ProductSearch
+    search_in_postgres: ProductSearch
     opensearch: AsyncOpenSearch | None
 
 
@@ -82,15 +86,17 @@ async def read_side(
         reads = await stack.enter_async_context(ReadPool(database_url, connections=connections))
         positions = Positions(reads.pool)
         stack.push_async_callback(positions.close)
-        search: ProductSearch = PostgresProductSearch(reads)
+        in_postgres = PostgresProductSearch(reads)
+        search: ProductSearch = in_postgres
         opensearch = opensearch_client(opensearch_url, timeout=2.0) if opensearch_url else None
         if opensearch is not None:
             stack.push_async_callback(opensearch.close)
-            search = FallbackSearch(OpenSearchProductSearch(opensearch, reads), search)
+            search = FallbackSearch(OpenSearchProductSearch(opensearch, reads), in_postgres)
         yield ReadSide(
             reads=reads,
             positions=positions,
             generations=Generations(reads.pool, ring),
             search=search,
+            search_in_postgres=in_postgres,
             opensearch=opensearch,
         )

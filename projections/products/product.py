@@ -213,6 +213,16 @@ def facts_of(listing: Listing) -> list[str]:
     return facts
 
 
+def features_of(listing: Listing) -> str:
+    """What it says of itself, for those who look for it by words: ``phones size M waterproof``; not what it is not."""
+    said = [listing.category]
+    for fact in facts_of(listing):
+        key, _, value = fact.partition("=")
+        if value != "false":
+            said.append(key if value == "true" else f"{key} {value}")
+    return " ".join(said)
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"

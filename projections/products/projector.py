@@ -45,11 +45,13 @@ from domain.reviews.events import (
     ReviewUnhidden,
 )
 from domain.sellers.events import SellerClosed, SellerReinstated, SellerSuspended
+from projections.product_search.searchable import BRAND_START, TITLE_START, WORDS
 from projections.products.product import (
     KEPT,
     Opinion,
     Product,
     facts_of,
+    features_of,
     kept_body,
     low_stock_of,
     product_body,
@@ -75,6 +77,7 @@ products = read_model(
     Column("title", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("tags", Text, nullable=False),
+    Column("features", Text, nullable=False),
     Column("tag_list", ARRAY(Text), nullable=False),
     Column("facts", ARRAY(Text), nullable=False),
     Column("lat", Float),
@@ -94,16 +97,9 @@ products = read_model(
     Column("rating_sum", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("kept", LargeBinary, nullable=False),
-    Column(
-        "words",
-        TSVECTOR,
-        Computed(
-            "setweight(to_tsvector('english', title), 'A') || "
-            "setweight(to_tsvector('english', brand || ' ' || tags), 'B') || "
-            "setweight(to_tsvector('english', description), 'C')",
-            persisted=True,
-        ),
-    ),
+    Column("title_start", Text(collation="C"), Computed(TITLE_START, persisted=True)),
+    Column("brand_start", Text(collation="C"), Computed(BRAND_START, persisted=True)),
+    Column("words", TSVECTOR, Computed(WORDS, persisted=True)),
     Index("idx_products_number", "number", unique=True, postgresql_include=["deleted"]),
     Index("idx_products_slug", "slug", unique=True),
     Index("idx_products_former_slugs", "former_slugs", postgresql_using="gin"),
@@ -126,6 +122,8 @@ products = read_model(
     Index("idx_products_tags", "tag_list", postgresql_using="gin"),
     Index("idx_products_facts", "facts", postgresql_using="gin"),
     Index("idx_products_words", "words", postgresql_using="gin"),
+    Index("idx_products_title_start", "title_start", "number", postgresql_where=text("visible")),
+    Index("idx_products_brand_start", "brand_start", "number", postgresql_where=text("visible")),
     Index(
         "idx_products_seller",
         "seller_id",
@@ -215,6 +213,7 @@ def product_row(product: Product) -> dict[str, Any]:
         "title": listing.title,
         "description": listing.description or listing.description_short,
         "tags": " ".join(listing.tags),
+        "features": features_of(listing),
         "tag_list": list(listing.tags),
         "facts": facts_of(listing),
         "lat": None if place is None else place.lat,
@@ -379,7 +378,7 @@ def _forgotten(opinions: Sequence[Opinion], person: UUID) -> tuple[Opinion, ...]
 
 PRODUCTS = Projection(
     name="products",
-    version=4,
+    version=5,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,

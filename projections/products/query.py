@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -241,12 +240,8 @@ async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
 
 
 def product_question(asked: ProductFilter) -> tuple[Question, Sorting, Piece]:
+    assert not asked.words, "those are looked for by who searches"
     conditions, parameters = conditions_of(asked)
-    if prefixes := _prefixes(asked.words):
-        conditions.append(f"words @@ {_TSQUERY}")
-        parameters += (prefixes, asked.words)
-    elif asked.words:
-        conditions.append("false")
     source, arranged = "products", list[Any]()
     if asked.sort_by is SortBy.MANUAL:
         source += " JOIN unnest(%s::uuid[]) WITH ORDINALITY AS arranged(listing, place) ON listing = key"
@@ -258,7 +253,7 @@ def product_question(asked: ProductFilter) -> tuple[Question, Sorting, Piece]:
         parameters=parameters,
         source_parameters=arranged,
     )
-    piece = Piece(skip=asked.skip, limit=asked.limit, after=_after(asked), counted=asked.counted)
+    piece = Piece(skip=asked.skip, limit=asked.limit, after=values_behind(asked), counted=asked.counted)
     return question, _sorting(asked), piece
 
 
@@ -309,24 +304,6 @@ def distance_from(near: Near) -> tuple[str, list[Any]]:
     return _DISTANCE, [near.lat, near.lat, near.lng]
 
 
-class PostgresProductSearch:
-    """Full-text search on the catalogue's own table: stemmed English, the last letters of a word may be missing."""
-
-    read_model = "products"
-
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
-
-    async def search(self, asked: ProductFilter) -> ProductPage:
-        return await products_page(self._reads, asked)
-
-    async def suggest(self, beginning: str, limit: int) -> Sequence[Suggestion]:
-        raise NotImplementedError
-
-
-_TSQUERY = "(to_tsquery('english', %s) || plainto_tsquery('english', %s))"
-"""Prefixes, or the words as Postgres itself parts them: to it, ``node.js`` is one and ``-15`` is a number."""
-
 _SORT_COLUMNS = {
     SortBy.PRICE: "price_minor",
     SortBy.RATING: "rating",
@@ -341,10 +318,6 @@ def _sorting(asked: ProductFilter) -> Sorting:
         return Sorting(by=(distance, "number"), descending=descending, parameters=place)
     if asked.sort_by is SortBy.MANUAL:
         return Sorting(by=("place", "number"), descending=descending)
-    if asked.words and asked.sort_by is None:
-        rank = f"ts_rank(words, {_TSQUERY})"
-        ranking = (_prefixes(asked.words), asked.words)
-        return Sorting(by=(rank, "-number"), descending=True, parameters=ranking)
     column = _SORT_COLUMNS.get(asked.sort_by or SortBy.ID)
     if column is None:
         return Sorting(by=("number",), descending=descending)
@@ -358,7 +331,7 @@ _REMEMBERED: Final = 10
 """Of an arranged page: some may be taken out, and those behind them move up, before the next page is asked for."""
 
 
-def _after(asked: ProductFilter) -> Values | None:
+def values_behind(asked: ProductFilter) -> Values | None:
     """The mark, if there is one. Where products are arranged it is the last of its page that is there by now."""
     if asked.after is None or asked.sort_by is not SortBy.MANUAL:
         return None if asked.after is None else asked.after.values
@@ -422,8 +395,3 @@ def _spellings(value: str) -> set[str]:
         return {value, f"{float(value):g}"}
     except ValueError:
         return {value}
-
-
-def _prefixes(words: str) -> str:
-    """``red lip`` → ``red:* & lip:*``; nothing where there is no word at all."""
-    return " & ".join(f"{word}:*" for word in re.findall(r"\w+", words))
