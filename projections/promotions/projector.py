@@ -27,6 +27,8 @@ promotions = read_model(
     Index("idx_promotions_number", "number", unique=True),
     Index("idx_promotions_slug", "slug"),
     Index("idx_promotions_code", "code", "active"),
+    Index("idx_promotions_sort", "sort", "number"),
+    Index("idx_promotions_active", "active", "sort", "number"),
 )
 """No two have one slug, which the log sees to. Here it is not asked for: a slug may change hands within a batch, and
 rows are written one after the other.
@@ -66,7 +68,7 @@ def _fold_redemptions(count: Redemptions | None, recorded: Recorded[Any], _: UUI
 
 PROMOTION_LIST = Projection(
     name="promotions",
-    version=1,
+    version=2,
     events=get_args(PromotionEvent),
     document=PromotionDocument,
     keys=by_stream,
