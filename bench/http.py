@@ -6,7 +6,10 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from functools import partial
+from time import perf_counter
 from urllib.parse import urlsplit
+
+import httpx
 
 from bench.load import Load, drive, request
 from bench.roundtrips import counting_proxy
@@ -26,6 +29,8 @@ ADDRESS = {
 
 CONNECTIONS = 16
 SECONDS = 6.0
+WAITS = 90
+"""Of one thing there are never more than 99 in a cart."""
 
 
 def _repeated(message: bytes) -> Iterator[bytes]:
@@ -86,6 +91,39 @@ async def rates(shop: Shop) -> list[Row]:
         _rate_row("add to cart", adding, 1500),
         _rate_row("POST /orders (one line, Idempotency-Key)", ordering, 500),
     ]
+
+
+async def waiting(shop: Shop) -> list[Row]:
+    """How long somebody waits who reads, right after a write, what that write is nothing to: their wishlist."""
+    token = shop.tokens[-1]
+    rows: list[Row] = []
+    async with (
+        shop.api() as port,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}/api/v1", headers={"Authorization": f"Bearer {token}"}
+        ) as client,
+    ):
+        others: asyncio.Task[Load] | None = None
+        for meanwhile in ("nobody else", f"{CONNECTIONS} others add to their carts"):
+            if rows:
+                busy = drive(
+                    port, lambda number: _adding(shop, number), connections=CONNECTIONS, seconds=SECONDS
+                )
+                others = asyncio.create_task(busy)
+            waits: list[float] = []
+            while len(waits) < WAITS and (others is None or not others.done()):
+                line = {"productId": shop.listings[-1 - len(rows)], "quantity": 1}
+                written = (await client.post("/cart/items", json=line)).raise_for_status()
+                client.cookies.clear()
+                position = {"X-Min-Log-Position": written.headers["X-Log-Position"]}
+                began = perf_counter()
+                (await client.get("/wishlist", headers=position)).raise_for_status()
+                waits.append(perf_counter() - began)
+            p50, p99 = (sorted(waits)[int(len(waits) * share)] * 1000 for share in (0.5, 0.99))
+            rows.append(Row(name=f"meanwhile {meanwhile}", value=f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
+        if others is not None:
+            (await others).require(200, 201)
+    return rows
 
 
 async def flash_sale(shop: Shop) -> list[Row]:
@@ -173,6 +211,7 @@ async def rows() -> dict[str, list[Row]]:
     async with open_shop() as shop:
         return {
             "HTTP, one API process, 16 connections": await rates(shop),
+            "Reading one's write where it changed nothing": await waiting(shop),
             "Flash sale": await flash_sale(shop),
             "Round trips to Postgres per request": await round_trips(shop),
         }

@@ -23,9 +23,11 @@ from application.categories.creating import CreateCategory
 from application.listings.creating import CreateListing
 from application.ports import Metadata
 from application.settings import Settings
+from domain.accounts.events import Role
 from domain.money import Money
 from domain.sellers.events import HOUSE_SELLER
 from workers.local.nats import Nats
+from workers.local.opensearch import OpenSearch
 from workers.local.postgres import Postgres
 from workers.local.process import Process, free_port
 from workers.migrating import migrate
@@ -36,12 +38,16 @@ METADATA = Metadata(actor="worker:bench")
 
 @dataclass
 class Shop:
-    """``tokens`` are of buyers, one each; ``listings`` the integer ids of what is for sale."""
+    """``tokens`` are of buyers, one each; ``listings`` the integer ids of what is for sale.
+
+    ``opensearch`` is none where the shop was opened without ``search``.
+    """
 
     folder: Path
     environment: dict[str, str]
     postgres: Postgres
     write: WriteSide
+    opensearch: OpenSearch | None = None
     tokens: list[str] = field(default_factory=list)
     emails: list[str] = field(default_factory=list)
     listings: list[int] = field(default_factory=list)
@@ -94,13 +100,21 @@ class Shop:
         """``count`` new listings with ``units`` each; their integer ids."""
         return list(await asyncio.gather(*(self._listing(units) for _ in range(count))))
 
+    async def draft(self, title: str) -> int:
+        """A listing that nobody finds yet; its integer id."""
+        return await self._listing(1, title=title, publish=False)
+
+    async def admin(self) -> str:
+        """The access token of one."""
+        return await self._somebody("admin", frozenset({Role.ADMIN}))
+
     async def buyers(self, count: int) -> list[str]:
         return list(await asyncio.gather(*(self._buyer(number) for number in range(count))))
 
-    async def _listing(self, units: int) -> int:
+    async def _listing(self, units: int, *, title: str = "", publish: bool = True) -> int:
         command = CreateListing(
             seller_id=HOUSE_SELLER,
-            title=f"Thing {secrets.token_hex(6)}",
+            title=title or f"Thing {secrets.token_hex(6)}",
             description="Something that somebody wants, described in the words that somebody would use. " * 3,
             price=Money(1999),
             discount_percentage=Decimal("5.5"),
@@ -108,26 +122,31 @@ class Shop:
             brand="Acme",
             stock=units,
             images=("https://cdn.example.com/things/1.webp",),
-            publish=True,
+            publish=publish,
         )
         number: int = (await self.write.bus.handle(command, METADATA)).state.number
         return number
 
     async def _buyer(self, number: int) -> str:
-        email = f"buyer{number}-{secrets.token_hex(4)}@example.com"
+        return await self._somebody(f"buyer{number}", frozenset())
+
+    async def _somebody(self, name: str, roles: frozenset[Role]) -> str:
+        email = f"{name}-{secrets.token_hex(4)}@example.com"
         self.emails.append(email)
-        command = RegisterAccount(person=NewPerson(email=email, password=PASSWORD))
+        command = RegisterAccount(person=NewPerson(email=email, password=PASSWORD, roles=roles))
         signed_in: SignedIn = (await self.write.bus.handle(command, METADATA)).state
         return self.write.tokens.access(signed_in, self.write.clock.now())
 
 
 @asynccontextmanager
-async def open_shop(*, buyers: int = 64, listings: int = 200) -> AsyncIterator[Shop]:
+async def open_shop(*, buyers: int = 64, listings: int = 200, search: bool = False) -> AsyncIterator[Shop]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tradelog-bench-")))
         postgres = await stack.enter_async_context(Postgres(folder / "postgres"))
         nats = await stack.enter_async_context(Nats(folder / "nats"))
+        opensearch = await stack.enter_async_context(OpenSearch(folder / "opensearch")) if search else None
         environment = dict(os.environ) | {
+            **({"OPENSEARCH_URL": opensearch.url} if opensearch is not None else {}),
             "DATABASE_URL": postgres.url,
             "NATS_URL": nats.url,
             "JWT_SECRET": secrets.token_hex(32),
@@ -139,7 +158,9 @@ async def open_shop(*, buyers: int = 64, listings: int = 200) -> AsyncIterator[S
         }
         await migrate(postgres.url)
         write = await stack.enter_async_context(write_side(Settings.read(environment)))
-        shop = Shop(folder=folder, environment=environment, postgres=postgres, write=write)
+        shop = Shop(
+            folder=folder, environment=environment, postgres=postgres, write=write, opensearch=opensearch
+        )
         await stack.enter_async_context(shop.workers())
         await write.bus.handle(CreateCategory(name="Things", slug="things"), METADATA)
         shop.listings = await shop.stock(listings)

@@ -127,6 +127,14 @@ WHERE name = %(name)s AND error <> '' AND (
 Of the letters of ``generation``, and of those that may tell of ``persons`` in whichever generation.
 """
 
+DEAD_LETTERS: Final = """
+SELECT d.id, d.name, d.generation, d.key, d.whole, d.stream, d.stream_version, d.position, d.tag, d.error, d.at
+FROM dead_letters d JOIN projection_generations g ON g.name = d.name AND g.generation = d.generation
+WHERE g.state IN ('active', 'building', 'failed') AND d.skipped_at IS NULL AND d.id > %(after)s
+  AND (%(name)s::text IS NULL OR d.name = %(name)s)
+ORDER BY d.id LIMIT %(limit)s
+"""
+
 _NOTHING_LEFT: Final = 2**63 - 1
 
 # Nothing is lost when such moves are: no row changed on the way, so they need not wait for the disk. Nor for whoever
@@ -355,18 +363,7 @@ class Generations:
     ) -> list[ParkedEvent]:
         """What is parked in generations that are served or being built, in order of their ids."""
         async with self._cursor(class_row(ParkedEvent)) as cursor:
-            await cursor.execute(
-                """
-                SELECT d.id, d.name, d.generation, d.key, d.whole, d.stream, d.stream_version, d.position, d.tag,
-                       d.error, d.at
-                FROM dead_letters d
-                JOIN projection_generations g ON g.name = d.name AND g.generation = d.generation
-                WHERE g.state IN ('active', 'building', 'failed') AND d.skipped_at IS NULL AND d.id > %(after)s
-                  AND (%(name)s::text IS NULL OR d.name = %(name)s)
-                ORDER BY d.id LIMIT %(limit)s
-                """,
-                {"name": name, "after": after, "limit": limit},
-            )
+            await cursor.execute(DEAD_LETTERS, {"name": name, "after": after, "limit": limit})
             return list(await cursor.fetchall())
 
     async def _request(self, name: str, action: str, once: Once | None = None) -> int:

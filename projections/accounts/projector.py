@@ -24,6 +24,7 @@ from domain.sellers.events import (
     SellerVerified,
 )
 from projections.accounts.account import AccountDocument, Shop, full_name, status_of
+from projections.pieces import pieces_column, pieces_of
 from projections.projection import Projection, Rows, read_model
 
 accounts = read_model(
@@ -37,6 +38,7 @@ accounts = read_model(
     Index("idx_accounts_role", "role", "number"),
     Index("idx_accounts_status", "status", "number"),
     Index("idx_accounts_erase_after", "erase_after"),
+    *pieces_column("accounts"),
 )
 """``words`` is what admins look for people by: e-mail address, username and name, in small letters."""
 
@@ -98,19 +100,21 @@ _STATUSES: Mapping[type[Any], SellerStatus] = {
 
 def _row(document: AccountDocument) -> dict[str, Any]:
     account = document.account
-    words = (account.email, account.username, full_name(account.profile), account.profile.display_name)
+    names = (account.email, account.username, full_name(account.profile), account.profile.display_name)
+    words = " ".join(names).lower()
     return {
         "number": account.number,
         "role": account.role,
         "status": status_of(account),
-        "words": " ".join(words).lower(),
+        "words": words,
+        "pieces": pieces_of(words),
         "erase_after": None if account.deletion is None else account.deletion.erase_after,
     }
 
 
 ACCOUNT_LIST = Projection(
     name="accounts",
-    version=2,
+    version=3,
     events=(*get_args(AccountEvent), *SHOP_EVENTS),
     document=AccountDocument,
     keys=_keys,

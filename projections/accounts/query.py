@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from projections.accounts.account import AccountDocument
+from projections.pieces import has_part
 from projections.ports import Reads
 
 _decode: Final = msgspec.json.Decoder(AccountDocument).decode
@@ -39,8 +40,9 @@ async def accounts_page(reads: Reads, asked: AccountFilter) -> AccountPage:
     """By number; the erased are nobody any more."""
     conditions, parameters = ["status <> 'erased'"], list[Any]()
     if asked.words:
-        conditions.append("strpos(words, %s) > 0")
-        parameters.append(asked.words.lower())
+        found, given = has_part("words", asked.words)
+        conditions += found
+        parameters += given
     if asked.role:
         conditions.append("role = %s")
         parameters.append(asked.role)

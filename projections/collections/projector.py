@@ -28,6 +28,7 @@ collections = read_model(
     Index("idx_collections_number", "number", unique=True),
     Index("idx_collections_slugs", "slugs", postgresql_using="gin"),
     Index("idx_collections_sort", "sort", "number"),
+    Index("idx_collections_active", "active", "sort", "number"),
 )
 
 
@@ -50,7 +51,7 @@ def _row(collection: Collection) -> dict[str, Any]:
 
 COLLECTION_LIST = Projection(
     name="collections",
-    version=1,
+    version=2,
     events=get_args(CollectionEvent),
     document=Collection,
     keys=by_stream,

@@ -30,6 +30,8 @@ promotions = read_model(
     Index("idx_promotions_number", "number", unique=True),
     Index("idx_promotions_slug", "slug"),
     Index("idx_promotions_code", "code", "active", "ends_at"),
+    Index("idx_promotions_sort", "sort", "number"),
+    Index("idx_promotions_active", "active", "sort", "number"),
 )
 """No two have one slug, which the log sees to. Here it is not asked for: a slug may change hands within a batch, and
 rows are written one after the other. ``by_category`` says that it takes the tree of categories to know what it is for.

@@ -7,13 +7,14 @@ from typing import Any, get_args
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, Column, DateTime, Index, Text
+from sqlalchemy import BigInteger, Column, DateTime, Index, Text, text
 
 from domain.accounts.events import AccountErased
 from domain.follows.events import FollowEvent, SellerFollowed, SellerUnfollowed
 from domain.kernel import Recorded
 from domain.sellers.events import SellerClosed, SellerEvent, seller_of
 from domain.sellers.seller import Seller
+from projections.pieces import pieces_column, pieces_of
 from projections.projection import Projection, Rows, read_model
 from projections.sellers.shop import Shop
 
@@ -27,7 +28,11 @@ sellers = read_model(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index("idx_sellers_number", "number", unique=True),
     Index("idx_sellers_slug", "slug"),
-    Index("idx_sellers_status", "status", "created_at"),
+    Index("idx_sellers_status", "status", "created_at", "key"),
+    Index("idx_sellers_created_at", "created_at", "key"),
+    Index("idx_sellers_followers", text("follower_count DESC"), "created_at", "key"),
+    Index("idx_sellers_name", text("lower(shop_name)"), "key"),
+    *pieces_column("sellers"),
 )
 """No two have one slug, which the log sees to. Here it is not asked for: a slug may change hands within a batch, and
 rows are written one after the other.
@@ -66,6 +71,7 @@ def _row(shop: Shop) -> dict[str, Any]:
         "slug": seller.profile.slug or None,
         "status": seller.status.value,
         "shop_name": seller.profile.shop_name,
+        "pieces": pieces_of(seller.profile.shop_name),
         "follower_count": shop.follower_count,
         "created_at": shop.created_at,
     }
@@ -73,7 +79,7 @@ def _row(shop: Shop) -> dict[str, Any]:
 
 SELLER_LIST = Projection(
     name="sellers",
-    version=2,
+    version=3,
     events=(*get_args(SellerEvent), *get_args(FollowEvent), AccountErased),
     document=Shop,
     keys=_keys,

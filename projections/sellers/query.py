@@ -12,6 +12,7 @@ import msgspec
 from domain.kernel import AccountId
 from domain.sellers.events import SellerStatus, seller_of
 from projections.follows.projector import follow_key
+from projections.pieces import has_part
 from projections.ports import Reads
 from projections.sellers.shop import FoundShop, Shop, Sold
 
@@ -36,7 +37,7 @@ class SortSellers(StrEnum):
 
 
 _ORDER: Final = {
-    SortSellers.NEWEST: "s.created_at DESC, s.key",
+    SortSellers.NEWEST: "s.created_at DESC, s.key DESC",
     SortSellers.OLDEST: "s.created_at, s.key",
     SortSellers.FOLLOWERS: "s.follower_count DESC, s.created_at, s.key",
     SortSellers.NAME: "lower(s.shop_name), s.key",
@@ -72,22 +73,23 @@ async def seller_by(reads: Reads, reference: int | UUID | str) -> FoundShop | No
 
 
 async def sellers_page(reads: Reads, asked: SellerFilter) -> SellerPage:
-    conditions, parameters = ["true"], []
+    conditions, parameters = ["true"], list[Any]()
     if asked.status is not None:
         conditions.append("s.status = %s")
         parameters.append(asked.status.value)
     if asked.words:
-        conditions.append("strpos(lower(s.shop_name), lower(%s)) > 0")
-        parameters.append(asked.words)
+        found, given = has_part("s.shop_name", asked.words)
+        conditions += found
+        parameters += given
     where = " AND ".join(conditions)
     counted = await reads.one(f"SELECT count(*) FROM sellers s WHERE {where}", *parameters)
     assert counted is not None
     rows = await reads.all(
         f"""
         SELECT {_COLUMNS} FROM (
-            SELECT s.key, s.document, row_number() OVER (ORDER BY {_ORDER[asked.sort]}) AS place
-            FROM sellers s WHERE {where} ORDER BY place OFFSET %s LIMIT %s
-        ) s {_SOLD} ORDER BY s.place
+            SELECT s.key, s.document, s.created_at, s.follower_count, s.shop_name
+            FROM sellers s WHERE {where} ORDER BY {_ORDER[asked.sort]} OFFSET %s LIMIT %s
+        ) s {_SOLD} ORDER BY {_ORDER[asked.sort]}
         """,
         *parameters,
         asked.skip,

@@ -1,0 +1,295 @@
+"""What lists of read models other than the catalogue's cost: every question that they are asked goes by an index.
+
+The questions are put to the queries' own functions. What these ask is explained in a database that is full, and carried
+out in one that is empty, so that no row needs to make sense. Left out are promotions and collections by a part of their
+names, which admins ask and of which a shop has dozens; and the category tree, which is always read as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+from sqlalchemy import ARRAY, Boolean, Column, DateTime, LargeBinary, Table, Text, Uuid
+
+from domain.orders.pricing import Tariff
+from domain.sellers.events import SellerStatus
+from projections.accounts.query import AccountFilter, account_by_id, accounts_due, accounts_page
+from projections.adapters.read_pool import ReadPool
+from projections.audit.query import AuditFilter, audited_positions
+from projections.bootstrap import IN_POSTGRES
+from projections.carts.query import cart_of_account
+from projections.collections.query import (
+    CollectionFilter,
+    active_collections,
+    collection_by,
+    collections_page,
+)
+from projections.engine import prepare
+from projections.generations import DEAD_LETTERS
+from projections.orders.query import order_by_id, orders_of
+from projections.ports import Reads
+from projections.projection import Rows
+from projections.promotions.query import PromotionFilter, promotion_by, promotions_page, running_promotions
+from projections.reviews.query import (
+    ReviewedProduct,
+    SortReviews,
+    review_by,
+    reviews_by,
+    reviews_of,
+    reviews_to_moderate,
+)
+from projections.sellers.query import (
+    SellerFilter,
+    SortSellers,
+    followed_by,
+    follower_count_of,
+    follows_seller,
+    seller_by,
+    sellers_page,
+)
+from projections.sessions.query import sessions_of
+from projections.wishlists.query import wishes_of, wishlist_page
+from tests.conftest import FreshDatabase
+from workers.projector import sinks
+
+ROWS = 4_000
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+FEW = 40
+"""How many different persons, listings and sellers the rows are about, so that each has a hundred of them."""
+
+Question = Callable[[Reads], Awaitable[object]]
+
+
+def someone(kind: str, number: int = 7) -> UUID:
+    """As Postgres computes it for the rows below."""
+    return UUID(hashlib.md5(f"{kind}{number}".encode(), usedforsecurity=False).hexdigest())
+
+
+PRODUCT = ReviewedProduct(
+    id=someone("listing"), number=7, visible=True, seller_id=someone("seller"), review_count=9
+)
+
+
+def sellers(asked: SellerFilter) -> Question:
+    return lambda reads: sellers_page(reads, asked)
+
+
+def reviews_sorted(sort: SortReviews) -> Question:
+    return lambda reads: reviews_of(reads, PRODUCT, sort, 10, 20)
+
+
+QUESTIONS: dict[str, Question] = {
+    "an order": lambda reads: order_by_id(reads, someone("orders")),
+    "somebody's orders": lambda reads: orders_of(reads, someone("account"), 10, 20),
+    "an account": lambda reads: account_by_id(reads, someone("accounts")),
+    "all accounts": lambda reads: accounts_page(reads, AccountFilter(skip=40)),
+    "accounts by words": lambda reads: accounts_page(reads, AccountFilter(words="word77")),
+    "accounts with a role": lambda reads: accounts_page(reads, AccountFilter(role="admin")),
+    "accounts that are suspended": lambda reads: accounts_page(reads, AccountFilter(deleted=True)),
+    "accounts that are not": lambda reads: accounts_page(reads, AccountFilter(deleted=False)),
+    "accounts to be erased": lambda reads: accounts_due(reads, NOW, 10),
+    "a seller by id": lambda reads: seller_by(reads, someone("seller")),
+    "a seller by number": lambda reads: seller_by(reads, 7),
+    "a seller by slug": lambda reads: seller_by(reads, "slug7"),
+    **{f"sellers by {sort}": sellers(SellerFilter(sort=sort)) for sort in SortSellers},
+    "sellers by words": sellers(SellerFilter(words="shop_name77")),
+    "sellers to decide on": sellers(SellerFilter(status=SellerStatus.PENDING)),
+    **{
+        f"sellers of any status by {sort}": sellers(SellerFilter(status=None, sort=sort))
+        for sort in SortSellers
+    },
+    "whom somebody follows": lambda reads: followed_by(reads, someone("account"), 10, 20),
+    "whether they follow one": lambda reads: follows_seller(reads, someone("account"), someone("seller")),
+    "a seller's followers": lambda reads: follower_count_of(reads, someone("seller")),
+    "a review": lambda reads: review_by(reads, someone("reviews")),
+    **{f"reviews of a product by {sort}": reviews_sorted(sort) for sort in SortReviews},
+    "somebody's reviews": lambda reads: reviews_by(reads, someone("reviewer"), 10, 20),
+    "all reviews": lambda reads: reviews_to_moderate(reads, None, 10, 20),
+    "hidden reviews": lambda reads: reviews_to_moderate(reads, True, 0, 20),
+    "visible reviews": lambda reads: reviews_to_moderate(reads, False, 0, 20),
+    "a wishlist": lambda reads: wishlist_page(reads, someone("account"), 10, 20),
+    "all that somebody wishes for": lambda reads: wishes_of(reads, someone("account")),
+    "promotions that run": lambda reads: running_promotions(reads, NOW),
+    "a promotion by number": lambda reads: promotion_by(reads, 7),
+    "a promotion by slug": lambda reads: promotion_by(reads, "slug7"),
+    "all promotions": lambda reads: promotions_page(reads, PromotionFilter(skip=10)),
+    "active promotions": lambda reads: promotions_page(reads, PromotionFilter(active=True)),
+    "active collections": active_collections,
+    "a collection by number": lambda reads: collection_by(reads, 7),
+    "a collection by slug": lambda reads: collection_by(reads, "slugs7"),
+    "all collections": lambda reads: collections_page(reads, CollectionFilter(skip=10)),
+    "collections that are not active": lambda reads: collections_page(reads, CollectionFilter(active=False)),
+    "a cart": lambda reads: cart_of_account(reads, someone("account"), 7, Tariff(), NOW),
+    "somebody's sessions": lambda reads: sessions_of(reads, someone("account"), NOW),
+    "the audit trail": lambda reads: audited_positions(reads, AuditFilter(after=2_000)),
+    "the audit trail of a stream": lambda reads: audited_positions(
+        reads, AuditFilter(stream=someone("stream"))
+    ),
+    "the audit trail of a person": lambda reads: audited_positions(
+        reads, AuditFilter(person=someone("account"))
+    ),
+    "the audit trail of an actor": lambda reads: audited_positions(reads, AuditFilter(actor="actor7")),
+    "the audit trail of a type": lambda reads: audited_positions(reads, AuditFilter(type="type7")),
+    "the audit trail of a time": lambda reads: audited_positions(reads, AuditFilter(since=NOW, until=NOW)),
+}
+
+
+class Explaining:
+    """Asks the empty database, and keeps the plans that the full one would have followed."""
+
+    def __init__(self, full: AsyncConnection[Any], empty: ReadPool) -> None:
+        self._full = full
+        self._empty = empty
+        self.plans: list[dict[str, Any]] = []
+
+    async def explain(self, query: str, parameters: Any) -> None:
+        explained = await self._full.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), parameters)
+        row = await explained.fetchone()
+        assert row is not None
+        self.plans.append(row[0][0]["Plan"])
+
+    async def one(self, query: str, *parameters: Any) -> tuple[Any, ...] | None:
+        await self.explain(query, parameters)
+        return await self._empty.one(query, *parameters)
+
+    async def all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        await self.explain(query, parameters)
+        return await self._empty.all(query, *parameters)
+
+    @property
+    def scanned(self) -> list[str]:
+        """The tables that would be read from one end to the other."""
+        return [
+            node["Relation Name"]
+            for plan in self.plans
+            for node in _nodes(plan)
+            if node["Node Type"] == "Seq Scan"
+        ]
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
+
+
+@pytest.fixture(scope="module")
+def urls(fresh_database: FreshDatabase) -> Iterator[tuple[str, str]]:
+    """A full database and an empty one."""
+    with fresh_database() as full, fresh_database() as empty:
+        for url in (full, empty):
+            asyncio.run(_prepare(url))
+        # What is not on the disk yet is nothing that VACUUM calls visible to all, without which no index is enough.
+        with psycopg.connect(full, autocommit=True, options="-c synchronous_commit=on") as connection:
+            for projection in IN_POSTGRES:
+                assert isinstance(projection.into, Rows)
+                more = "" if projection.subjects is None else "subjects"
+                connection.execute(_filling(projection.into.table, more).encode())
+            connection.execute(DEAD_LETTERS_FILLED.encode())
+            connection.execute("VACUUM ANALYZE")
+        yield full, empty
+
+
+@pytest.fixture
+async def explaining(urls: tuple[str, str]) -> AsyncIterator[Explaining]:
+    full, empty = urls
+    async with ReadPool(empty) as reads, await AsyncConnection.connect(full, autocommit=True) as connection:
+        yield Explaining(connection, reads)
+
+
+async def _prepare(url: str) -> None:
+    async with ReadPool(url) as reads:
+        await prepare(reads.pool, IN_POSTGRES, sinks(reads.pool, None))
+
+
+KEYS = {"products": "listing", "sellers": "seller"}
+VALUES = {
+    "status": "(ARRAY['verified', 'active', 'pending_verification', 'suspended', 'erased'])[1 + i % 5]",
+    "role": "CASE WHEN i % 100 = 0 THEN 'admin' ELSE 'user' END",
+    "pieces": "ARRAY['p' || i, 'shared']",
+    "code": "CASE WHEN i % 20 = 0 THEN '' ELSE 'code' || i END",
+    "active": "i % 100 = 0",
+    "hidden": "i % 10 = 0",
+    "erase_after": "CASE WHEN i % 50 = 0 THEN timestamptz '2026-11-20' + i * interval '1 minute' END",
+}
+TYPICAL: dict[type[Any], str] = {
+    ARRAY: "ARRAY['{name}' || i]",
+    Boolean: "i % 10 > 0",
+    DateTime: "timestamptz '2026-01-01' + i * interval '1 minute'",
+    LargeBinary: "convert_to(repeat('x', 900), 'utf8')",
+    Text: "'{name}' || i",
+    Uuid: "md5('{name}' || i)::uuid",
+}
+"""By the column's type; of all others it is the row's number."""
+
+ABOUT = ("account_id", "listing_id", "seller_id", "reviewer_id", "stream", "person")
+
+
+def _filling(table: Table, subjects: str) -> str:
+    """A few thousand rows of what looks like it: a hundred for each person, listing and seller."""
+    columns = [column for column in table.columns if column.computed is None]
+    names = ", ".join([*(f'"{column.name}"' for column in columns), *([subjects] if subjects else [])])
+    about = [f"ARRAY[md5('account' || i % {FEW})::uuid]"] if subjects else []
+    values = ", ".join([*(_value(table, column) for column in columns), *about])
+    return f"INSERT INTO {table.name}_g1 ({names}) SELECT {values} FROM generate_series(1, {ROWS}) AS i"
+
+
+def _value(table: Table, column: Column[Any]) -> str:
+    name = column.name
+    if name == "key":
+        return f"md5('{KEYS.get(table.name, table.name)}' || i)::uuid"
+    if name in ABOUT:
+        kind = "account" if name == "person" else name.removesuffix("_id")
+        return f"md5('{kind}' || i % {FEW})::uuid"
+    if isinstance(column.type, ARRAY) and not isinstance(column.type.item_type, Text):
+        return "ARRAY[md5('listing' || i)::uuid]"
+    typical = next((value for kind, value in TYPICAL.items() if isinstance(column.type, kind)), "i")
+    return VALUES.get(name, typical.format(name=name))
+
+
+DEAD_LETTERS_FILLED = f"""
+INSERT INTO dead_letters (name, generation, version, key, whole, stream, stream_version, position, tag, error)
+SELECT CASE WHEN i % 2 = 0 THEN 'orders' ELSE 'accounts' END, 1, 1, md5('key' || i)::uuid, false,
+       md5('stream' || i)::uuid, i, i, 'tag', repeat('x', 2000)
+FROM generate_series(1, {ROWS}) AS i
+"""
+
+
+class TestLists:
+    @pytest.mark.parametrize("question", QUESTIONS)
+    async def test_no_read_model_is_read_from_end_to_end(self, explaining: Explaining, question: str) -> None:
+        explaining.plans.clear()
+        await QUESTIONS[question](explaining)
+        assert explaining.plans, "the question asks something"
+        assert explaining.scanned == []
+
+    @pytest.mark.parametrize(
+        ("question", "index"),
+        [
+            ("accounts by words", "accounts_g1_idx_accounts_pieces"),
+            ("sellers by words", "sellers_g1_idx_sellers_pieces"),
+        ],
+    )
+    async def test_parts_of_texts_are_found_by_their_pieces(
+        self, explaining: Explaining, question: str, index: str
+    ) -> None:
+        explaining.plans.clear()
+        await QUESTIONS[question](explaining)
+        used = [node.get("Index Name") for plan in explaining.plans for node in _nodes(plan)]
+        assert used.count(index) == 2, "for how many there are, and for the page"
+
+    @pytest.mark.parametrize("name", [None, "orders"])
+    async def test_dead_letters_are_not_read_from_end_to_end(
+        self, explaining: Explaining, name: str | None
+    ) -> None:
+        explaining.plans.clear()
+        await explaining.explain(DEAD_LETTERS, {"name": name, "after": 100, "limit": 50})
+        assert "dead_letters" not in explaining.scanned
