@@ -34,6 +34,7 @@ from projections.collections.query import (
 )
 from projections.engine import prepare
 from projections.generations import DEAD_LETTERS
+from projections.keyset import Piece
 from projections.orders.query import order_by_id, orders_of
 from projections.ports import Reads
 from projections.projection import Rows
@@ -88,7 +89,7 @@ def reviews_sorted(sort: SortReviews) -> Question:
 
 QUESTIONS: dict[str, Question] = {
     "an order": lambda reads: order_by_id(reads, someone("orders")),
-    "somebody's orders": lambda reads: orders_of(reads, someone("account"), 10, 20),
+    "somebody's orders": lambda reads: orders_of(reads, someone("account"), Piece(skip=10, limit=20)),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
     "all accounts": lambda reads: accounts_page(reads, AccountFilter(skip=40)),
     "accounts by words": lambda reads: accounts_page(reads, AccountFilter(words="word77")),
