@@ -24,7 +24,7 @@ from domain.cancelling import FOR_CANCELLATION
 from domain.kernel import Event, ForbiddenError, OrderId, PaymentId, stream_id
 from domain.listings.listing import LISTINGS
 from domain.money import Money
-from domain.orders.order import ORDERS, Order, OrderNotFoundError
+from domain.orders.order import ORDERS, Order, OrderCancelledError, OrderNotFoundError
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
 from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, PaymentState
 
@@ -94,7 +94,12 @@ async def request_payment(
         assert after is not None
         return Proposal(outcome=after, events=[(refs[0], payment), (refs[1], linked)])
 
-    return await store.change_together(refs, decide, metadata)
+    try:
+        return await store.change_together(refs, decide, metadata)
+    except OrderCancelledError:
+        # Meanwhile, and by somebody who did not know of this intent.
+        await payments.cancel_intent(intent.id)
+        raise
 
 
 async def confirm_payment(

@@ -203,14 +203,18 @@ class Shop:
     has_categories: bool = False
 
     def __post_init__(self) -> None:
-        codec = EventCodec(EVENTS, AGGREGATES, self.keys)
-        self.log = MemoryEventLog(codec)
-        self.store = EventStore(self.log, codec, self.keys, self.clock)
-        self.bus = CommandBus(
+        self.codec = EventCodec(EVENTS, AGGREGATES, self.keys)
+        self.log = MemoryEventLog(self.codec)
+        self.store = EventStore(self.log, self.codec, self.keys, self.clock)
+        self.numbers = MemoryNumbers()
+        self.bus = self.bus_on(self.store)
+
+    def bus_on(self, store: EventStore) -> CommandBus:
+        return CommandBus(
             handlers(
-                store=self.store,
+                store=store,
                 keys=self.keys,
-                numbers=MemoryNumbers(),
+                numbers=self.numbers,
                 passwords=PlainPasswords(),
                 payments=self.provider,
                 clock=self.clock,
@@ -225,7 +229,7 @@ class Shop:
 
     def another_store(self) -> EventStore:
         """What another process has of the same log."""
-        return EventStore(self.log, EventCodec(EVENTS, AGGREGATES, self.keys), self.keys, self.clock)
+        return EventStore(self.log, self.codec, self.keys, self.clock)
 
     async def handle(self, command: object, metadata: Metadata = METADATA) -> Changed[Any]:
         return await self.bus.handle(command, metadata)

@@ -20,6 +20,7 @@ from application.payments.paying import (
     RecordPaymentResult,
     RequestPayment,
     record_payment_result,
+    request_payment,
 )
 from application.ports import (
     AlreadyAnsweredError,
@@ -271,6 +272,21 @@ class TestCancelling:
         assert (await bought.now()).status is OrderStatus.CANCELLED
         assert (await shop.provider.intent(bought.intent.id)).status == "requires_payment_method"
         assert await shop.log.head() == head + 1
+
+    async def test_one_that_another_process_prepares_just_then_is_not_left_open(self, shop: Shop) -> None:
+        """It has seen the order a moment ago, when that still was to be paid."""
+        listing, buyer = await shop.listing(), await shop.buyer()
+        order = await shop.order(buyer, (listing, 1))
+        there = shop.another_store()
+        await there.load(ORDERS, order.id)
+        await shop.handle(CancelOrder(order_id=order.id, caller=buyer))
+        head = await shop.log.head()
+        with pytest.raises(OrderCancelledError):
+            await request_payment(
+                RequestPayment(order_id=order.id), METADATA, store=there, payments=shop.provider
+            )
+        assert [intent.status for intent in shop.provider.intents.values()] == ["canceled"]
+        assert await shop.log.head() == head
 
     async def test_a_payment_that_is_prepared_at_that_moment_is_closed_too(self, shop: Shop) -> None:
         listing, buyer = await shop.listing(), await shop.buyer()
