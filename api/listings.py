@@ -41,7 +41,7 @@ from application.slugs import reference_kind
 from domain.accounts.events import Caller
 from domain.kernel import CollectionId, ForbiddenError, ListingId
 from domain.listings.events import Location, Moderation
-from domain.listings.listing import Listing
+from domain.listings.listing import COMMON, MOST_MEDIA, Listing
 from domain.sellers.events import HOUSE_SELLER, seller_of
 from projections.collections.query import collections_with_listing
 from projections.products.product import listing_body
@@ -78,12 +78,16 @@ Description = Annotated[str, Meta(max_length=5000)]
 LongDescription = Annotated[str, Meta(min_length=10, max_length=5000, examples=["Latest Apple smartphone"])]
 Brand = Annotated[str, Meta(max_length=100)]
 Tags = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=50)], ...], Meta(max_length=30)]
-Images = Annotated[tuple[Url, ...], Meta(max_length=12)]
+Images = Annotated[tuple[Url, ...], Meta(max_length=MOST_MEDIA)]
+ShownImages = Annotated[tuple[Url, ...], Meta(max_length=2 * MOST_MEDIA)]
+"""With those that were uploaded: whoever was shown them may send them back."""
 Discount = Annotated[float, Meta(ge=0, le=100, examples=[5.5]), Check(_discount_faults)]
 Attributes = Annotated[dict[str, Any], Meta(max_length=100, examples=[{"size": "M", "color": ["red"]}])]
 Categories = Annotated[tuple[AnyReference, ...], Meta(max_length=10)]
 Collections = Annotated[tuple[AnyReference, ...], Meta(max_length=20)]
-MediaIds = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=12)]
+MediaIds = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=MOST_MEDIA)
+]
 ProfileId = Annotated[str, Meta(max_length=100), Check(_uuid_faults)]
 Measure = Annotated[float, Meta(ge=0, le=1_000_000)]
 Line = Annotated[str, Meta(max_length=500)]
@@ -115,7 +119,32 @@ class DimensionsBody(Body, frozen=True, kw_only=True):
     depth: Measure | None = None
 
 
-class ThingBody(Body, frozen=True, kw_only=True):
+class ExtrasBody(Body, frozen=True, kw_only=True):
+    """DummyJSON's fields that no rule reads (C50)."""
+
+    sku: Annotated[str, Meta(max_length=100)] | UnsetType | None = UNSET
+    weight: Measure | UnsetType | None = UNSET
+    dimensions: DimensionsBody | UnsetType | None = UNSET
+    warranty_information: Line | UnsetType | None = UNSET
+    shipping_information: Line | UnsetType | None = UNSET
+    return_policy: Line | UnsetType | None = UNSET
+    minimum_order_quantity: Stock | UnsetType | None = UNSET
+    meta: MetaFields | UnsetType | None = UNSET
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Those that are given, by their names there."""
+        return {
+            field.encode_name: _plain(value)
+            for field in EXTRAS
+            if (value := getattr(self, field.name)) is not UNSET
+        }
+
+
+EXTRAS: Final = msgspec.structs.fields(ExtrasBody)
+
+
+class ThingBody(ExtrasBody, frozen=True, kw_only=True):
     """What can be said of a thing.
 
     ``size``, ``gender``, ``condition``, ``material`` and ``style`` are attributes like any other (S0). ``categories``
@@ -145,30 +174,12 @@ class ThingBody(Body, frozen=True, kw_only=True):
     style: Any | UnsetType = UNSET
     location: LocationBody | UnsetType | None = UNSET
     shipping_profile_id: ProfileId | UnsetType | None = UNSET
-    sku: Annotated[str, Meta(max_length=100)] | UnsetType | None = UNSET
-    weight: Measure | UnsetType | None = UNSET
-    dimensions: DimensionsBody | UnsetType | None = UNSET
-    warranty_information: Line | UnsetType | None = UNSET
-    shipping_information: Line | UnsetType | None = UNSET
-    return_policy: Line | UnsetType | None = UNSET
-    minimum_order_quantity: Stock | UnsetType | None = UNSET
-    meta: MetaFields | UnsetType | None = UNSET
 
     @property
     def common(self) -> dict[str, Any]:
         """The attributes that stand beside the others."""
-        return {key: value for key in COMMON if (value := getattr(self, key)) is not UNSET}
-
-    @property
-    def extras(self) -> dict[str, Any]:
-        """DummyJSON's fields that no rule reads (C50), by their names there."""
-        return {
-            name: {key: each for key, each in msgspec.to_builtins(value).items() if each is not None}
-            if isinstance(value, DimensionsBody)
-            else value
-            for field, name in EXTRAS.items()
-            if (value := getattr(self, field)) is not UNSET
-        }
+        keys = [attribute.key for attribute in COMMON]
+        return {key: value for key in keys if (value := getattr(self, key)) is not UNSET}
 
     @property
     def references(self) -> dict[str, Any]:
@@ -180,24 +191,6 @@ class ThingBody(Body, frozen=True, kw_only=True):
             if (given := getattr(self, field)) is not UNSET:
                 found[field] = tuple(map(str, given or ()))
         return found
-
-
-COMMON: Final = ("size", "gender", "condition", "material", "style")
-EXTRAS: Final[Mapping[str, str]] = {
-    field.name: field.encode_name
-    for field in msgspec.structs.fields(ThingBody)
-    if field.name
-    in {
-        "sku",
-        "weight",
-        "dimensions",
-        "warranty_information",
-        "shipping_information",
-        "return_policy",
-        "minimum_order_quantity",
-        "meta",
-    }
-}
 
 
 class OfferBody(ThingBody, frozen=True, kw_only=True):
@@ -278,6 +271,7 @@ class ListingChangeBody(ThingBody, frozen=True, kw_only=True):
 
     title: Title | UnsetType = UNSET
     price: Price | UnsetType = UNSET
+    images: ShownImages | UnsetType | None = UNSET
 
     def command(
         self, listing_id: ListingId, caller: Caller, collected_in: tuple[CollectionId, ...]
@@ -537,6 +531,12 @@ def _moderated(listing: Listing) -> dict[str, Any]:
         "flags": listing.flags,
         "flagNote": listing.flag_note,
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, DimensionsBody):
+        return {side: length for side, length in msgspec.structs.asdict(value).items() if length is not None}
+    return value
 
 
 def _profile(reference: str | None) -> UUID | None:

@@ -40,7 +40,7 @@ async def categories_named(
     named = [("category", category)] if category else []
     named += [(f"categories[{index}]", reference) for index, reference in enumerate(categories)]
     fields: dict[CategoryId, str] = {}
-    faults: dict[str, list[str]] = {}
+    faults: dict[str, list[str]] = {} if named else {"category": ["Is required"]}
     for field, reference in named:
         try:
             found = await category_for_listings(reference, store, keys)

@@ -68,7 +68,7 @@ from domain.sellers.events import SellerKind, seller_of
 T = TypeVar("T")
 
 MOST_MEDIA: Final = 12
-"""Pictures of one listing (A25)."""
+"""Pictures of one listing: as many that were uploaded, and as many that others keep (A25)."""
 
 LIFETIME: Final = timedelta(days=60)
 """How long what a person offers stays in the catalogue unless it is renewed (A25)."""
@@ -298,29 +298,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         attributes: dict[str, Any] | None = None,
         extras: dict[str, Any] | None = None,
     ) -> list[ListingEvent]:
-        """``attributes`` and ``extras`` are all of them, as they shall be. What was uploaded is no image of others.
-
-        Descriptions that say the same go on saying the same, and a thumbnail that was the first of the images goes on
-        being it: each was made of the other when there was only one (C26).
-        """
-        if images is not None:
-            images = tuple(address for address in images if not self._is_upload(address))
-        if thumbnail is not None and self._is_upload(thumbnail):
-            thumbnail = None
-        if description_short == self.description and not self.description_short:
-            # Who was shown the one for the other sends it back.
-            description_short = None
-        if self.description == self.description_short:
-            description, description_short = (
-                description_short if description is None else description,
-                description if description_short is None else description_short,
-            )
-        if description == "":
-            description = self.description_short if description_short is None else description_short
-        if thumbnail is None and images is not None and self.thumbnail == first_of(self.images):
-            thumbnail = first_of(images)
-        elif thumbnail == "":
-            thumbnail = first_of(self.images if images is None else images)
+        """``attributes`` and ``extras`` are all of them, as they shall be."""
+        description, description_short = self._described_as(description, description_short)
+        thumbnail, images = self._pictured_by(thumbnail, images)
         asked = ListingDetailsChanged(
             listing_id=self.id,
             title=_changed(self.title, title),
@@ -334,6 +314,36 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             extras=_changed(self.extras, extras),
         )
         return [] if asked == ListingDetailsChanged(listing_id=self.id) else [asked]
+
+    def _described_as(self, description: str | None, short: str | None) -> tuple[str | None, str | None]:
+        """What says the same goes on saying the same: the one was made of the other when there was only one (C26)."""
+        if short == self.description and not self.description_short:
+            # Who was shown the one for the other sends it back.
+            short = None
+        if self.description == self.description_short:
+            if description is None and short:
+                description = short
+            elif short is None and description:
+                short = description
+        if description == "":
+            description = self.description_short if short is None else short
+        return description, short
+
+    def _pictured_by(
+        self, thumbnail: str | None, images: tuple[str, ...] | None
+    ) -> tuple[str | None, tuple[str, ...] | None]:
+        """What was uploaded is no image of others; and a thumbnail that was the first image goes on being it."""
+        if images is not None:
+            images = tuple(address for address in images if not self._is_upload(address))
+            if len(images) > MOST_MEDIA:
+                raise InvalidInputError({"images": [f"Must have at most {MOST_MEDIA} entries"]})
+        if thumbnail is not None and self._is_upload(thumbnail):
+            thumbnail = None
+        if thumbnail is None and images is not None and self.thumbnail == first_of(self.images):
+            thumbnail = first_of(images)
+        elif thumbnail == "":
+            thumbnail = first_of(self.images if images is None else images)
+        return thumbnail, images
 
     def _is_upload(self, address: str) -> bool:
         """Whether it is one of ours, which clients are shown among the images and may send back with them."""

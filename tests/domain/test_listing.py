@@ -339,6 +339,12 @@ class TestChanging:
         assert changed == ListingDetailsChanged(listing_id=ID, description="Lamp", description_short="Lamp")
         long = a_draft(description="A good lamp")
         assert long.change_details(description="A good lamp", description_short="A good lamp") == []
+        assert draft.change_details(description="") == []
+        assert draft.change_details(description_short="") == [
+            ListingDetailsChanged(listing_id=ID, description_short="")
+        ]
+        nothing = draft.change_details(description="", description_short="")
+        assert nothing == [ListingDetailsChanged(listing_id=ID, description="", description_short="")]
         both = a_draft(description="A good lamp", description_short="A lamp")
         assert both.change_details(description="Light") == [
             ListingDetailsChanged(listing_id=ID, description="Light")
@@ -354,6 +360,13 @@ class TestChanging:
         own = a_draft(images=("a", "b"), thumbnail="c")
         assert own.change_details(images=("b",)) == [ListingDetailsChanged(listing_id=ID, images=("b",))]
         assert own.change_details(thumbnail="") == [ListingDetailsChanged(listing_id=ID, thumbnail="a")]
+
+    def test_images_that_others_keep_are_twelve_at_most(self) -> None:
+        addresses = tuple(f"https://a.example/{number}" for number in range(MOST_MEDIA + 1))
+        with pytest.raises(InvalidInputError) as refused:
+            a_listing().change_details(images=addresses)
+        assert refused.value.details == {"images": ["Must have at most 12 entries"]}
+        assert a_listing().change_details(images=addresses[1:])
 
     def test_its_slug_and_those_that_it_had(self) -> None:
         listing = a_listing()
