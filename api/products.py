@@ -30,7 +30,6 @@ from api.input import (
 from api.models import KeptProduct, KeptProductPage, Product, ProductPage
 from api.wire import answer, encode
 from application.slugs import reference_kind
-from domain.accounts.events import Caller
 from domain.listings.listing import ProductNotFoundError
 from domain.sellers.events import seller_of
 from projections.categories.query import all_categories, with_descendants

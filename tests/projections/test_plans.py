@@ -66,6 +66,8 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 FEW = 40
 """How many different persons, listings and sellers the rows are about, so that each has a hundred of them."""
 
+PIECE = Piece(skip=10, limit=20)
+
 Question = Callable[[Reads], Awaitable[object]]
 
 
@@ -80,22 +82,22 @@ PRODUCT = ReviewedProduct(
 
 
 def sellers(asked: SellerFilter) -> Question:
-    return lambda reads: sellers_page(reads, asked)
+    return lambda reads: sellers_page(reads, asked, PIECE)
 
 
 def reviews_sorted(sort: SortReviews) -> Question:
-    return lambda reads: reviews_of(reads, PRODUCT, sort, 10, 20)
+    return lambda reads: reviews_of(reads, PRODUCT, sort, PIECE)
 
 
 QUESTIONS: dict[str, Question] = {
     "an order": lambda reads: order_by_id(reads, someone("orders")),
-    "somebody's orders": lambda reads: orders_of(reads, someone("account"), Piece(skip=10, limit=20)),
+    "somebody's orders": lambda reads: orders_of(reads, someone("account"), PIECE),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
-    "all accounts": lambda reads: accounts_page(reads, AccountFilter(skip=40)),
-    "accounts by words": lambda reads: accounts_page(reads, AccountFilter(words="word77")),
-    "accounts with a role": lambda reads: accounts_page(reads, AccountFilter(role="admin")),
-    "accounts that are suspended": lambda reads: accounts_page(reads, AccountFilter(deleted=True)),
-    "accounts that are not": lambda reads: accounts_page(reads, AccountFilter(deleted=False)),
+    "all accounts": lambda reads: accounts_page(reads, AccountFilter(), PIECE),
+    "accounts by words": lambda reads: accounts_page(reads, AccountFilter(words="word77"), PIECE),
+    "accounts with a role": lambda reads: accounts_page(reads, AccountFilter(role="admin"), PIECE),
+    "accounts that are suspended": lambda reads: accounts_page(reads, AccountFilter(deleted=True), PIECE),
+    "accounts that are not": lambda reads: accounts_page(reads, AccountFilter(deleted=False), PIECE),
     "accounts to be erased": lambda reads: accounts_due(reads, NOW, 10),
     "a seller by id": lambda reads: seller_by(reads, someone("seller")),
     "a seller by number": lambda reads: seller_by(reads, 7),
@@ -107,16 +109,16 @@ QUESTIONS: dict[str, Question] = {
         f"sellers of any status by {sort}": sellers(SellerFilter(status=None, sort=sort))
         for sort in SortSellers
     },
-    "whom somebody follows": lambda reads: followed_by(reads, someone("account"), 10, 20),
+    "whom somebody follows": lambda reads: followed_by(reads, someone("account"), PIECE),
     "whether they follow one": lambda reads: follows_seller(reads, someone("account"), someone("seller")),
     "a seller's followers": lambda reads: follower_count_of(reads, someone("seller")),
     "a review": lambda reads: review_by(reads, someone("reviews")),
     **{f"reviews of a product by {sort}": reviews_sorted(sort) for sort in SortReviews},
-    "somebody's reviews": lambda reads: reviews_by(reads, someone("reviewer"), 10, 20),
-    "all reviews": lambda reads: reviews_to_moderate(reads, None, 10, 20),
-    "hidden reviews": lambda reads: reviews_to_moderate(reads, True, 0, 20),
-    "visible reviews": lambda reads: reviews_to_moderate(reads, False, 0, 20),
-    "a wishlist": lambda reads: wishlist_page(reads, someone("account"), 10, 20),
+    "somebody's reviews": lambda reads: reviews_by(reads, someone("reviewer"), PIECE),
+    "all reviews": lambda reads: reviews_to_moderate(reads, None, PIECE),
+    "hidden reviews": lambda reads: reviews_to_moderate(reads, True, PIECE),
+    "visible reviews": lambda reads: reviews_to_moderate(reads, False, PIECE),
+    "a wishlist": lambda reads: wishlist_page(reads, someone("account"), PIECE),
     "all that somebody wishes for": lambda reads: wishes_of(reads, someone("account")),
     "promotions that run": lambda reads: running_promotions(reads, NOW),
     "a promotion by number": lambda reads: promotion_by(reads, 7),
@@ -126,8 +128,10 @@ QUESTIONS: dict[str, Question] = {
     "active collections": active_collections,
     "a collection by number": lambda reads: collection_by(reads, 7),
     "a collection by slug": lambda reads: collection_by(reads, "slugs7"),
-    "all collections": lambda reads: collections_page(reads, CollectionFilter(skip=10)),
-    "collections that are not active": lambda reads: collections_page(reads, CollectionFilter(active=False)),
+    "all collections": lambda reads: collections_page(reads, CollectionFilter(), PIECE),
+    "collections that are not active": lambda reads: collections_page(
+        reads, CollectionFilter(active=False), PIECE
+    ),
     "a cart": lambda reads: cart_of_account(reads, someone("account"), 7, Tariff(), NOW),
     "somebody's sessions": lambda reads: sessions_of(reads, someone("account"), NOW),
     "the audit trail": lambda reads: audited_positions(reads, AuditFilter(after=2_000)),
