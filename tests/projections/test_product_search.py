@@ -702,7 +702,11 @@ class TestOnOpenSearch:
         self, shown: Shown, client: AsyncOpenSearch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(opensearch_products, "DEEPEST", 5)
-        assert await shown.found(skip=3, limit=2) == EVERYTHING[3:5]
+        for counted in (True, False):
+            page = await shown.page(skip=3, limit=2, counted=counted)
+            assert numbers_of(page) == EVERYTHING[3:5]
+            assert page.last is not None
+            assert await shown.found(after=page.last, limit=20) == EVERYTHING[5:]
         with pytest.raises(InvalidInputError) as refused:
             await shown.page(skip=4, limit=2)
         assert set(refused.value.details) == {"skip"}
