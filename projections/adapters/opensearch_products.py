@@ -18,7 +18,7 @@ from opensearchpy.exceptions import NotFoundError, RequestError, TransportError
 from domain.kernel import CategoryId, InvalidInputError
 from projections.categories.query import Categories, all_categories
 from projections.ports import Reads
-from projections.product_search.projector import PRODUCT_SEARCH
+from projections.product_search.projector import PRODUCT_SEARCH, spellings
 from projections.product_search.words import STOP_WORDS, folded_words
 from projections.products.query import (
     Facet,
@@ -353,14 +353,15 @@ def _filters(asked: ProductFilter) -> Iterator[tuple[str, Json]]:
     bounds = {bound: price for bound, price in bounds.items() if price is not None}
     if asked.categories is not None:
         yield "category", {"terms": {"category_ids": [str(each) for each in asked.categories]}}
-    if asked.category:
+    elif asked.category:
         yield "category", {"terms": {"category": list(asked.category)}}
     if asked.brand:
         yield "brand", {"terms": {"brand": list(asked.brand)}}
     if bounds:
         yield "price", {"range": {"price": bounds}}
     for key, values in asked.attributes.items():
-        yield key, {"terms": {"facts": [f"{key}={value}" for value in values]}}
+        facts = {f"{key}={each}" for value in values for each in spellings(value)}
+        yield key, {"terms": {"facts": sorted(facts)}}
     for clause in _further_filters(asked):
         yield "", clause
 
@@ -379,6 +380,8 @@ def _further_filters(asked: ProductFilter) -> Iterator[Json]:
     if asked.near is not None and asked.near.kilometres is not None:
         place = {"lat": asked.near.lat, "lon": asked.near.lng}
         yield {"geo_distance": {"distance": f"{asked.near.kilometres}km", "location": place}}
+    elif asked.near is not None:
+        yield {"exists": {"field": "location"}}
 
 
 def _always(asked: ProductFilter) -> list[Json]:
