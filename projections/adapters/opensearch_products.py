@@ -380,8 +380,6 @@ def _further_filters(asked: ProductFilter) -> Iterator[Json]:
     if asked.near is not None and asked.near.kilometres is not None:
         place = {"lat": asked.near.lat, "lon": asked.near.lng}
         yield {"geo_distance": {"distance": f"{asked.near.kilometres}km", "location": place}}
-    elif asked.near is not None:
-        yield {"exists": {"field": "location"}}
 
 
 def _always(asked: ProductFilter) -> list[Json]:

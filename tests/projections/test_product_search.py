@@ -27,9 +27,8 @@ from projections.adapters import opensearch_products
 from projections.adapters.opensearch_client import opensearch_client
 from projections.adapters.opensearch_products import OpenSearchProductSearch
 from projections.adapters.read_pool import ReadPool
-from projections.categories.projector import CATEGORY_TREE
+from projections.bootstrap import IN_POSTGRES
 from projections.product_search.projector import PRODUCT_SEARCH
-from projections.products.projector import PRODUCTS
 from projections.products.query import (
     Mark,
     Near,
@@ -40,7 +39,6 @@ from projections.products.query import (
     SortBy,
     Suggestion,
 )
-from projections.projection import Projection
 from tests.conftest import FreshDatabase
 from tests.domain.builders import NOW, a_listing_created, listing_id
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
@@ -49,6 +47,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENGINES: Final = ("opensearch", "postgres")
 ON_POSTGRES: Final = "projections.product_search.postgres"
+ORDERS: Final = (SortBy.PRICE, SortBy.RATING, SortBy.TITLE, SortBy.ID, SortBy.DISTANCE)
+SHOWN: Final = {"products", "categories", "search_words"}
+"""The read models that searches ask, as far as there are any in Postgres."""
+
 NORTH = SellerId(stream_id("seller", "north"))
 LONDON, PARIS, BERLIN = (
     Location(lat=51.51, lng=-0.13, city="London"),
@@ -212,7 +214,7 @@ async def shown(search_url: str, fresh_database: FreshDatabase) -> AsyncIterator
         shop = await stack.enter_async_context(open_shop(url))
         pool = await stack.enter_async_context(open_pool(url))
         reads = await stack.enter_async_context(ReadPool(url))
-        projections: list[Projection[Any]] = [PRODUCTS, CATEGORY_TREE]
+        projections = [projection for projection in IN_POSTGRES if projection.name in SHOWN]
         client = opensearch_client(search_url) if search_url else None
         if client is None:
             engine: ProductSearch = import_module(ON_POSTGRES).PostgresProductSearch(reads)
@@ -409,7 +411,7 @@ class TestNarrowing:
             ({"in_stock": True, "brand": ["Acme"]}, {1}),
             ({"near": Near(lat=51.5, lng=-0.1, kilometres=10)}, {1, 10}),
             ({"near": Near(lat=51.5, lng=-0.1, kilometres=400)}, {1, 2, 6, 10}),
-            ({"near": NEAR_LONDON}, {1, 2, 3, 6, 10}),  # what is nowhere is not near
+            ({"near": NEAR_LONDON}, set(EVERYTHING)),
             ({"attributes": {"legs": ["4"]}}, {10}),
             ({"attributes": {"legs": ["4.0"]}}, {10}),
         ],
@@ -443,8 +445,10 @@ class TestSorting:
         assert await shown.found("shirt", **asked) == numbers
         assert await shown.found(tags=["shirts"], **asked) == numbers
 
-    async def test_by_distance_only_what_is_somewhere_is_found(self, shown: Shown) -> None:
-        assert await shown.found(sort_by=SortBy.DISTANCE, near=NEAR_LONDON) == [1, 10, 2, 6, 3]
+    async def test_by_distance_what_is_nowhere_comes_last(self, shown: Shown) -> None:
+        found = await shown.found(sort_by=SortBy.DISTANCE, near=NEAR_LONDON)
+        assert found[:5] == [1, 10, 2, 6, 3]
+        assert found[5:] == [4, 5, 7, 8, 9, 12, 13]
 
 
 class TestCounting:
@@ -529,17 +533,15 @@ class TestHighlighting:
 
 
 class TestPaging:
-    @pytest.mark.parametrize("sort_by", [None, *SortBy])
+    @pytest.mark.parametrize("sort_by", [None, *ORDERS])
     @pytest.mark.parametrize("order", list(Order))
     @pytest.mark.parametrize("words", ["", "shirt", "smasung"])
     async def test_by_marks_shows_each_once_and_in_order(
         self, shown: Shown, words: str, sort_by: SortBy | None, order: Order
     ) -> None:
-        by_distance = sort_by is SortBy.DISTANCE
-        near = NEAR_LONDON if by_distance else None
-        asked: dict[str, Any] = {"sort_by": sort_by, "order": order, "near": near}
+        asked: dict[str, Any] = {"sort_by": sort_by, "order": order, "near": NEAR_LONDON}
         at_once = await shown.found(words, **asked)
-        assert len(at_once) == {"": 5 if by_distance else 12, "shirt": 3, "smasung": 1 - by_distance}[words]
+        assert len(at_once) == {"": 12, "shirt": 3, "smasung": 1}[words]
         assert await shown.walk(1, words, **asked) == at_once
         assert await shown.walk(5, words, **asked) == at_once
 
