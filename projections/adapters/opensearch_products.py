@@ -18,7 +18,7 @@ from opensearchpy.exceptions import NotFoundError, RequestError, TransportError
 from domain.kernel import CategoryId, InvalidInputError
 from projections.categories.query import Categories, all_categories
 from projections.ports import Reads
-from projections.product_search.projector import PRODUCT_SEARCH
+from projections.product_search.projector import PRODUCT_SEARCH, spellings
 from projections.product_search.words import STOP_WORDS, folded_words
 from projections.products.query import (
     Facet,
@@ -122,15 +122,19 @@ class OpenSearchProductSearch:
         """By offset."""
         if skip + asked.limit > DEEPEST:
             return await self._far_page(asked, body, skip)
-        # One more than asked for tells whether something follows.
+        # One more than asked for tells whether something follows; where that is too far, the number of all does.
         size = min(asked.limit + 1, DEEPEST - skip)
+        if size <= asked.limit:
+            body = body | {"track_total_hits": True}
         answer = await self._found(asked, body | {"from": skip, "size": size})
-        return await self._shown(asked, answer, seen=skip)
+        hits = answer["hits"]
+        more = len(hits["hits"]) > asked.limit or hits["total"]["value"] > skip + asked.limit
+        return await self._shown(asked, answer, seen=skip, more=more)
 
     async def _far_page(self, asked: ProductFilter, body: Json, skip: int) -> ProductPage:
         answer = await self._found(asked, body | {"size": 0, "track_total_hits": True})
         if answer["hits"]["total"]["value"] <= skip:
-            return await self._shown(asked, answer, seen=skip)
+            return await self._shown(asked, answer, seen=skip, more=False)
         where = "skip" if asked.after is None else "cursor"
         message = f"Of what is searched only the first {DEEPEST} can be skipped; go on with cursors"
         raise InvalidInputError({where: [message]})
@@ -146,7 +150,8 @@ class OpenSearchProductSearch:
             # Nobody has asked for a minute, or the index was built anew.
             snapshot = await self._snapshot()
             answer = await self._found(asked, body, snapshot)
-        page = await self._shown(asked, answer, seen=mark.seen, snapshot=snapshot)
+        more = len(answer["hits"]["hits"]) > asked.limit
+        page = await self._shown(asked, answer, seen=mark.seen, more=more, snapshot=snapshot)
         if page.last is None:
             await self._forget(snapshot)
         return page
@@ -181,20 +186,18 @@ class OpenSearchProductSearch:
         return answer
 
     async def _shown(
-        self, asked: ProductFilter, answer: Json, *, seen: int, snapshot: str = ""
+        self, asked: ProductFilter, answer: Json, *, seen: int, more: bool, snapshot: str = ""
     ) -> ProductPage:
-        hits = answer["hits"]["hits"]
-        page = hits[: asked.limit]
+        page = answer["hits"]["hits"][: asked.limit]
         found = [UUID(hit["_id"]) for hit in page]
         bodies: dict[UUID, bytes] = dict(await self._reads.all(_PRODUCTS, found)) if found else {}
         shown = [key for key in found if key in bodies]
-        more = len(hits) > len(page) > 0
         return ProductPage(
             bodies=[bodies[key] for key in shown],
             keys=shown,
             total=answer["hits"]["total"]["value"] if asked.counted else None,
             engine=ENGINE,
-            last=Mark(ENGINE, tuple(page[-1]["sort"]), seen + len(page), snapshot) if more else None,
+            last=Mark(ENGINE, tuple(page[-1]["sort"]), seen + len(page), snapshot) if more and page else None,
             facets=_facets(asked, answer.get("aggregations", {})),
             highlights={
                 key: _marked(hit["highlight"])
@@ -350,14 +353,15 @@ def _filters(asked: ProductFilter) -> Iterator[tuple[str, Json]]:
     bounds = {bound: price for bound, price in bounds.items() if price is not None}
     if asked.categories is not None:
         yield "category", {"terms": {"category_ids": [str(each) for each in asked.categories]}}
-    if asked.category:
+    elif asked.category:
         yield "category", {"terms": {"category": list(asked.category)}}
     if asked.brand:
         yield "brand", {"terms": {"brand": list(asked.brand)}}
     if bounds:
         yield "price", {"range": {"price": bounds}}
     for key, values in asked.attributes.items():
-        yield key, {"terms": {"facts": [f"{key}={value}" for value in values]}}
+        facts = {f"{key}={each}" for value in values for each in spellings(value)}
+        yield key, {"terms": {"facts": sorted(facts)}}
     for clause in _further_filters(asked):
         yield "", clause
 

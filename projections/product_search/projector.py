@@ -166,6 +166,14 @@ def _values(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                     yield key, str(each)
 
 
+def spellings(value: str) -> set[str]:
+    """A value that is asked for: as it is given, and as it is kept if it is a number."""
+    try:
+        return {value, f"{float(value):g}"}
+    except ValueError:
+        return {value}
+
+
 def _said(attributes: Mapping[str, Any]) -> Iterator[str]:
     """What people may look for: ``size M``, ``waterproof``; not by what it is not."""
     for key, value in _values(attributes):

@@ -27,9 +27,8 @@ from projections.adapters import opensearch_products
 from projections.adapters.opensearch_client import opensearch_client
 from projections.adapters.opensearch_products import OpenSearchProductSearch
 from projections.adapters.read_pool import ReadPool
-from projections.categories.projector import CATEGORY_TREE
+from projections.bootstrap import IN_POSTGRES
 from projections.product_search.projector import PRODUCT_SEARCH
-from projections.products.projector import PRODUCTS
 from projections.products.query import (
     Mark,
     Near,
@@ -40,7 +39,6 @@ from projections.products.query import (
     SortBy,
     Suggestion,
 )
-from projections.projection import Projection
 from tests.conftest import FreshDatabase
 from tests.domain.builders import NOW, a_listing_created, listing_id
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
@@ -49,6 +47,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENGINES: Final = ("opensearch", "postgres")
 ON_POSTGRES: Final = "projections.product_search.postgres"
+ORDERS: Final = (SortBy.PRICE, SortBy.RATING, SortBy.TITLE, SortBy.ID, SortBy.DISTANCE)
+SHOWN: Final = {"products", "categories", "search_words"}
+"""The read models that searches ask, as far as there are any in Postgres."""
+
 NORTH = SellerId(stream_id("seller", "north"))
 LONDON, PARIS, BERLIN = (
     Location(lat=51.51, lng=-0.13, city="London"),
@@ -97,7 +99,7 @@ OFFERED: Final = (
     offered(8, "Node.js in Practice", "books", 4000, seller_id=NORTH),
     offered(9, "The Lord of the Rings", "books", 1500, seller_id=NORTH, rating="5.0"),
     offered(
-        10, "Wooden Table", "furniture", 12000, location=LONDON,
+        10, "Wooden Table", "furniture", 12000, location=LONDON, attributes={"legs": 4},
         description="Seats four, <b>if</b> they like each other & linen. The legs come off.",
     ),
     offered(12, "iPhone 13 Pro", "phones", 109900, brand="Apple", tags=("smartphones",), rating="4.1"),
@@ -212,7 +214,7 @@ async def shown(search_url: str, fresh_database: FreshDatabase) -> AsyncIterator
         shop = await stack.enter_async_context(open_shop(url))
         pool = await stack.enter_async_context(open_pool(url))
         reads = await stack.enter_async_context(ReadPool(url))
-        projections: list[Projection[Any]] = [PRODUCTS, CATEGORY_TREE]
+        projections = [projection for projection in IN_POSTGRES if projection.name in SHOWN]
         client = opensearch_client(search_url) if search_url else None
         if client is None:
             engine: ProductSearch = import_module(ON_POSTGRES).PostgresProductSearch(reads)
@@ -410,6 +412,8 @@ class TestNarrowing:
             ({"near": Near(lat=51.5, lng=-0.1, kilometres=10)}, {1, 10}),
             ({"near": Near(lat=51.5, lng=-0.1, kilometres=400)}, {1, 2, 6, 10}),
             ({"near": NEAR_LONDON}, set(EVERYTHING)),
+            ({"attributes": {"legs": ["4"]}}, {10}),
+            ({"attributes": {"legs": ["4.0"]}}, {10}),
         ],
     )
     async def test_to_what_is_asked_for(self, shown: Shown, asked: dict[str, Any], numbers: set[int]) -> None:
@@ -529,15 +533,15 @@ class TestHighlighting:
 
 
 class TestPaging:
-    @pytest.mark.parametrize("sort_by", [None, *SortBy])
+    @pytest.mark.parametrize("sort_by", [None, *ORDERS])
     @pytest.mark.parametrize("order", list(Order))
-    @pytest.mark.parametrize("words", ["", "galaxy", "smasung"])
+    @pytest.mark.parametrize("words", ["", "shirt", "smasung"])
     async def test_by_marks_shows_each_once_and_in_order(
         self, shown: Shown, words: str, sort_by: SortBy | None, order: Order
     ) -> None:
         asked: dict[str, Any] = {"sort_by": sort_by, "order": order, "near": NEAR_LONDON}
         at_once = await shown.found(words, **asked)
-        assert len(at_once) == {"": 12, "galaxy": 2, "smasung": 1}[words]
+        assert len(at_once) == {"": 12, "shirt": 3, "smasung": 1}[words]
         assert await shown.walk(1, words, **asked) == at_once
         assert await shown.walk(5, words, **asked) == at_once
 
@@ -702,7 +706,11 @@ class TestOnOpenSearch:
         self, shown: Shown, client: AsyncOpenSearch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(opensearch_products, "DEEPEST", 5)
-        assert await shown.found(skip=3, limit=2) == EVERYTHING[3:5]
+        for counted in (True, False):
+            page = await shown.page(skip=3, limit=2, counted=counted)
+            assert numbers_of(page) == EVERYTHING[3:5]
+            assert page.last is not None
+            assert await shown.found(after=page.last, limit=20) == EVERYTHING[5:]
         with pytest.raises(InvalidInputError) as refused:
             await shown.page(skip=4, limit=2)
         assert set(refused.value.details) == {"skip"}
