@@ -16,7 +16,7 @@ from api.documentation import answers
 from api.fields import Reason
 from api.input import Body, decode_query, optional_body
 from api.models import Flags, Impersonation, ManagedUser, User, UserPage
-from api.paging import ListQuery, listed
+from api.paging import CursorQuery
 from api.sign_in import origin_of, whose
 from api.users import shown, view_of
 from api.wire import answer, encode
@@ -33,7 +33,7 @@ from projections.wire import time
 HttpRequest = Request[Any, Any, Any]
 
 
-class UserQuery(ListQuery, frozen=True, kw_only=True):
+class UserQuery(CursorQuery, frozen=True, kw_only=True):
     q: Annotated[str, Meta(max_length=200)] = ""
     search: Annotated[str, Meta(max_length=200)] = ""
     role: Annotated[str, Meta(max_length=20)] = ""
@@ -69,18 +69,15 @@ class AdminUserController(Controller):
         asked = decode_query(request.scope["query_string"], UserQuery)
         role = _role(asked.role) if asked.role else ""
         position = await backend.reading.fresh(request, "accounts")
+        question = asked.question("users")
         found = await accounts_page(
             backend.read.reads,
-            AccountFilter(
-                words=asked.q or asked.search,
-                role=role,
-                deleted=asked.deleted,
-                skip=asked.offset,
-                limit=asked.most,
-            ),
+            AccountFilter(words=asked.q or asked.search, role=role, deleted=asked.deleted),
+            backend.cursors.piece(asked, question),
         )
         users = [moderated_body(document, backend.settings.public_url) for document in found.documents]
-        return answer(listed("users", users, found.total, asked), position=position)
+        body = backend.cursors.paged("users", users, asked, question, total=found.total, last=found.last)
+        return answer(body, position=position)
 
     @get("/{ref:str}", responses=answers(ManagedUser, 200, 401, 403, 404))
     async def user(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:

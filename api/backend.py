@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Protocol
 
@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from api.authentication import Authenticator
 from api.commands import Acknowledged, Commands
 from api.cookies import Cookies
+from api.counts import Counts
 from api.paging import Cursors
 from api.reading import Reading
 from api.ready import ReadyProducts
@@ -43,6 +44,7 @@ class BackendParts:
     reading: Reading
     ready_products: ReadyProducts
     mails: MailQueue
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def payments(self) -> Payments | None:

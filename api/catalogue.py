@@ -241,8 +241,8 @@ async def list_products(
         engine = found.engine
     else:
         question.includes(await backend.reading.fresh(connection, "products"))
-        found = await products_page(backend.read.reads, wanted)
-    entries = entries_of(found, asked, backend)
+        found = await _counted_page(connection, wanted, backend)
+    entries = _entries(found, asked, backend, notes=question.shows_notes)
     more = {"facets": _facet_bodies(found.facets, question.categories)} if asked.counts_facets else {}
     body = paged(
         "products",
@@ -257,11 +257,27 @@ async def list_products(
     return answer(body, position=question.position or 0, headers=headers)
 
 
-def entries_of(found: ProductPage, asked: ProductQuery, backend: BackendParts) -> list[Raw | dict[str, Any]]:
+async def _counted_page(connection: Connection, wanted: ProductFilter, backend: BackendParts) -> ProductPage:
+    if not wanted.counted:
+        return await products_page(backend.read.reads, wanted)
+    asked = encode(replace(wanted, sort_by=None, order=Order.ASC, skip=0, limit=0, after=None))
+    position = backend.reading.known("products")
+    total = backend.counts.of(asked, position=position, wanted=backend.reading.wanted(connection))
+    found = await products_page(backend.read.reads, replace(wanted, counted=total is None))
+    if total is not None:
+        return replace(found, total=total)
+    backend.counts.keep(asked, found.total or 0, position)
+    return found
+
+
+def _entries(
+    found: ProductPage, asked: ProductQuery, backend: BackendParts, *, notes: bool
+) -> list[Raw | dict[str, Any]]:
     """The products as they are answered with: whole, or the fields that were asked for."""
     bodies = [backend.addressed(body) for body in found.bodies]
     if found.kept:
-        bodies = [joined(body, kept) for body, kept in zip(bodies, found.kept, strict=True)]
+        pairs = zip(bodies, found.kept, strict=True)
+        bodies = [joined(body, kept_body(kept, notes=notes)) for body, kept in pairs]
     if asked.highlight:
         bodies = [
             joined(body, encode({"highlights": found.highlights.get(key, {})}))
@@ -278,6 +294,15 @@ def selected(body: bytes, fields: str) -> dict[str, Any]:
     return {name: whole[name] for name in ("id", *values(fields)) if name in whole}
 
 
+def kept_body(kept: bytes, *, notes: bool) -> bytes:
+    """What whoever keeps a listing reads of it besides; ``notes`` of admins are for admins."""
+    if notes:
+        return kept
+    told: dict[str, Any] = msgspec.json.decode(kept)
+    del told["flagNote"]
+    return encode(told)
+
+
 def joined(body: bytes, more: bytes) -> bytes:
     """One object of two that are JSON already, and not empty."""
     return b"%b,%b" % (body[:-1], more[1:])
@@ -286,7 +311,9 @@ def joined(body: bytes, more: bytes) -> bytes:
 async def search(
     connection: Connection, wanted: ProductFilter, backend: BackendParts
 ) -> tuple[int, ProductPage]:
-    port = backend.read.search
+    # What not everybody finds, and where a collection has put something, is known to the catalogue alone.
+    is_its_own = wanted.kept is not None or wanted.sort_by is SortBy.MANUAL
+    port = backend.read.search_in_postgres if is_its_own else backend.read.search
     try:
         position = await backend.reading.fresh(connection, port.read_model)
         # What is found there is shown as the catalogue has it, or is looked for in the catalogue after all.
@@ -311,6 +338,7 @@ class _Question:
     ) -> None:
         self.position = position
         self.categories: Categories | None = None
+        self.shows_notes = False
         self._connection = connection
         self._backend = backend
         self._asked = asked
@@ -401,6 +429,7 @@ class _Question:
         asked = self._asked
         statuses = values(asked.status)
         if isinstance(asked, KeptProductQuery):
+            self.shows_notes = True
             kept = Kept(status=statuses, moderation=asked.moderation, flag=asked.flag, deleted=asked.deleted)
             return kept, await self._seller() if asked.seller else None
         is_public = not statuses or statuses == ["active"]
@@ -409,6 +438,7 @@ class _Question:
         caller = await reader(self._connection)
         if caller is None:
             raise AuthenticationError("Authentication required")
+        self.shows_notes = caller.is_admin
         own = seller_of(caller.account_id)
         seller = own if asked.seller in ("", "me") else await self._seller()
         if seller is not None and seller != own and not caller.is_admin:

@@ -18,7 +18,7 @@ from api.categories import Image, LongText, Name, Place, Slug, shown_category
 from api.documentation import answers
 from api.input import AnyReference, Body, decode_query
 from api.models import Collection, KeptCollection, KeptCollectionPage, ProductPage
-from api.paging import ListQuery, listed
+from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.collections.filling import AddToCollection, ArrangeCollection, RemoveFromCollection
 from application.collections.keeping import (
@@ -99,7 +99,7 @@ class CollectedBody(Body, frozen=True, kw_only=True):
         return tuple(map(str, self.products))
 
 
-class KeptCollectionsQuery(ListQuery, frozen=True, kw_only=True):
+class KeptCollectionsQuery(CursorQuery, frozen=True, kw_only=True):
     """``q`` and ``search`` look for words in the name."""
 
     q: Annotated[str, Meta(max_length=200)] = ""
@@ -183,15 +183,14 @@ class KeptCollectionController(Controller):
         """All collections, those that are not active too."""
         asked = decode_query(request.scope["query_string"], KeptCollectionsQuery)
         position = await backend.reading.fresh(request, "collections")
-        wanted = CollectionFilter(
-            active=asked.active,
-            words=(asked.q or asked.search).strip(),
-            skip=asked.offset,
-            limit=asked.most,
-        )
-        found = await collections_page(backend.read.reads, wanted)
+        question = asked.question("kept collections")
+        wanted = CollectionFilter(active=asked.active, words=(asked.q or asked.search).strip())
+        found = await collections_page(backend.read.reads, wanted, backend.cursors.piece(asked, question))
         bodies = [_kept(each) for each in found.collections]
-        return answer(listed("collections", bodies, found.total, asked), position=position)
+        body = backend.cursors.paged(
+            "collections", bodies, asked, question, total=found.total, last=found.last
+        )
+        return answer(body, position=position)
 
     @post(status_code=201, responses=answers(KeptCollection, 201, 401, 403, 409))
     async def create(

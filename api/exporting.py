@@ -78,9 +78,10 @@ async def _held(request: HttpRequest, caller: Caller, backend: BackendParts) -> 
     account: Account = known.present
     current = request.scope["state"]["access"].session_id
     sessions = await sessions_of(reads, account_id, now)
-    orders = await orders_of(reads, account_id, Piece(limit=MOST, counted=False))
-    written = await reviews_by(reads, account_id, 0, MOST)
-    followed = await followed_by(reads, account_id, 0, MOST)
+    everything = Piece(limit=MOST, counted=False)
+    orders = await orders_of(reads, account_id, everything)
+    written = await reviews_by(reads, account_id, everything)
+    followed = await followed_by(reads, account_id, everything)
     return {
         "exportedAt": time(now),
         "account": await account_of(request, backend),

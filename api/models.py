@@ -157,6 +157,7 @@ class UserPage(Shape, frozen=True, kw_only=True):
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class Avatar(Shape, frozen=True, kw_only=True):
@@ -360,12 +361,13 @@ class KeptCollection(Collection, frozen=True, kw_only=True):
 
 
 class KeptCollectionPage(Shape, frozen=True, kw_only=True):
-    """With ``page`` the same as ``{data, pagination}``."""
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     collections: list[KeptCollection]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class Review(Shape, frozen=True, kw_only=True):
@@ -405,21 +407,23 @@ class ModeratedReview(Shape, frozen=True, kw_only=True):
 
 
 class ReviewPage(Shape, frozen=True, kw_only=True):
-    """With ``page`` the same as ``{data, pagination}``."""
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     reviews: list[ListedReview]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class KeptReviewPage(Shape, frozen=True, kw_only=True):
-    """With ``page`` the same as ``{data, pagination}``."""
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     reviews: list[KeptReview]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class PictureVariant(Shape, frozen=True, kw_only=True):
@@ -548,12 +552,13 @@ class WishlistItem(Shape, frozen=True, kw_only=True):
 
 
 class WishlistPage(Shape, frozen=True, kw_only=True):
-    """With ``page`` the same as ``{data, pagination}``."""
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     items: list[WishlistItem]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class Shop(Shape, frozen=True, kw_only=True):
@@ -618,12 +623,13 @@ class KeptShop(Shop, frozen=True, kw_only=True):
 
 
 class ShopPage(Shape, frozen=True, kw_only=True):
-    """With ``page`` the same as ``{data, pagination}``."""
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     sellers: list[Shop]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class FollowState(Shape, frozen=True, kw_only=True):

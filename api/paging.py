@@ -132,6 +132,19 @@ class Cursors:
         """The cursor behind such a list's last entry."""
         return None if last is None else self.seal(Mark(engine="", values=last), question)
 
+    def paged(
+        self,
+        name: str,
+        entries: Sequence[Mapping[str, Any] | Raw],
+        asked: CursorQuery,
+        question: bytes,
+        *,
+        total: int,
+        last: Values | None,
+    ) -> bytes:
+        """Such a list's answer."""
+        return paged(name, entries, asked, total=total, next_cursor=self.after(last, question))
+
     def _tag(self, content: bytes, question: bytes) -> bytes:
         framed = b"%d:%b%b" % (len(question), question, content)
         return hmac.digest(self._key, framed, hashlib.sha256)[:_TAG]

@@ -18,6 +18,7 @@ from api.catalogue import (
     SearchQuery,
     Shelf,
     joined,
+    kept_body,
     list_products,
     selected,
 )
@@ -293,14 +294,15 @@ async def _detail(request: HttpRequest, ref: str, asked: DetailQuery, backend: B
     found = await product_by(backend.read.reads, reference_kind(ref))
     if found is None:
         raise ProductNotFoundError("Product not found")
-    is_kept = caller is not None and (caller.is_admin or seller_of(caller.account_id) == found.seller_id)
+    is_admin = caller is not None and caller.is_admin
+    is_kept = is_admin or (caller is not None and seller_of(caller.account_id) == found.seller_id)
     if not (found.readable or (is_kept and (asked.include_deleted or not found.deleted))):
         raise ProductNotFoundError("Product not found")
     if found.moved_from:
         return _moved(request, found.slug, position)
     body = joined(backend.addressed(found.body), encode({"seller": _seller_body(found, backend)}))
     if is_kept:
-        body = joined(body, _kept_by(caller, found.kept))
+        body = joined(body, kept_body(found.kept, notes=is_admin))
     elif found.visible:
         # Everybody's, of the product `found.key` and its seller `found.seller_id`.
         backend.ready_products.keep(ref, body, position)
@@ -328,12 +330,3 @@ def _seller_body(found: FoundProduct, backend: BackendParts) -> dict[str, Any]:
         "slug": seller.profile.slug,
         "logoUrl": backend.settings.public_url(seller.logo),
     }
-
-
-def _kept_by(caller: Caller | None, kept: bytes) -> bytes:
-    """What admins have noted is for admins."""
-    if caller is not None and caller.is_admin:
-        return kept
-    told: dict[str, Any] = msgspec.json.decode(kept)
-    del told["flagNote"]
-    return encode(told)

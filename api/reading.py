@@ -32,13 +32,14 @@ class Reading:
 
     async def fresh(self, connection: Connection, *projections: str) -> int:
         """Wait until the read models hold what this client must see; the position to answer with, which all include."""
-        wanted = self._wanted(connection)
+        wanted = self.wanted(connection)
         for projection in projections:
             if wanted > self._positions.known(projection):
                 await self._positions.wait(projection, wanted, self._patience)
         return min(map(self._positions.known, projections))
 
-    def _wanted(self, connection: Connection) -> int:
+    def wanted(self, connection: Connection) -> int:
+        """The position that this client must see: what it asks for, or has been told."""
         header = connection.headers.get("x-min-log-position")
         if header is not None:
             if not header.isascii() or not header.isdigit() or len(header) > 18:

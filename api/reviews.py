@@ -14,7 +14,7 @@ from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.input import Body, Check, decode_query
 from api.models import KeptReviewPage, ListedReview, ModeratedReview, ReviewPage
-from api.paging import ListQuery, listed
+from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.listings.changing import listing_called
 from application.reviews.moderating import HideReview, UnhideReview
@@ -69,13 +69,13 @@ class HidingBody(Body, frozen=True, kw_only=True):
     reason: Reason
 
 
-class ReviewsQuery(ListQuery, frozen=True, kw_only=True):
+class ReviewsQuery(CursorQuery, frozen=True, kw_only=True):
     """``sort`` is newest, oldest, rating (the best first, also ``rating_desc``) or ``rating_asc``."""
 
     sort: SortReviews = SortReviews.NEWEST
 
 
-class ModerationQuery(ListQuery, frozen=True, kw_only=True):
+class ModerationQuery(CursorQuery, frozen=True, kw_only=True):
     """``status`` is visible or hidden; none means both."""
 
     status: str = ""
@@ -105,9 +105,12 @@ class ReviewController(Controller):
         product = await reviewed_product(backend.read.reads, reference_kind(ref))
         if product is None or not _may_see(caller, product):
             raise ProductNotFoundError("Product not found")
-        found = await reviews_of(backend.read.reads, product, asked.sort, asked.offset, asked.most)
+        question = asked.question("reviews", product.id)
+        piece = backend.cursors.piece(asked, question)
+        found = await reviews_of(backend.read.reads, product, asked.sort, piece)
         bodies = [_shown(each, caller) for each in found.reviews]
-        return answer(listed("reviews", bodies, found.total, asked), position=position)
+        body = backend.cursors.paged("reviews", bodies, asked, question, total=found.total, last=found.last)
+        return answer(body, position=position)
 
     @post(
         "/products/{ref:str}/reviews",
@@ -172,19 +175,21 @@ class ReviewController(Controller):
 
     @get(
         "/users/me/reviews",
-        query=ListQuery,
+        query=CursorQuery,
         guards=[signed_in],
         security=BEARER,
         responses=answers(KeptReviewPage, 200, 401),
     )
     async def own(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """All that you said of products, the last first; what is hidden, too, and why."""
-        asked = decode_query(request.scope["query_string"], ListQuery)
+        asked = decode_query(request.scope["query_string"], CursorQuery)
         position = await _fresh(request, backend)
         account_id = caller_of(request).account_id
-        found = await reviews_by(backend.read.reads, account_id, asked.offset, asked.most)
+        question = asked.question("own reviews", account_id)
+        found = await reviews_by(backend.read.reads, account_id, backend.cursors.piece(asked, question))
         bodies = [_kept(each) for each in found.reviews]
-        return answer(listed("reviews", bodies, found.total, asked), position=position)
+        body = backend.cursors.paged("reviews", bodies, asked, question, total=found.total, last=found.last)
+        return answer(body, position=position)
 
     @get(
         "/admin/reviews",
@@ -197,9 +202,12 @@ class ReviewController(Controller):
         """The reviews of all products, the last first."""
         asked = decode_query(request.scope["query_string"], ModerationQuery)
         position = await _fresh(request, backend)
-        found = await reviews_to_moderate(backend.read.reads, asked.hidden, asked.offset, asked.most)
+        question = asked.question("kept reviews")
+        piece = backend.cursors.piece(asked, question)
+        found = await reviews_to_moderate(backend.read.reads, asked.hidden, piece)
         bodies = [_kept(each) for each in found.reviews]
-        return answer(listed("reviews", bodies, found.total, asked), position=position)
+        body = backend.cursors.paged("reviews", bodies, asked, question, total=found.total, last=found.last)
+        return answer(body, position=position)
 
     @post(
         "/admin/reviews/{ref:str}/hide",

@@ -20,7 +20,7 @@ from api.commands import Carried
 from api.documentation import answers
 from api.input import Body, Check, Price, PriceBound, decode_query, money
 from api.models import FollowState, KeptShop, ShippingProfile, Shop, ShopPage
-from api.paging import ListQuery, listed
+from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.follows.following import FollowSeller, UnfollowSeller
 from application.sellers.applying import ApplyToSell
@@ -235,7 +235,7 @@ class ShippingChangeBody(Body, frozen=True, kw_only=True):
     handling_days: HandlingDays | None = None
 
 
-class SellersQuery(ListQuery, frozen=True, kw_only=True):
+class SellersQuery(CursorQuery, frozen=True, kw_only=True):
     """``q`` and ``search`` look for words in the shop's name; ``sort`` is newest, oldest, followers or name."""
 
     q: Annotated[str, Meta(max_length=200)] = ""
@@ -247,8 +247,6 @@ class SellersQuery(ListQuery, frozen=True, kw_only=True):
             status=status,
             words=(self.q or self.search).strip(),
             sort=self.sort,
-            skip=self.offset,
-            limit=self.most,
         )
 
 
@@ -281,9 +279,12 @@ class SellerController(Controller):
         asked = decode_query(request.scope["query_string"], SellersQuery)
         await reader(request)
         position = await _fresh(request, backend)
-        found = await sellers_page(backend.read.reads, asked.filter(SellerStatus.VERIFIED))
+        question = asked.question("sellers")
+        wanted, piece = asked.filter(SellerStatus.VERIFIED), backend.cursors.piece(asked, question)
+        found = await sellers_page(backend.read.reads, wanted, piece)
         bodies = [public_body(shop, backend.settings.public_url) for shop in found.shops]
-        return answer(listed("sellers", bodies, found.total, asked), position=position)
+        body = backend.cursors.paged("sellers", bodies, asked, question, total=found.total, last=found.last)
+        return answer(body, position=position)
 
     @post(
         "/sellers/apply",
@@ -351,9 +352,12 @@ class SellerController(Controller):
         """All sellers, or those of a status: ``pending_verification`` is what waits for a decision."""
         asked = decode_query(request.scope["query_string"], ApplicationsQuery)
         position = await _fresh(request, backend)
-        found = await sellers_page(backend.read.reads, asked.filter(asked.wanted))
+        question = asked.question("kept sellers")
+        wanted, piece = asked.filter(asked.wanted), backend.cursors.piece(asked, question)
+        found = await sellers_page(backend.read.reads, wanted, piece)
         bodies = [own_body(shop, backend.settings.public_url) for shop in found.shops]
-        return answer(listed("sellers", bodies, found.total, asked), position=position)
+        body = backend.cursors.paged("sellers", bodies, asked, question, total=found.total, last=found.last)
+        return answer(body, position=position)
 
     @patch(
         "/admin/sellers/{ref:str}/verification",
@@ -417,17 +421,19 @@ class FollowController(Controller):
         )
         return await backend.commands.answer(request, command, None, status=204)
 
-    @get("/users/me/following", query=ListQuery, responses=answers(ShopPage, 200, 401))
+    @get("/users/me/following", query=CursorQuery, responses=answers(ShopPage, 200, 401))
     async def following(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """The sellers whom you follow, the last one first."""
-        asked = decode_query(request.scope["query_string"], ListQuery)
+        asked = decode_query(request.scope["query_string"], CursorQuery)
         position = await backend.reading.fresh(request, *SHOWN, "follows")
         account_id = caller_of(request).account_id
-        found = await followed_by(backend.read.reads, account_id, asked.offset, asked.most)
+        question = asked.question("following", account_id)
+        found = await followed_by(backend.read.reads, account_id, backend.cursors.piece(asked, question))
         bodies = [
             {**public_body(shop, backend.settings.public_url), "following": True} for shop in found.shops
         ]
-        return answer(listed("sellers", bodies, found.total, asked), position=position)
+        body = backend.cursors.paged("sellers", bodies, asked, question, total=found.total, last=found.last)
+        return answer(body, position=position)
 
 
 class ShippingProfileController(Controller):

@@ -13,7 +13,7 @@ from api.backend import Backend
 from api.documentation import answers
 from api.input import AnyReference, Body, decode_query
 from api.models import WishlistItem, WishlistPage
-from api.paging import ListQuery, listed
+from api.paging import CursorQuery
 from api.wire import answer
 from application.listings.changing import listing_called
 from application.wishlists.wishing import AddToWishlist, RemoveFromWishlist, Wished
@@ -35,15 +35,17 @@ class WishlistController(Controller):
     guards = (signed_in,)
     security = BEARER
 
-    @get(query=ListQuery, responses=answers(WishlistPage, 200, 401))
+    @get(query=CursorQuery, responses=answers(WishlistPage, 200, 401))
     async def wishes(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """What you wish for, the last first. What cannot be seen for now is not in it, and comes back."""
-        asked = decode_query(request.scope["query_string"], ListQuery)
+        asked = decode_query(request.scope["query_string"], CursorQuery)
         position = await backend.reading.fresh(request, "wishlist_items", "products")
         account_id = caller_of(request).account_id
-        found = await wishlist_page(backend.read.reads, account_id, asked.offset, asked.most)
-        bodies = [item.body() for item in found.items]
-        return answer(listed("items", bodies, found.total, asked), position=position)
+        question = asked.question("wishlist", account_id)
+        found = await wishlist_page(backend.read.reads, account_id, backend.cursors.piece(asked, question))
+        bodies = [item.body(backend.addressed) for item in found.items]
+        body = backend.cursors.paged("items", bodies, asked, question, total=found.total, last=found.last)
+        return answer(body, position=position)
 
     @post(status_code=201, responses=answers(WishlistItem, 201, 401, 404, 422))
     async def add(self, request: HttpRequest, data: JSONBody[WishBody], backend: Backend) -> ASGIResponse:

@@ -65,22 +65,26 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """``columns`` of the rows of ``source`` for which ``where`` holds. Parameters stand with what they are for."""
+    """``columns`` of the rows of ``source`` for which ``where`` holds. Parameters stand with what they are for.
+
+    What is told of the rows of the page alone is joined to ``page`` by ``beside``; ``shown`` then says what is told.
+    """
 
     columns: str
     source: str
     where: str = "true"
     parameters: Sequence[Any] = ()
     source_parameters: Sequence[Any] = ()
+    beside: str = ""
+    shown: str = ""
 
     async def ask(self, reads: Reads, sorting: Sorting, piece: Piece) -> Found:
         """The piece and, where it is asked for, the number of all: in one round trip."""
         statement, parameters = self.statement(sorting, piece)
         rows = await reads.all(statement, *parameters)
-        total = 0
-        if piece.counted:
-            total = rows[0][0]
-            rows = [row[1:] for row in rows if row[-1] is not None]
+        total = rows[0][0] if piece.counted else 0
+        # Where nothing is on the page there is a row of nothing with the number.
+        rows = [row[1:] if piece.counted else row for row in rows if row[-1] is not None]
         shown = rows[: piece.limit]
         width = len(sorting.by)
         last = tuple(map(_plain, shown[-1][-width:])) if shown and len(rows) > piece.limit else None
@@ -89,11 +93,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     def statement(self, sorting: Sorting, piece: Piece) -> tuple[str, list[Any]]:
         """One row more than is asked for tells whether something follows."""
         behind, mark = sorting.behind(piece.after)
+        places = range(len(sorting.by))
         by = ", ".join(f"{expression} AS by_{place}" for place, expression in enumerate(sorting.by))
-        order = ", ".join(f"by_{place} {sorting.direction}" for place in range(len(sorting.by)))
+        shown = ", ".join((self.shown, *(f"page.by_{place}" for place in places))) if self.shown else "page.*"
+        order = ", ".join(f"page.by_{place} {sorting.direction}" for place in places)
         page = (
-            f"SELECT {self.columns}, {by} FROM {self.source} WHERE {self.where} AND {behind} "
-            f"ORDER BY {order} OFFSET %s LIMIT %s"
+            f"(SELECT {self.columns}, {by} FROM {self.source} WHERE {self.where} AND {behind} "
+            f"ORDER BY {order.replace('page.', '')} OFFSET %s LIMIT %s) page"
         )
         of_page = [
             *sorting.parameters,
@@ -104,10 +110,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             piece.limit + 1,
         ]
         if not piece.counted:
-            return page, of_page
-        counted = f"SELECT count(*) AS total FROM {self.source} WHERE {self.where}"
+            return f"SELECT {shown} FROM {page} {self.beside} ORDER BY {order}", of_page
+        counted = f"(SELECT count(*) AS total FROM {self.source} WHERE {self.where}) counted"
         return (
-            f"SELECT total, page.* FROM ({counted}) counted LEFT JOIN ({page}) page ON true ORDER BY {order}",
+            f"SELECT total, {shown} FROM {counted} LEFT JOIN {page} ON true {self.beside} ORDER BY {order}",
             [*self.source_parameters, *self.parameters, *of_page],
         )
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from projections.accounts.account import AccountDocument
+from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
 
 _decode: Final = msgspec.json.Decoder(AccountDocument).decode
@@ -21,13 +22,12 @@ class AccountFilter(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
     role: str = ""
     deleted: bool | None = None
-    skip: int = 0
-    limit: int = 20
 
 
 class AccountPage(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     documents: Sequence[AccountDocument]
+    last: Values | None = None
 
 
 async def account_by_id(reads: Reads, account_id: UUID) -> AccountDocument | None:
@@ -35,7 +35,7 @@ async def account_by_id(reads: Reads, account_id: UUID) -> AccountDocument | Non
     return None if row is None else _decode(row[0])
 
 
-async def accounts_page(reads: Reads, asked: AccountFilter) -> AccountPage:
+async def accounts_page(reads: Reads, asked: AccountFilter, piece: Piece) -> AccountPage:
     """By number; the erased are nobody any more."""
     conditions, parameters = ["status <> 'erased'"], list[Any]()
     if asked.words:
@@ -46,17 +46,12 @@ async def accounts_page(reads: Reads, asked: AccountFilter) -> AccountPage:
         parameters.append(asked.role)
     if asked.deleted is not None:
         conditions.append("status <> 'active'" if asked.deleted else "status = 'active'")
-    where = " AND ".join(conditions)
-    row = await reads.one(
-        f"SELECT (SELECT count(*) FROM accounts WHERE {where}), "
-        f"ARRAY(SELECT document FROM accounts WHERE {where} ORDER BY number OFFSET %s LIMIT %s)",
-        *parameters,
-        *parameters,
-        asked.skip,
-        asked.limit,
+    question = Question(
+        columns="document", source="accounts", where=" AND ".join(conditions), parameters=parameters
     )
-    assert row is not None
-    return AccountPage(total=row[0], documents=[_decode(document) for document in row[1]])
+    found = await question.ask(reads, Sorting(by=("number",)), piece)
+    documents = [_decode(document) for (document,) in found.rows]
+    return AccountPage(total=found.total, documents=documents, last=found.last)
 
 
 async def accounts_due(reads: Reads, now: datetime, limit: int) -> list[UUID]:

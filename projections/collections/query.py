@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
 
 _COLUMNS: Final = "key, active, body, listings, slugs"
@@ -28,8 +29,6 @@ class CollectionFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     active: bool | None = None
     words: str = ""
-    skip: int = 0
-    limit: int = 20
 
 
 class CollectionsFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +36,7 @@ class CollectionsFound(msgspec.Struct, frozen=True, kw_only=True):
 
     total: int
     collections: Sequence[FoundCollection]
+    last: Values | None = None
 
 
 async def active_collections(reads: Reads) -> list[bytes]:
@@ -44,7 +44,7 @@ async def active_collections(reads: Reads) -> list[bytes]:
     return [body for (body,) in rows]
 
 
-async def collections_page(reads: Reads, asked: CollectionFilter) -> CollectionsFound:
+async def collections_page(reads: Reads, asked: CollectionFilter, piece: Piece) -> CollectionsFound:
     conditions = ["true"]
     parameters: list[Any] = []
     if asked.active is not None:
@@ -53,16 +53,13 @@ async def collections_page(reads: Reads, asked: CollectionFilter) -> Collections
     if asked.words:
         conditions.append("strpos(lower(name), lower(%s)) > 0")
         parameters.append(asked.words)
-    where = " AND ".join(conditions)
-    counted = await reads.one(f"SELECT count(*) FROM collections WHERE {where}", *parameters)
-    assert counted is not None
-    rows = await reads.all(
-        f"SELECT {_COLUMNS} FROM collections WHERE {where} ORDER BY sort, number OFFSET %s LIMIT %s",
-        *parameters,
-        asked.skip,
-        asked.limit,
+    question = Question(
+        columns=_COLUMNS, source="collections", where=" AND ".join(conditions), parameters=parameters
     )
-    return CollectionsFound(total=counted[0], collections=[_found(row) for row in rows])
+    found = await question.ask(reads, Sorting(by=("sort", "number")), piece)
+    return CollectionsFound(
+        total=found.total, collections=[_found(row) for row in found.rows], last=found.last
+    )
 
 
 async def collection_by(reads: Reads, reference: int | UUID | str) -> FoundCollection | None:

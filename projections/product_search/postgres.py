@@ -41,7 +41,6 @@ from projections.products.query import (
     Suggestion,
     conditions_of,
     distance_from,
-    values_behind,
 )
 
 ENGINE: Final = "postgres"
@@ -343,12 +342,11 @@ class _Statement:
         """Where the page before ended, if its values mean here what they meant to the engine that made them."""
         asked = self._asked
         sort_by = asked.sort_by or (None if asked.words else SortBy.ID)
-        values = values_behind(asked)
-        if asked.after is None or values is None or len(values) != len(self._places):
+        if asked.after is None or len(asked.after.values) != len(self._places):
             return None
         if asked.after.engine != ENGINE and sort_by not in _COMPARABLE:
             return None
-        *first, number = values
+        *first, number = asked.after.values
         return [*first, -int(number) if self._sorting.by[-1] == "-number" else number]
 
     def _columns(self) -> Iterator[str]:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 
-from domain.kernel import stream_id
 from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
 
@@ -226,13 +225,17 @@ async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
     """The page and, where it is asked for, the number of all that match: in one round trip."""
     question, sorting, piece = product_question(asked)
     found = await question.ask(reads, sorting, piece)
-    seen = (asked.after.seen if asked.after else asked.skip) + len(found.rows)
+    keys = [row[0] for row in found.rows]
+    last = found.last
+    if last is not None and asked.sort_by is SortBy.MANUAL:
+        last = (*last, *(str(key) for key in keys[: -_REMEMBERED - 1 : -1]))
+    seen = (asked.after.seen if asked.after else asked.skip) + len(keys)
     return ProductPage(
         total=found.total if asked.counted else None,
         bodies=[row[1] for row in found.rows],
         kept=[] if asked.kept is None else [row[2] for row in found.rows],
-        keys=[row[0] for row in found.rows],
-        last=None if found.last is None else Mark(engine="postgres", values=found.last, seen=seen),
+        keys=keys,
+        last=None if last is None else Mark(engine="postgres", values=last, seen=seen),
     )
 
 
@@ -250,7 +253,7 @@ def product_question(asked: ProductFilter) -> tuple[Question, Sorting, Piece]:
         parameters=parameters,
         source_parameters=arranged,
     )
-    piece = Piece(skip=asked.skip, limit=asked.limit, after=values_behind(asked), counted=asked.counted)
+    piece = Piece(skip=asked.skip, limit=asked.limit, after=_after(asked), counted=asked.counted)
     return question, _sorting(asked), piece
 
 
@@ -324,15 +327,24 @@ def _sorting(asked: ProductFilter) -> Sorting:
     return Sorting(by=(column, "number"), descending=descending)
 
 
-def values_behind(asked: ProductFilter) -> Values | None:
-    """The mark, if there is one. An arranged product's place is where it is by now."""
-    if asked.after is None:
-        return None
-    place, *number = asked.after.values
-    if asked.sort_by is not SortBy.MANUAL or asked.listings is None:
-        return asked.after.values
-    by_now = {listing: place for place, listing in enumerate(asked.listings, start=1)}
-    return (by_now.get(stream_id("listing", int(number[-1])), int(place) - 1), *number)
+_REMEMBERED: Final = 10
+"""Of an arranged page: some may be taken out, and those behind them move up, before the next page is asked for."""
+
+
+def _after(asked: ProductFilter) -> Values | None:
+    """The mark, if there is one. Where products are arranged it is the last of its page that is there by now."""
+    if asked.after is None or asked.sort_by is not SortBy.MANUAL:
+        return None if asked.after is None else asked.after.values
+    last, _, *page = asked.after.values
+    by_now = {str(listing): place for place, listing in enumerate(asked.listings or (), start=1)}
+    for before, key in enumerate(page):
+        # One that is farther behind than it was has been taken out and put in again.
+        if (place := by_now.get(str(key))) is not None and place <= int(last) - before:
+            return (place, _HIGHEST)
+    return (int(last) - len(page), _HIGHEST)
+
+
+_HIGHEST: Final = 2**63 - 1
 
 
 def _kept(kept: Kept) -> tuple[list[str], list[Any]]:

@@ -8,8 +8,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.reviews.review import Review
+from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
 from projections.reviews.projector import ShownReview
 from projections.wire import masked_email, time
@@ -27,12 +29,16 @@ class SortReviews(StrEnum):
     RATING_ASC = "rating_asc"
 
 
+_NEWEST: Final = Sorting(by=("submitted_at", "number"), descending=True, types=("timestamptz", "bigint"))
+_BEST: Final = Sorting(
+    by=("rating", "submitted_at", "number"), descending=True, types=("integer", "timestamptz", "bigint")
+)
 _ORDER: Final = {
-    SortReviews.NEWEST: "submitted_at DESC, number DESC",
-    SortReviews.OLDEST: "submitted_at, number",
-    SortReviews.RATING: "rating DESC, submitted_at DESC, number DESC",
-    SortReviews.RATING_DESC: "rating DESC, submitted_at DESC, number DESC",
-    SortReviews.RATING_ASC: "rating, submitted_at, number",
+    SortReviews.NEWEST: _NEWEST,
+    SortReviews.OLDEST: replace(_NEWEST, descending=False),
+    SortReviews.RATING: _BEST,
+    SortReviews.RATING_DESC: _BEST,
+    SortReviews.RATING_ASC: replace(_BEST, descending=False),
 }
 
 
@@ -63,6 +69,7 @@ class ReviewedProduct(msgspec.Struct, frozen=True, kw_only=True):
 class ReviewPage(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     reviews: Sequence[FoundReview]
+    last: Values | None = None
 
 
 async def review_by(reads: Reads, review_id: UUID) -> FoundReview | None:
@@ -90,51 +97,37 @@ async def reviewed_product(reads: Reads, reference: int | UUID | str) -> Reviewe
     )
 
 
-async def reviews_of(
-    reads: Reads, product: ReviewedProduct, sort: SortReviews, skip: int, limit: int
-) -> ReviewPage:
+async def reviews_of(reads: Reads, product: ReviewedProduct, sort: SortReviews, piece: Piece) -> ReviewPage:
     """Those that can be seen."""
-    rows = await reads.all(
-        f"""
-        SELECT {_COLUMNS} FROM (
-            SELECT document, listing_id, row_number() OVER (ORDER BY {_ORDER[sort]}) AS place FROM reviews
-            WHERE listing_id = %s AND NOT hidden ORDER BY {_ORDER[sort]} OFFSET %s LIMIT %s
-        ) r LEFT JOIN products p ON p.key = r.listing_id ORDER BY r.place
-        """,
-        product.id,
-        skip,
-        limit,
-    )
-    return ReviewPage(total=product.review_count, reviews=[_found(row) for row in rows])
+    condition, listing = "listing_id = %s AND NOT hidden", [product.id]
+    found = await _page(reads, condition, listing, _ORDER[sort], replace(piece, counted=False))
+    return replace(found, total=product.review_count)
 
 
-async def reviews_by(reads: Reads, person: UUID, skip: int, limit: int) -> ReviewPage:
+async def reviews_by(reads: Reads, person: UUID, piece: Piece) -> ReviewPage:
     """All that somebody said of products, hidden or not, the last first."""
-    return await _page(reads, "reviewer_id = %s", [person], skip, limit)
+    return await _page(reads, "reviewer_id = %s", [person], _NEWEST, piece)
 
 
-async def reviews_to_moderate(reads: Reads, hidden: bool | None, skip: int, limit: int) -> ReviewPage:
+async def reviews_to_moderate(reads: Reads, hidden: bool | None, piece: Piece) -> ReviewPage:
     """Of all products, the last first; ``hidden`` none means whether they are or not."""
     condition, parameters = ("true", []) if hidden is None else ("hidden = %s", [hidden])
-    return await _page(reads, condition, parameters, skip, limit)
+    return await _page(reads, condition, parameters, _NEWEST, piece)
 
 
-async def _page(reads: Reads, condition: str, parameters: Sequence[Any], skip: int, limit: int) -> ReviewPage:
-    order = _ORDER[SortReviews.NEWEST]
-    counted = await reads.one(f"SELECT count(*) FROM reviews WHERE {condition}", *parameters)
-    assert counted is not None
-    rows = await reads.all(
-        f"""
-        SELECT {_COLUMNS} FROM (
-            SELECT document, listing_id, row_number() OVER (ORDER BY {order}) AS place FROM reviews
-            WHERE {condition} ORDER BY {order} OFFSET %s LIMIT %s
-        ) r LEFT JOIN products p ON p.key = r.listing_id ORDER BY r.place
-        """,
-        *parameters,
-        skip,
-        limit,
+async def _page(
+    reads: Reads, condition: str, parameters: Sequence[Any], sorting: Sorting, piece: Piece
+) -> ReviewPage:
+    question = Question(
+        columns="document, listing_id",
+        source="reviews",
+        where=condition,
+        parameters=parameters,
+        beside="LEFT JOIN products p ON p.key = page.listing_id",
+        shown="page.document, p.number, p.title, p.visible",
     )
-    return ReviewPage(total=counted[0], reviews=[_found(row) for row in rows])
+    found = await question.ask(reads, sorting, piece)
+    return ReviewPage(total=found.total, reviews=[_found(row) for row in found.rows], last=found.last)
 
 
 def review_body(review: Review, product_number: int, *, whole_email: bool) -> dict[str, Any]:

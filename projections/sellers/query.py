@@ -12,6 +12,7 @@ import msgspec
 from domain.kernel import AccountId
 from domain.sellers.events import SellerStatus, seller_of
 from projections.follows.projector import follow_key
+from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
 from projections.sellers.shop import FoundShop, Shop, Sold
 
@@ -22,10 +23,10 @@ _SOLD: Final = """
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(p.review_count), 0)::bigint AS reviews, coalesce(sum(p.rating_sum), 0)::bigint AS stars,
                count(*) FILTER (WHERE p.visible) AS products
-        FROM products p WHERE p.seller_id = s.key
+        FROM products p WHERE p.seller_id = {shop}.key
     ) sold
 """
-_COLUMNS: Final = "s.document, sold.reviews, sold.stars, sold.products"
+_COLUMNS: Final = "{shop}.document, sold.reviews, sold.stars, sold.products"
 
 
 class SortSellers(StrEnum):
@@ -36,11 +37,14 @@ class SortSellers(StrEnum):
 
 
 _ORDER: Final = {
-    SortSellers.NEWEST: "s.created_at DESC, s.key",
-    SortSellers.OLDEST: "s.created_at, s.key",
-    SortSellers.FOLLOWERS: "s.follower_count DESC, s.created_at, s.key",
-    SortSellers.NAME: "lower(s.shop_name), s.key",
+    SortSellers.NEWEST: Sorting(by=("created_at", "key"), descending=True, types=("timestamptz", "uuid")),
+    SortSellers.OLDEST: Sorting(by=("created_at", "key"), types=("timestamptz", "uuid")),
+    SortSellers.FOLLOWERS: Sorting(
+        by=("(- follower_count)", "created_at", "key"), types=("bigint", "timestamptz", "uuid")
+    ),
+    SortSellers.NAME: Sorting(by=("lower(shop_name)", "key"), types=("text", "uuid")),
 }
+_LAST_FOLLOWED: Final = Sorting(by=("f.followed_at", "s.key"), descending=True, types=("timestamptz", "uuid"))
 
 
 class SellerFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +53,6 @@ class SellerFilter(msgspec.Struct, frozen=True, kw_only=True):
     status: SellerStatus | None = SellerStatus.VERIFIED
     words: str = ""
     sort: SortSellers = SortSellers.NEWEST
-    skip: int = 0
-    limit: int = 20
 
 
 class SellerPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +60,7 @@ class SellerPage(msgspec.Struct, frozen=True, kw_only=True):
 
     total: int
     shops: Sequence[FoundShop]
+    last: Values | None = None
 
 
 async def seller_by(reads: Reads, reference: int | UUID | str) -> FoundShop | None:
@@ -71,53 +74,41 @@ async def seller_by(reads: Reads, reference: int | UUID | str) -> FoundShop | No
             return await _one(reads, "s.slug = %s", reference)
 
 
-async def sellers_page(reads: Reads, asked: SellerFilter) -> SellerPage:
+async def sellers_page(reads: Reads, asked: SellerFilter, piece: Piece) -> SellerPage:
     conditions, parameters = ["true"], []
     if asked.status is not None:
-        conditions.append("s.status = %s")
+        conditions.append("status = %s")
         parameters.append(asked.status.value)
     if asked.words:
-        conditions.append("strpos(lower(s.shop_name), lower(%s)) > 0")
+        conditions.append("strpos(lower(shop_name), lower(%s)) > 0")
         parameters.append(asked.words)
-    where = " AND ".join(conditions)
-    counted = await reads.one(f"SELECT count(*) FROM sellers s WHERE {where}", *parameters)
-    assert counted is not None
-    rows = await reads.all(
-        f"""
-        SELECT {_COLUMNS} FROM (
-            SELECT s.key, s.document, row_number() OVER (ORDER BY {_ORDER[asked.sort]}) AS place
-            FROM sellers s WHERE {where} ORDER BY place OFFSET %s LIMIT %s
-        ) s {_SOLD} ORDER BY s.place
-        """,
-        *parameters,
-        asked.skip,
-        asked.limit,
+    question = Question(
+        columns="key, document",
+        source="sellers",
+        where=" AND ".join(conditions),
+        parameters=parameters,
+        beside=_SOLD.format(shop="page"),
+        shown=_COLUMNS.format(shop="page"),
     )
-    return SellerPage(total=counted[0], shops=[_found(row) for row in rows])
+    return await _page(reads, question, _ORDER[asked.sort], piece)
 
 
-async def followed_by(reads: Reads, account_id: UUID, skip: int, limit: int) -> SellerPage:
+async def followed_by(reads: Reads, account_id: UUID, piece: Piece) -> SellerPage:
     """The sellers whom somebody follows, the last one first; those who are suspended for now are left out."""
-    counted = await reads.one(
-        "SELECT count(*) FROM follows f JOIN sellers s ON s.key = f.seller_id "
-        "WHERE f.account_id = %s AND s.status = 'verified'",
-        account_id,
+    question = Question(
+        columns="s.key, s.document",
+        source="follows f JOIN sellers s ON s.key = f.seller_id",
+        where="f.account_id = %s AND s.status = 'verified'",
+        parameters=[account_id],
+        beside=_SOLD.format(shop="page"),
+        shown=_COLUMNS.format(shop="page"),
     )
-    assert counted is not None
-    rows = await reads.all(
-        f"""
-        SELECT {_COLUMNS} FROM (
-            SELECT s.key, s.document, f.followed_at
-            FROM follows f JOIN sellers s ON s.key = f.seller_id
-            WHERE f.account_id = %s AND s.status = 'verified'
-            ORDER BY f.followed_at DESC, s.key OFFSET %s LIMIT %s
-        ) s {_SOLD} ORDER BY s.followed_at DESC, s.key
-        """,
-        account_id,
-        skip,
-        limit,
-    )
-    return SellerPage(total=counted[0], shops=[_found(row) for row in rows])
+    return await _page(reads, question, _LAST_FOLLOWED, piece)
+
+
+async def _page(reads: Reads, question: Question, sorting: Sorting, piece: Piece) -> SellerPage:
+    found = await question.ask(reads, sorting, piece)
+    return SellerPage(total=found.total, shops=[_found(row) for row in found.rows], last=found.last)
 
 
 async def follows_seller(reads: Reads, account_id: UUID, seller_id: UUID) -> bool:
@@ -132,7 +123,9 @@ async def follower_count_of(reads: Reads, seller_id: UUID) -> int:
 
 
 async def _one(reads: Reads, condition: str, value: Any) -> FoundShop | None:
-    row = await reads.one(f"SELECT {_COLUMNS} FROM sellers s {_SOLD} WHERE {condition}", value)
+    row = await reads.one(
+        f"SELECT {_COLUMNS.format(shop='s')} FROM sellers s {_SOLD.format(shop='s')} WHERE {condition}", value
+    )
     return None if row is None else _found(row)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
 from projections.wire import time
 
@@ -20,36 +21,31 @@ class WishedProduct(msgspec.Struct, frozen=True, kw_only=True):
     product: bytes
     added_at: datetime
 
-    def body(self) -> dict[str, Any]:
-        return wish_body(self.number, msgspec.Raw(self.product), self.added_at)
+    def body(self, addressed: Callable[[bytes], bytes]) -> dict[str, Any]:
+        """``addressed`` says where the product's pictures are."""
+        return wish_body(self.number, msgspec.Raw(addressed(self.product)), self.added_at)
 
 
 class WishlistPage(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     items: Sequence[WishedProduct]
+    last: Values | None = None
 
 
-async def wishlist_page(reads: Reads, account_id: UUID, skip: int, limit: int) -> WishlistPage:
+_LAST_FIRST: Final = Sorting(by=("w.added_at", "p.number"), descending=True, types=("timestamptz", "bigint"))
+
+
+async def wishlist_page(reads: Reads, account_id: UUID, piece: Piece) -> WishlistPage:
     """What somebody wishes for and can be seen now, the last first: the products as the catalogue has them."""
-    counted = await reads.one(
-        "SELECT count(*) FROM wishlist_items w JOIN products p ON p.key = w.listing_id "
-        "WHERE w.account_id = %s AND p.visible",
-        account_id,
+    question = Question(
+        columns="p.number, p.body, w.added_at",
+        source="wishlist_items w JOIN products p ON p.key = w.listing_id",
+        where="w.account_id = %s AND p.visible",
+        parameters=[account_id],
     )
-    assert counted is not None
-    rows = await reads.all(
-        """
-        SELECT p.number, p.body, w.added_at FROM wishlist_items w JOIN products p ON p.key = w.listing_id
-        WHERE w.account_id = %s AND p.visible ORDER BY w.added_at DESC, p.number DESC OFFSET %s LIMIT %s
-        """,
-        account_id,
-        skip,
-        limit,
-    )
-    return WishlistPage(
-        total=counted[0],
-        items=[WishedProduct(number=number, product=body, added_at=at) for number, body, at in rows],
-    )
+    found = await question.ask(reads, _LAST_FIRST, piece)
+    items = [WishedProduct(number=number, product=body, added_at=at) for number, body, at in found.rows]
+    return WishlistPage(total=found.total, items=items, last=found.last)
 
 
 async def wishes_of(reads: Reads, account_id: UUID) -> list[dict[str, Any]]:

@@ -50,6 +50,7 @@ from projections.collections.query import (
     collections_with,
 )
 from projections.engine import prepare
+from projections.keyset import Piece
 from projections.products.projector import PRODUCTS
 from projections.products.query import ProductFilter, SortBy, products_page
 from projections.projection import Projection
@@ -240,9 +241,9 @@ async def test_collections_and_what_is_to_be_seen_of_them(stand: Stand, reads: R
         assert again is not None
         assert (again.active, list(again.listings)) == (False, [listing(2)])
     assert len(await active_collections(reads)) == 1
-    page = await collections_page(reads, CollectionFilter(active=False, words="SU"))
+    page = await collections_page(reads, CollectionFilter(active=False, words="SU"), Piece())
     assert (page.total, [each.key for each in page.collections]) == (1, [SUMMER])
-    assert (await collections_page(reads, CollectionFilter(limit=1))).total == 2
+    assert (await collections_page(reads, CollectionFilter(), Piece(limit=1))).total == 2
     await record(stand, CollectionDeleted(collection_id=WINTER))
     assert await collection_by(reads, 2) is None
     assert await kept(reads, COLLECTION_LIST) == await rebuilt(stand, COLLECTION_LIST)

@@ -35,6 +35,7 @@ from domain.sellers.events import (
 from projections.adapters.read_pool import ReadPool
 from projections.engine import prepare
 from projections.follows.projector import FOLLOW_LIST
+from projections.keyset import Piece
 from projections.products.projector import PRODUCTS
 from projections.projection import Projection
 from projections.sellers.projector import SELLER_LIST
@@ -151,7 +152,7 @@ def shown(found: FoundShop | None) -> dict[str, Any]:
 
 
 async def names(reads: ReadPool, **asked: Any) -> list[str]:
-    found = await sellers_page(reads, SellerFilter(**asked))
+    found = await sellers_page(reads, SellerFilter(**asked), Piece())
     return [each.shop.seller.profile.shop_name for each in found.shops]
 
 
@@ -210,7 +211,7 @@ async def test_lists_are_of_a_status_and_in_an_order(stand: Stand, reads: ReadPo
         assert await names(reads, words="100%") == []
         assert await names(reads, status=SellerStatus.PENDING) == ["Waiting"]
         assert len(await names(reads, status=None)) == 4
-        page = await sellers_page(reads, SellerFilter(skip=1, limit=1))
+        page = await sellers_page(reads, SellerFilter(), Piece(skip=1, limit=1))
         assert (page.total, [each.shop.seller.id for each in page.shops]) == (3, [ANNS])
 
 
@@ -219,11 +220,11 @@ async def test_who_is_suspended_is_out_of_sight_until_reinstated(stand: Stand, r
         await record(stand, applied(ANN, 1, "Vintage Vault"), verified(ANN), followed(FAN, ANNS))
         await record(stand, suspended(ANN))
         assert await names(reads) == []
-        assert (await followed_by(reads, FAN, 0, 10)).total == 0
+        assert (await followed_by(reads, FAN, Piece())).total == 0
         assert await follower_count_of(reads, ANNS) == 1
         await record(stand, reinstated(ANN))
         assert await names(reads) == ["Vintage Vault"]
-        assert [each.shop.seller.id for each in (await followed_by(reads, FAN, 0, 10)).shops] == [ANNS]
+        assert [each.shop.seller.id for each in (await followed_by(reads, FAN, Piece())).shops] == [ANNS]
 
 
 async def test_followers_are_counted_and_listed(stand: Stand, reads: ReadPool) -> None:
@@ -234,11 +235,11 @@ async def test_followers_are_counted_and_listed(stand: Stand, reads: ReadPool) -
         assert [await follower_count_of(reads, seller) for seller in (ANNS, BEAS)] == [1, 2]
         assert await follows_seller(reads, FAN, ANNS)
         assert not await follows_seller(reads, BEA, ANNS)
-        assert (await followed_by(reads, FAN, 0, 1)).total == 2
+        assert (await followed_by(reads, FAN, Piece(limit=1))).total == 2
         await record(stand, SellerUnfollowed(account_id=FAN, seller_id=ANNS))
         assert [await follower_count_of(reads, seller) for seller in (ANNS, BEAS)] == [0, 2]
         assert not await follows_seller(reads, FAN, ANNS)
-        assert [each.shop.seller.id for each in (await followed_by(reads, FAN, 0, 10)).shops] == [BEAS]
+        assert [each.shop.seller.id for each in (await followed_by(reads, FAN, Piece())).shops] == [BEAS]
 
 
 async def test_nothing_is_left_of_who_was_erased_and_a_rebuild_comes_to_the_same(
