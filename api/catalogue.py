@@ -311,7 +311,9 @@ def joined(body: bytes, more: bytes) -> bytes:
 async def search(
     connection: Connection, wanted: ProductFilter, backend: BackendParts
 ) -> tuple[int, ProductPage]:
-    port = backend.read.search
+    # What not everybody finds, and where a collection has put something, is known to the catalogue alone.
+    is_its_own = wanted.kept is not None or wanted.sort_by is SortBy.MANUAL
+    port = backend.read.search_in_postgres if is_its_own else backend.read.search
     try:
         position = await backend.reading.fresh(connection, port.read_model)
         # What is found there is shown as the catalogue has it, or is looked for in the catalogue after all.

@@ -10,8 +10,11 @@ from typing import Final
 from projections.product_search.words import folded_words
 
 FRAGMENT: Final = 150
+"""Letters that are shown of a long text around a word."""
+
 FRAGMENTS: Final = 3
 
+_LEAD: Final = 50
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
@@ -22,7 +25,7 @@ def marked(text: str, words: Collection[str]) -> str:
     for found in _places(text, words):
         pieces += (escape(text[end : found.start()]), "<mark>", escape(found.group()), "</mark>")
         end = found.end()
-    return "".join((*pieces, escape(text[end:]))) if pieces else escape(text)
+    return "".join((*pieces, escape(text[end:])))
 
 
 def fragments(text: str, words: Collection[str]) -> Sequence[str]:
@@ -34,17 +37,13 @@ def fragments(text: str, words: Collection[str]) -> Sequence[str]:
             continue
         if len(pieces) == FRAGMENTS:
             break
-        start = max(end, found.start() - FRAGMENT // 3)
-        if start > end:
-            start = min(found.start(), text.find(" ", start, found.start()) + 1 or start)
-        end = start + FRAGMENT
-        if end < len(text):
-            end = max(found.end(), text.rfind(" ", start, end))
+        lead = found.start() - _LEAD
+        start = end if lead <= end else text.find(" ", lead, found.start()) + 1 or lead
+        last = start + FRAGMENT
+        end = len(text) if last >= len(text) else max(found.end(), text.rfind(" ", start, last))
         pieces.append(marked(text[start:end].strip(), words))
     return pieces
 
 
 def _places(text: str, words: Collection[str]) -> list[re.Match[str]]:
-    return [
-        found for found in _WORD.finditer(text) if words.__contains__("".join(folded_words(found.group())))
-    ]
+    return [found for found in _WORD.finditer(text) if "".join(folded_words(found.group())) in words]

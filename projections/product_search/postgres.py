@@ -41,7 +41,6 @@ from projections.products.query import (
     Suggestion,
     conditions_of,
     distance_from,
-    values_behind,
 )
 
 ENGINE: Final = "postgres"
@@ -52,9 +51,13 @@ PRICE_STEPS: Final = (0, 25, 50, 100, 250, 500, 1000, 2500)
 STEMS: Final = """
 SELECT word, coalesce((ts_lexize('english_stem', word))[1], '') FROM unnest(%s::text[]) AS asked (word)
 """
+# One by one: of all together Postgres thinks that they are in so many words that it had better look at all of them.
 NEIGHBOURS: Final = """
-SELECT text, uses, coalesce((ts_lexize('english_stem', text))[1], '')
-FROM search_words WHERE traces && %s::integer[] ORDER BY uses DESC, text LIMIT 300
+SELECT DISTINCT text, uses, coalesce((ts_lexize('english_stem', text))[1], '')
+FROM unnest(%s::integer[]) AS asked (trace) CROSS JOIN LATERAL (
+    SELECT text, uses FROM search_words WHERE traces @> ARRAY[trace] OFFSET 0
+) AS near
+ORDER BY uses DESC, text LIMIT 300
 """
 
 # Bounded, so that no part outweighs the ones before: all words, in the title, as they were typed; the title as a whole;
@@ -207,15 +210,16 @@ class PostgresProductSearch:
         return [_asked(text, self._stems[text]) for text in texts]
 
     async def _corrected(self, words: Sequence[Asked]) -> list[Asked]:
-        """With what each of them may be a misspelling of."""
-        looked_for = sorted({trace for word in words for trace in traces(word.text)})
-        rows = await self._reads.all(NEIGHBOURS, looked_for)
+        """With what each of them may be a misspelling of, as it stands or else without its ending."""
+        forms = {form for word in words for form in (word.text, word.root)}
+        rows = await self._reads.all(NEIGHBOURS, sorted({trace for form in forms for trace in traces(form)}))
         known = {text: uses for text, uses, _ in rows}
         stems = {text: stem for text, _, stem in rows}
-        return [
-            replace(word, meant=[_asked(text, stems[text]) for text in corrections(word.text, known)])
-            for word in words
-        ]
+        corrected = []
+        for word in words:
+            meant = corrections(word.text, known) or corrections(word.root, known)
+            corrected.append(replace(word, meant=[_asked(text, stems[text]) for text in meant]))
+        return corrected
 
     async def _known_meanings(self) -> Meanings:
         """The synonyms by their roots."""
@@ -338,12 +342,11 @@ class _Statement:
         """Where the page before ended, if its values mean here what they meant to the engine that made them."""
         asked = self._asked
         sort_by = asked.sort_by or (None if asked.words else SortBy.ID)
-        values = values_behind(asked)
-        if asked.after is None or values is None or len(values) != len(self._places):
+        if asked.after is None or len(asked.after.values) != len(self._places):
             return None
         if asked.after.engine != ENGINE and sort_by not in _COMPARABLE:
             return None
-        *first, number = values
+        *first, number = asked.after.values
         return [*first, -int(number) if self._sorting.by[-1] == "-number" else number]
 
     def _columns(self) -> Iterator[str]:

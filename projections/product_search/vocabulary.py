@@ -116,11 +116,16 @@ def _all_traces(word: str) -> list[int]:
 
 search_words = read_model(
     "search_words",
-    Column("text", Text(collation="C"), nullable=False),
+    Column("text", Text, nullable=False),
     Column("uses", BigInteger, nullable=False),
     Column("traces", ARRAY(Integer), nullable=False),
-    Index("idx_search_words_text", "text"),
-    Index("idx_search_words_traces", "traces", postgresql_using="gin"),
+    # Words hardly ever change; what is new is to be found without looking through a list of what is not sorted in yet.
+    Index(
+        "idx_search_words_traces",
+        "traces",
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+    ),
 )
 
 VocabularyEvent = ListingCreated | ListingDetailsChanged | CategoryCreated | CategoryUpdated

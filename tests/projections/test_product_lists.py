@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any, Self
 from uuid import UUID
@@ -25,6 +26,7 @@ from domain.money import Money
 from projections.adapters.postgres_sink import PostgresSink
 from projections.adapters.read_pool import ReadPool
 from projections.engine import prepare
+from projections.product_search.postgres import PostgresProductSearch
 from projections.products.product import Product
 from projections.products.projector import PRODUCTS
 from projections.products.query import (
@@ -149,11 +151,12 @@ KEPT: list[tuple[Kept, dict[str, Any]]] = [
 
 async def ask(asked: Asked, wanted: ProductFilter) -> None:
     """In each of the three styles."""
-    first = await products_page(asked, wanted)
-    await products_page(asked, replace(wanted, skip=10))
-    await products_page(asked, replace(wanted, counted=False))
+    page = PostgresProductSearch(asked).search if wanted.words else partial(products_page, asked)
+    first = await page(wanted)
+    await page(replace(wanted, skip=10))
+    await page(replace(wanted, counted=False))
     if first.last is not None:
-        await products_page(asked, replace(wanted, counted=False, after=first.last))
+        await page(replace(wanted, counted=False, after=first.last))
 
 
 async def test_every_list_has_an_index_to_go_by(database_url: str) -> None:
