@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from application.errors import ConcurrentChangeError, UnavailableError
-from application.payments.paying import linked_payment
+from application.payments.paying import A_DAY, linked_payment
 from application.ports import (
     AlreadyAnsweredError,
     Changed,
@@ -43,8 +43,6 @@ from domain.placing import WantedLine, merged, order_of
 from domain.promotions.redemptions import REDEMPTIONS
 from domain.redeeming import redeemed
 from domain.sellers.seller import SELLERS, Seller
-
-A_DAY: Final = 86_400.0
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,8 @@ from domain.money import Money
 from domain.orders.order import ORDERS, Order, OrderCancelledError, OrderNotFoundError
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
 from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, PaymentState
+
+A_DAY: Final = 86_400.0
 
 
 class RequestPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,15 +110,18 @@ async def confirm_payment(
     """Confirm at the provider, and take its word at once; the webhook that says the same later changes nothing."""
     if metadata.once is not None:
         await store.raise_if_answered(metadata.once)
-    loaded = await store.load(PAYMENTS, stream_id("payment", command.intent_id))
-    payment = loaded.state
-    if payment is None:
+    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", command.intent_id))
+    known: Payment | None = await _glanced(payment_ref, store, within=A_DAY)
+    if known is None:
         raise PaymentNotFoundError("Payment not found")
+    # Of which order it is never changes, so that one question is enough for both as they are now.
+    loaded, of_order = await store.load_many([payment_ref, StreamRef(ORDERS, known.order_id)])
+    payment: Payment = loaded.present
+    order: Order = of_order.present
     if not command.caller.is_admin and payment.account_id != command.caller.account_id:
         raise ForbiddenError("You don't have permission to confirm this payment")
     if payment.status is PaymentState.SUCCEEDED:  # the provider would refuse to confirm it again
         return Changed(state=payment, version=loaded.version)
-    order: Order = (await store.load(ORDERS, payment.order_id)).present
     order.require_payable()
     intent = await payments.confirm_intent(
         command.intent_id,
@@ -202,9 +207,9 @@ def linked_payment(
     return [created], linked
 
 
-async def _glanced(ref: StreamRef[Any, Any], store: EventStore) -> Any:
+async def _glanced(ref: StreamRef[Any, Any], store: EventStore, *, within: float = 1.0) -> Any:
     """A glance is enough for what never changes of it; not to say that it is not there, which is final."""
-    (glanced,) = await store.glance([ref])
+    (glanced,) = await store.glance([ref], within=within)
     return glanced.state if glanced.state is not None else (await store.load(ref.decider, ref.id)).state
 
 
