@@ -316,7 +316,7 @@ class _Batch:
                 if taken is not None:
                     break
             else:
-                raise AssertionError("a slug with the listing's own number is free")
+                raise AssertionError("no title ends with one number twice")
             states[claim_id] = CLAIMS.fold(states[claim_id], taken)
             record(StreamRef(CLAIMS, claim_id), *taken)
             categories = self._generator.categories_of(article)
@@ -394,7 +394,7 @@ def _created(
     )
 
 
-def _slugs(number: int, article: Article) -> tuple[str, str]:
-    """As for a listing that comes without a slug."""
+def _slugs(number: int, article: Article) -> tuple[str, ...]:
+    """As for a listing that comes without a slug; one more, because titles may end with other listings' numbers."""
     wished = slug_of(article.title)
-    return wished, f"{wished}-{number}"
+    return wished, f"{wished}-{number}", f"{wished}-{number}-{number}"
