@@ -253,7 +253,7 @@ def product_question(asked: ProductFilter) -> tuple[Question, Sorting, Piece]:
         parameters=parameters,
         source_parameters=arranged,
     )
-    piece = Piece(skip=asked.skip, limit=asked.limit, after=_after(asked), counted=asked.counted)
+    piece = Piece(skip=asked.skip, limit=asked.limit, after=values_behind(asked), counted=asked.counted)
     return question, _sorting(asked), piece
 
 
