@@ -11,7 +11,6 @@ from api.authentication import Authenticator
 from api.commands import Acknowledged, Commands
 from api.cookies import Cookies
 from api.reading import Reading
-from api.ready import ReadyProducts
 from application.bootstrap import WriteSide
 from application.mail.ports import MailQueue
 from application.payments.paying import RecordPaymentResult
@@ -35,7 +34,6 @@ class BackendParts:
     acknowledged: Acknowledged
     commands: Commands
     reading: Reading
-    ready_products: ReadyProducts
     mails: MailQueue
 
     @property

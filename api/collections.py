@@ -18,6 +18,7 @@ from api.documentation import answers
 from api.input import AnyReference, Body, decode_query
 from api.models import Collection, KeptCollection, KeptCollectionPage, ProductPage
 from api.paging import ListQuery, listed
+from api.ready import CATEGORIES, COLLECTIONS, share, shown
 from api.wire import answer, encode
 from application.collections.filling import AddToCollection, ArrangeCollection, RemoveFromCollection
 from application.collections.keeping import (
@@ -41,6 +42,7 @@ from projections.collections.query import (
     collections_with,
     products_collected,
 )
+from projections.products.effects import LISTED, RATED
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -120,13 +122,16 @@ class CollectionController(Controller):
     async def collections(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """All collections that are active."""
         position = await backend.reading.fresh(request, "collections")
+        share(request, on=COLLECTIONS)
         return answer(_list_of(await active_collections(backend.read.reads)), position=position)
 
     @get("/collections/{ref:str}", responses=answers(Collection, 200, 404))
     async def collection(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """A collection by integer id, uuid or slug, also one that it had before."""
         position = await backend.reading.fresh(request, "collections")
-        return answer((await _shown(ref, backend)).body, position=position)
+        found = await _shown(ref, backend)
+        share(request, on=COLLECTIONS)
+        return answer(found.body, position=position)
 
     @get("/collections/{ref:str}/products", query=CollectedQuery, responses=answers(ProductPage, 200, 404))
     async def products(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
@@ -141,6 +146,7 @@ class CollectionController(Controller):
         """The active collections in which there is something of the category, or of one below it."""
         slugs, position = await _slugs(request, category, backend)
         position = min(position, await backend.reading.fresh(request, "collections", "products"))
+        share(request, on=CATEGORIES | COLLECTIONS | {LISTED})
         return answer(_list_of(await collections_with(backend.read.reads, slugs)), position=position)
 
     @get(
@@ -286,6 +292,9 @@ async def _products(
         skip=asked.offset,
         limit=asked.most,
     )
+    concern = COLLECTIONS | {LISTED} | (CATEGORIES if categories is not None else frozenset())
+    concern |= {RATED} if asked.sort is SortCollected.RATING_DESC else frozenset()
+    share(request, products=shown(found.bodies), on=concern)
     bodies = [Raw(body) for body in found.bodies]
     return answer(listed("products", bodies, found.total, asked), position=position)
 

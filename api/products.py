@@ -28,6 +28,7 @@ from api.input import (
     percentage,
 )
 from api.models import Product, ProductPage
+from api.ready import CATEGORIES, CATEGORIES_FOR, share, shown
 from api.wire import answer, encode, page
 from application.listings.changing import ChangeListing, PublishListing, UnpublishListing, listing_called
 from application.listings.creating import CreateListing
@@ -39,6 +40,7 @@ from domain.money import minor_units
 from domain.sellers.events import HOUSE_SELLER, seller_of
 from projections.categories.query import all_categories, with_descendants
 from projections.ports import StaleReadError
+from projections.products.effects import IN_STOCK, LISTED, RATED
 from projections.products.product import listing_body
 from projections.products.query import FoundProduct, Order, ProductFilter, SortBy, product_by, products_page
 from projections.products.query import ProductPage as ProductsFound
@@ -171,6 +173,7 @@ class ProductController(Controller):
         """The slugs of all categories that everybody may see (C28)."""
         position = await backend.reading.fresh(request, "categories")
         categories = await all_categories(backend.read.reads)
+        share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
         return answer(encode([category.slug for category in categories]), position=position)
 
     @get("/products/category/{category:str}", query=ProductQuery, responses=answers(ProductPage, 200))
@@ -190,7 +193,7 @@ class ProductController(Controller):
         if found is None or not _may_see(caller, found):
             raise ProductNotFoundError("Product not found")
         if found.visible:
-            backend.ready_products.keep(ref, found.body, position)
+            share(request, products=shown([found.body]))
         return answer(found.body, position=position)
 
     @post(
@@ -288,6 +291,7 @@ async def _page(
         position = await backend.reading.fresh(connection, "categories")
         slugs = await _slugs_below(backend, category)
         if not slugs:
+            share(connection, on=CATEGORIES)
             nothing = page("products", (), total=0, skip=asked.skip, limit=asked.most)
             return answer(nothing, position=position)
     wanted = _filter(asked, slugs)
@@ -296,6 +300,8 @@ async def _page(
     else:
         position = await backend.reading.fresh(connection, "products")
         found = await products_page(backend.read.reads, wanted)
+    if found.engine == "postgres":
+        share(connection, products=shown(found.bodies), on=_concern(wanted))
     body = page("products", found.bodies, total=found.total, skip=asked.skip, limit=asked.most)
     engine = ((b"x-search-engine", found.engine.encode()),) if asked.words else ()
     return answer(body, position=position, headers=engine)
@@ -343,6 +349,18 @@ def _filter(asked: ProductQuery, slugs: list[str]) -> ProductFilter:
         skip=asked.skip,
         limit=asked.most,
     )
+
+
+def _concern(wanted: ProductFilter) -> frozenset[str]:
+    """What may put a product into this list, or elsewhere in it, that it does not show now."""
+    concern = {LISTED}
+    if wanted.category:
+        concern |= CATEGORIES
+    if wanted.in_stock:
+        concern.add(IN_STOCK)
+    if wanted.sort_by is SortBy.RATING:
+        concern.add(RATED)
+    return frozenset(concern)
 
 
 def _may_see(caller: Caller | None, found: FoundProduct) -> bool:

@@ -24,6 +24,7 @@ from domain.reviews.events import (
     ReviewUnhidden,
 )
 from domain.sellers.events import SellerClosed, SellerReinstated, SellerSuspended
+from projections.products.effects import effects_on_lists
 from projections.products.product import KEPT, Opinion, Product, product_body
 from projections.projection import Projection, Rows, read_model
 from projections.wire import encode
@@ -206,4 +207,5 @@ PRODUCTS = Projection(
     into=Rows(table=products, row=product_row),
     subjects=product_subjects,
     concerning=PRODUCT_CONCERNS,
+    effects=effects_on_lists,
 )
