@@ -60,7 +60,7 @@ from api.sessions import SessionController
 from api.sign_in import SignInController
 from api.users import UserController
 from api.wishlists import WishlistController
-from application.adapters.logs import configure
+from application.adapters.logs import configure, request_log
 from application.adapters.mail.queue import PostgresMails
 from application.adapters.rate_limits import PostgresRateLimits
 from application.bootstrap import WriteSide, write_side
@@ -85,6 +85,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
     """``patience`` is how many seconds a reader waits to see what it has been told already."""
     metrics = Metrics()
     answers = ReadyAnswers(most_bytes=settings.answer_cache_bytes)
+    metrics.watch(answers)
     limits = Limits.of(settings)
     cookies = Cookies(
         [settings.jwt_secret, *settings.previous_secrets],
@@ -205,6 +206,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
         limits=limits,
         documentation=for_documentation(START_HASH),
         snake_case=settings.wire_case == "snake",
+        log=request_log(),
     )
     return app
 

@@ -294,7 +294,7 @@ async def _products(
     )
     concern = COLLECTIONS | {LISTED} | (CATEGORIES if categories is not None else frozenset())
     concern |= {RATED} if asked.sort is SortCollected.RATING_DESC else frozenset()
-    share(request, products=shown(found.bodies), on=concern)
+    share(request, shows=shown(found.bodies), on=concern)
     bodies = [Raw(body) for body in found.bodies]
     return answer(listed("products", bodies, found.total, asked), position=position)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from random import getrandbits
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from litestar.enums import HttpMethod, ScopeType
@@ -26,8 +26,6 @@ from api.metrics import Metrics
 from api.problems import CODES, envelope
 from api.ready import Key, Ready, ReadyAnswers, Shared, etag_of, is_among
 from api.wire import encode, snake_cased
-
-log = structlog.get_logger("api")
 
 MOST_BYTES: Final = 1024 * 1024
 """What a request's body may have (A25)."""
@@ -76,6 +74,22 @@ _VARY: Final[Header] = (b"vary", b"Accept, Authorization, Cookie, X-Min-Log-Posi
 """The spelling of keys, and what somebody may not see anything older than."""
 
 
+class RequestLog(Protocol):
+    """Writes the line that each request leaves; ``path`` is its route, for in paths there may be names."""
+
+    def __call__(
+        self,
+        *,
+        method: str,
+        path: str,
+        status: int,
+        ms: float,
+        actor: str,
+        position: int | None,
+        request_id: str,
+    ) -> None: ...
+
+
 class Edge:
     """``documentation`` are the headers of the page of documentation, which is the only one with scripts."""
 
@@ -90,6 +104,7 @@ class Edge:
         limits: Limits | None = None,
         documentation: Sequence[Header] = security_headers.API,
         snake_case: bool = False,
+        log: RequestLog | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
@@ -99,6 +114,7 @@ class Edge:
         self._limits = limits
         self._documentation = documentation
         self._snake_case = snake_case
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -137,12 +153,13 @@ class Edge:
             sent = b"" if scope["method"] == "HEAD" else body
             await send({"type": "http.response.body", "body": sent, "more_body": False})
         finally:
-            self._tell(scope["method"], ready.route, status, began, request_id=asked.request_id.decode())
+            self._tell(scope["method"], ready.route, status, began, request_id=asked.request_id)
 
     async def _ask(self, scope: HTTPScope, asked: _Asked, began: float, receive: Receive, send: Send) -> None:
         """The framework."""
         method = scope["method"]
         request_id = asked.request_id.decode()
+        state: dict[str, Any]
         scope["state"] = state = {
             "request_id": request_id,
             "address": self._addresses.of(scope),
@@ -166,7 +183,7 @@ class Edge:
                 route,
                 outcome.status,
                 began,
-                request_id=request_id,
+                request_id=asked.request_id,
                 actor=state.get("actor", "anonymous"),
                 position=state.get("position"),
             )
@@ -178,22 +195,22 @@ class Edge:
         status: int,
         began: float,
         *,
-        request_id: str,
-        actor: object = "anonymous",
-        position: object = None,
+        request_id: bytes,
+        actor: str = "anonymous",
+        position: int | None = None,
     ) -> None:
         seconds = perf_counter() - began
         self._metrics.request(method, route, status, seconds)
-        log.info(
-            "request",
-            method=method,
-            path=route,
-            status=status,
-            ms=round(seconds * 1000, 2),
-            actor=actor,
-            position=position,
-            request_id=request_id,
-        )
+        if self._log is not None:
+            self._log(
+                method=method,
+                path=route,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                actor=actor,
+                position=position,
+                request_id=request_id.decode(),
+            )
 
     async def _answered_here(self, scope: HTTPScope, asked: _Asked, send: Send) -> bool:
         if asked.origin is not None and asked.preflight is not None:

@@ -193,7 +193,7 @@ class ProductController(Controller):
         if found is None or not _may_see(caller, found):
             raise ProductNotFoundError("Product not found")
         if found.visible:
-            share(request, products=shown([found.body]))
+            share(request, shows=shown([found.body]))
         return answer(found.body, position=position)
 
     @post(
@@ -301,7 +301,7 @@ async def _page(
         position = await backend.reading.fresh(connection, "products")
         found = await products_page(backend.read.reads, wanted)
     if found.engine == "postgres":
-        share(connection, products=shown(found.bodies), on=_concern(wanted))
+        share(connection, shows=shown(found.bodies), on=_concern(wanted))
     body = page("products", found.bodies, total=found.total, skip=asked.skip, limit=asked.most)
     engine = ((b"x-search-engine", found.engine.encode()),) if asked.words else ()
     return answer(body, position=position, headers=engine)

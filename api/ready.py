@@ -46,7 +46,7 @@ MISSED_AFTER: Final = 1.0
 MOST_BYTES: Final = 64 * 1024 * 1024
 MOST_ANSWERS: Final = 50_000
 MOST_REMEMBERED: Final = 20_000
-"""Products of which it is remembered that they have changed while answers were being made."""
+"""Documents of which it is remembered that they have changed while answers were being made."""
 
 _LARGEST_SHARE: Final = 16
 """No answer takes more than one part in so many of the room."""
@@ -54,6 +54,9 @@ _LARGEST_SHARE: Final = 16
 _LONGEST_QUERY: Final = 512
 _BESIDES: Final = 1_500
 """Bytes that an answer takes besides its body, roughly: headers, keys, and where it is found."""
+
+_NAMED: Final = ("products", "categories", "collections", "sellers")
+"""The read models of which we are told what changes: those with ``Projection.effects``."""
 
 _MODELS: Final = {LISTED: "products", RATED: "products", IN_STOCK: "products"}
 _UUID: Final = re.compile(rb'"uuid":"([0-9a-f-]{36})"')
@@ -63,7 +66,7 @@ _ETAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer depends on, as the controller says that made it; see ``share``."""
 
-    products: Collection[UUID]
+    shows: Collection[UUID]
     on: frozenset[str]
     models: frozenset[str]
     seconds: float
@@ -74,7 +77,8 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 def share(
     request: Connection,
     *,
-    products: Collection[UUID] | None = (),
+    shows: Collection[UUID] | None = (),
+    of: Collection[str] = ("products",),
     on: frozenset[str] = frozenset(),
     version: int = 0,
     seconds: float = PRODUCTS_FOR,
@@ -82,18 +86,17 @@ def share(
 ) -> None:
     """Say of the answer to this request that it is everybody's: it gets an ETag, and is held if it is a 200.
 
-    It is let go when one of ``products`` changes that it shows (``None``: which they are cannot be told, so any), or
-    when something happens that is named by ``on``: ``LISTED``, ``RATED``, ``IN_STOCK``, ``CATEGORIES``,
-    ``COLLECTIONS``. ``version`` is that of the stream which ``If-Match`` is about. A query with other names than
-    those of the route's ``query`` and ``known`` is not held: nobody is to fill our memory with names of his own.
+    ``shows`` are the keys of the documents in it, ``of`` their read models; ``None`` are products of which the answer
+    itself does not say which. It is let go when one of them changes, or when something happens that is named by
+    ``on``: ``LISTED``, ``RATED``, ``IN_STOCK``, ``CATEGORIES``, ``COLLECTIONS``. ``version`` is that of the stream
+    which ``If-Match`` is about. With a query that has other names than the route's ``query`` and ``known``, it is not
+    held: nobody is to fill our memory with names of his own.
     """
-    if products is None:
-        products, on = (), on | ANY_PRODUCT
-    models = {_MODELS.get(effect, effect) for effect in on}
-    if products:
-        models.add("products")
+    if shows is None:
+        shows, on = (), on | ANY_PRODUCT
+    models = {_MODELS.get(effect, effect) for effect in on}.union(of if shows else ())
     request.scope["state"]["shared"] = Shared(
-        products=products,
+        shows=shows,
         on=on,
         models=frozenset(models),
         seconds=seconds,
@@ -109,9 +112,12 @@ def shown(bodies: Iterable[bytes]) -> list[UUID] | None:
 
 
 def etag_of(body: bytes, version: int = 0) -> bytes:
-    """``"7-0f3a…"``: ``If-Match`` heeds the version of what the answer is about, where it has one."""
+    """``"7-0f3a…"``: the version of what the answer is about, which is all that ``If-Match`` heeds, and its bytes.
+
+    For the answer also changes with what others do: a review is written, a unit is reserved.
+    """
     digest = blake2b(body, digest_size=8).hexdigest().encode()
-    return b'"%d-%b"' % (version, digest) if version else b'"%b"' % digest
+    return b'"%d-%b"' % (version, digest) if version else b'"h%b"' % digest
 
 
 def is_among(etag: bytes, given: bytes) -> bool:
@@ -133,8 +139,8 @@ class Ready:
         "not_modified",
         "on",
         "position",
-        "products",
         "route",
+        "shows",
         "size",
         "until",
     )
@@ -152,7 +158,7 @@ class Ready:
         not_modified: Sequence[Header] = (),
     ) -> None:
         self.key = key
-        self.products = shared.products
+        self.shows = shared.shows
         self.on = shared.on
         self.models: Sequence[_Model] = ()
         self.body = body
@@ -162,7 +168,7 @@ class Ready:
         self.not_modified = list(not_modified)
         self.position = position
         self.at: Header = (b"x-log-position", b"%d" % position)
-        self.size = len(body) + _BESIDES + 100 * len(shared.products)
+        self.size = len(body) + _BESIDES + 100 * len(shared.shows)
         self.until = perf_counter() + shared.seconds
         self.is_used = False
 
@@ -188,9 +194,9 @@ class ReadyAnswers:
         self._most_bytes = most_bytes
         self._most_answers = most_answers
         self._listening = False
-        self._models = {name: _Model() for name in ("products", "categories", "collections")}
+        self._models = {name: _Model() for name in _NAMED}
         self._held: OrderedDict[Key, Ready] = OrderedDict()
-        self._of_product: dict[UUID, set[Key]] = {}
+        self._showing: dict[UUID, set[Key]] = {}
         self._on: dict[str, set[Key]] = {}
         self._changed: OrderedDict[UUID, int] = OrderedDict()
         self._happened: dict[str, int] = {}
@@ -240,7 +246,7 @@ class ReadyAnswers:
             return False
         if not all(model.generation for model in models):
             return False
-        if any(self._changed.get(product, 0) > begun for product in shared.products):
+        if any(self._changed.get(document, 0) > begun for document in shared.shows):
             return False
         if any(self._happened.get(effect, 0) > begun for effect in shared.on):
             return False
@@ -252,8 +258,8 @@ class ReadyAnswers:
         ready.models = models
         self._held[ready.key] = ready
         self.bytes += ready.size
-        for product in ready.products:
-            self._of_product.setdefault(product, set()).add(ready.key)
+        for document in ready.shows:
+            self._showing.setdefault(document, set()).add(ready.key)
         for effect in ready.on:
             self._on.setdefault(effect, set()).add(ready.key)
         self._make_room()
@@ -296,13 +302,13 @@ class ReadyAnswers:
             model.heard = model.known
             model.behind_since = 0.0
 
-    def _let_go(self, products: Collection[UUID], effects: Collection[str]) -> None:
+    def _let_go(self, documents: Collection[UUID], effects: Collection[str]) -> None:
         self.moment += 1
         gone: set[Key] = set()
-        for product in products:
-            gone |= self._of_product.get(product, _NONE)
-            self._changed[product] = self.moment
-            self._changed.move_to_end(product)
+        for document in documents:
+            gone |= self._showing.get(document, _NONE)
+            self._changed[document] = self.moment
+            self._changed.move_to_end(document)
         for effect in effects:
             gone |= self._on.get(effect, _NONE)
             self._happened[effect] = self.moment
@@ -318,7 +324,7 @@ class ReadyAnswers:
         self._oldest = self.moment
         self.dropped += len(self._held)
         self.bytes = 0
-        for each in (self._held, self._of_product, self._on, self._changed, self._happened):
+        for each in (self._held, self._showing, self._on, self._changed, self._happened):
             each.clear()
 
     def _make_room(self) -> None:
@@ -335,8 +341,8 @@ class ReadyAnswers:
     def _drop(self, ready: Ready) -> None:
         del self._held[ready.key]
         self.bytes -= ready.size
-        for product in ready.products:
-            self._forget(self._of_product, product, ready.key)
+        for document in ready.shows:
+            self._forget(self._showing, document, ready.key)
         for effect in ready.on:
             self._forget(self._on, effect, ready.key)
 

@@ -215,7 +215,7 @@ class TestOtherAnswers:
                 assert answer.status_code == 200
                 assert_secure(answer)
                 assert ("access-control-allow-origin" in answer.headers) == ("Origin" in headers)
-                assert "cache-control" not in answer.headers
+                assert answer.headers["cache-control"] == "public, max-age=0, must-revalidate"
 
     def test_snake_case_keeps_them(self, browser: Client, product: dict[str, Any]) -> None:
         asked = {"Accept": "application/json; case=snake"}
