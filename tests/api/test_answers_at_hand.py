@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def held(shop: Shop, *paths: str) -> None:
     """See to it that these are at hand; all that was done before is in them."""
     for path in paths:
         assert shop.guest.get(path, headers={"X-Min-Log-Position": str(shop.head())}).status_code == 200
-        soon(lambda path=path: is_at_hand(shop.guest, shop.origin, path), f"{path} being at hand")
+        soon(partial(is_at_hand, shop.guest, shop.origin, path), f"{path} being at hand")
 
 
 def position(response: httpx.Response) -> dict[str, str]:
@@ -133,8 +134,11 @@ class TestChangesOfOthers:
         held(shop, path)
         assert guest.get(path).status_code == 200
         admin.patch(path, {"price": 7})
-        for reader in (shop.guest, guest):
-            soon(lambda reader=reader: reader.get(path).json()["price"] == 7, "the price being seen")
+
+        def prices() -> set[float]:
+            return {reader.get(path).json()["price"] for reader in (shop.guest, guest)}
+
+        soon(lambda: prices() == {7}, "the price being seen")
 
     def test_a_sale_leaves_lists_that_do_not_show_it(self, shop: Shop, admin: Client, shelf: str) -> None:
         sold = admin.made("/products/add", a_product(shelf, brand="Sold", stock=9))
@@ -210,6 +214,7 @@ class TestRevalidating:
                 assert again.headers["vary"] == first.headers["vary"]
                 assert int(again.headers["x-log-position"]) > 0
             assert client.get(path, headers={"If-None-Match": '"other"'}).json() == first.json()
+        tag = shop.guest.get(path).headers["etag"]
         changed = admin.patch(path, {"price": 12})
         fresh = shop.guest.get(path, headers={**position(changed), "If-None-Match": tag})
         assert (fresh.status_code, fresh.json()["price"]) == (200, 12)

@@ -1,6 +1,7 @@
 """What is at hand of everybody's answers, and when it has to go."""
 
 from collections.abc import Collection, Mapping
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Annotated, Any
 from uuid import UUID
@@ -43,7 +44,7 @@ class Shelf:
         return self.answers.keep(made, shared, self.answers.moment if begun is None else begun)
 
     def at(self, path: str, wanted: int = 0) -> Ready | None:
-        return self.answers.at((path, b"", False), ready.perf_counter(), wanted)
+        return self.answers.at((path, b"", False), perf_counter(), wanted)
 
     def held(self, *paths: str) -> list[str]:
         return [path for path in paths if self.at(path) is not None]
