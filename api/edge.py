@@ -30,6 +30,7 @@ from api.wire import encode, snake_cased
 MOST_BYTES: Final = 1024 * 1024
 """What a request's body may have (A25)."""
 
+_HTTP: Final = ScopeType.HTTP
 _ALIAS: Final = "/v1/"
 _API: Final = "/api/v1/"
 _OPERATIONAL: Final = re.compile(r"/api/v1(/(?:health|metrics|docs)(?:/.*)?)")
@@ -51,10 +52,6 @@ _HEEDED: Final = frozenset(
         b"x-min-log-position",
         b"if-none-match",
         b"origin",
-        b"content-length",
-        b"transfer-encoding",
-        b"access-control-request-method",
-        b"access-control-request-headers",
     }
 )
 _NAMING: Final = frozenset({b"authorization", b"cookie", b"x-min-log-position"})
@@ -70,8 +67,9 @@ _EVERYBODYS: Final[Header] = (b"cache-control", b"public, max-age=0, must-revali
 """Any cache may keep it and must ask us each time: no other hears of what happens, and a 304 costs next to nothing."""
 _REVALIDATED: Final[Header] = (b"cache-control", b"private, no-cache")
 """The same for somebody who has said who they are: a cache that others use has no business with their requests."""
-_VARY: Final[Header] = (b"vary", b"Accept, Authorization, Cookie, X-Min-Log-Position")
+_VARY: Final[Header] = (b"vary", b"Origin, Accept, Authorization, Cookie, X-Min-Log-Position")
 """The spelling of keys, and what somebody may not see anything older than."""
+_SECURE: Final = [header for header in security_headers.API if header[0] != b"vary"]
 
 
 class RequestLog(Protocol):
@@ -117,16 +115,16 @@ class Edge:
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != _HTTP:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
         asked = _asked(scope, self._snake_case)
         if asked.is_anybodys and scope["method"] in _READING:
-            path, query, snake_case = _key_of(scope, asked)
-            ready = self._answers.at((path, query, snake_case), began, asked.wanted)
-            if ready is None and not path.startswith(_API):
-                ready = self._answers.at((_routed(path), query, snake_case), began, asked.wanted)
+            key = _key_of(scope, asked)
+            ready = self._answers.at(key, began, asked.wanted)
+            if ready is None and not key[0].startswith(_API):
+                ready = self._answers.at((_routed(key[0]), key[1], key[2]), began, asked.wanted)
             if ready is not None:
                 await self._give(ready, scope, asked, began, send)
                 return
@@ -168,7 +166,8 @@ class Edge:
         scope["path"] = _routed(scope["path"])
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        body = _Body(receive) if asked.length > MOST_BYTES or asked.chunked else None
+        _heed_body(asked, scope)
+        body = _Body(receive) if asked.is_large else None
         outcome = _Outcome(self, scope, asked, body, send)
         sending: Send = _SnakeCase(outcome) if asked.snake_case else outcome
         if method == "HEAD":
@@ -261,7 +260,7 @@ class Edge:
         shared: Shared = scope["state"]["shared"]
         own = [header for header in headers if header[0] != _POSITION]
         etag = etag_of(body, shared.version)
-        always = [(b"etag", etag), _EVERYBODYS, _VARY]
+        always = [(b"etag", etag), _EVERYBODYS, _VARY, *_SECURE]
         ready = Ready(
             _key_of(scope, asked),
             shared,
@@ -269,12 +268,8 @@ class Edge:
             route=scope.get("path_template", ""),
             etag=etag,
             position=next((int(value) for name, value in headers if name == _POSITION), 0),
-            headers=[*own, *always, *security_headers.API],
-            not_modified=[
-                *(header for header in own if header[0] not in _OF_THE_BODY),
-                *always,
-                *security_headers.API,
-            ],
+            headers=[*own, *always],
+            not_modified=[*(header for header in own if header[0] not in _OF_THE_BODY), *always],
         )
         self._answers.keep(ready, shared, begun)
         return ready
@@ -338,13 +333,13 @@ class _Asked:
 
     ``is_anybodys``: nothing says who it is, so that what is answered to everybody may be answered at once, if it
     includes the position ``wanted``. ``is_identified``: they say who it is, or what a browser has kept of us.
+    ``is_large``: there is a body that is, or may be.
     """
 
     is_anybodys = True
     is_identified = False
     wanted = 0
-    chunked = False
-    length = 0
+    is_large = False
     if_none_match = b""
     origin: bytes | None = None
     preflight: bytes | None = None
@@ -355,23 +350,36 @@ class _Asked:
 
 def _asked(scope: HTTPScope, snake_case: bool) -> _Asked:
     asked = _Asked()
+    asked.snake_case = snake_case
     heeded = {name: value for name, value in scope["headers"] if name in _HEEDED}
+    if heeded:
+        _heed(asked, heeded, scope)
+    asked.request_id = asked.request_id or b"%032x" % getrandbits(128)
+    return asked
+
+
+def _heed(asked: _Asked, heeded: Mapping[bytes, bytes], scope: HTTPScope) -> None:
     given = heeded.get(b"x-request-id", b"")
-    asked.request_id = given if _REQUEST_ID.fullmatch(given) else b"%032x" % getrandbits(128)
+    if _REQUEST_ID.fullmatch(given):
+        asked.request_id = given
     accepted = heeded.get(b"accept", b"")
-    asked.snake_case = b"case=snake" in accepted.replace(b" ", b"") if b"case=" in accepted else snake_case
+    if b"case=" in accepted:
+        asked.snake_case = b"case=snake" in accepted.replace(b" ", b"")
     asked.origin = heeded.get(b"origin")
     if b"if-none-match" in heeded:
         asked.if_none_match = b", ".join(_all(scope, b"if-none-match"))
     if not _NAMING.isdisjoint(heeded):
         _heed_sender(asked, heeded, b"; ".join(_all(scope, b"cookie")))
+
+
+def _heed_body(asked: _Asked, scope: HTTPScope) -> None:
+    """What matters only where something may be changed."""
+    heeded = dict(scope["headers"])
     length = heeded.get(b"content-length", b"")
-    asked.length = int(length) if length.isdigit() else 0
-    asked.chunked = b"transfer-encoding" in heeded
+    asked.is_large = b"transfer-encoding" in heeded or (length.isdigit() and int(length) > MOST_BYTES)
     if scope["method"] == "OPTIONS":
         asked.preflight = heeded.get(b"access-control-request-method")
         asked.preflight_headers = heeded.get(b"access-control-request-headers", b"")
-    return asked
 
 
 def _all(scope: HTTPScope, wanted: bytes) -> list[bytes]:
