@@ -271,7 +271,8 @@ class Edge:
             headers=[*own, *always],
             not_modified=[*(header for header in own if header[0] not in _OF_THE_BODY), *always],
         )
-        self._answers.keep(ready, shared, begun)
+        if not any(name == b"set-cookie" for name, _ in own):
+            self._answers.keep(ready, shared, begun)
         return ready
 
 
