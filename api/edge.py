@@ -58,7 +58,7 @@ _NAMING: Final = frozenset({b"authorization", b"cookie", b"x-min-log-position"})
 _LONGEST_POSITION: Final = 18
 _OF_THE_BODY: Final = frozenset({b"content-type", b"content-length"})
 _OF_THE_ANSWER: Final = _OF_THE_BODY | {b"etag", b"cache-control", b"x-log-position"}
-_POSITION: Final = b"x-log-position"
+_REPLACED: Final = frozenset({b"etag", b"x-log-position"})
 
 Header = tuple[bytes, bytes]
 
@@ -258,8 +258,9 @@ class Edge:
     ) -> Ready:
         """An answer of the framework that is everybody's; it is at hand from now on, if it can be."""
         shared: Shared = scope["state"]["shared"]
-        own = [header for header in headers if header[0] != _POSITION]
-        etag = etag_of(body, shared.version)
+        own = [header for header in headers if header[0] not in _REPLACED]
+        told = dict(headers)
+        etag = etag_of(body, told.get(b"etag", b""))
         always = [(b"etag", etag), _EVERYBODYS, _VARY, *_SECURE]
         ready = Ready(
             _key_of(scope, asked),
@@ -267,7 +268,7 @@ class Edge:
             body,
             route=scope.get("path_template", ""),
             etag=etag,
-            position=next((int(value) for name, value in headers if name == _POSITION), 0),
+            position=int(told.get(b"x-log-position", b"0")),
             headers=[*own, *always],
             not_modified=[*(header for header in own if header[0] not in _OF_THE_BODY), *always],
         )
@@ -322,6 +323,7 @@ class _Outcome:
         if asked.if_none_match and is_among(ready.etag, asked.if_none_match):
             self.status, body = 304, b""
             own = [header for header in own if header[0] not in _OF_THE_BODY]
+        own = [header for header in own if header[0] != b"etag"]
         caching = [(b"etag", ready.etag), _REVALIDATED if asked.is_identified else _EVERYBODYS, _VARY]
         headers = self._edge.marked(self._scope, asked, [*own, *caching])
         await self._send({"type": "http.response.start", "status": self.status, "headers": headers})

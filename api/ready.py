@@ -60,6 +60,7 @@ _NAMED: Final = ("products", "categories", "collections", "sellers")
 
 _MODELS: Final = {LISTED: "products", RATED: "products", IN_STOCK: "products"}
 _UUID: Final = re.compile(rb'"uuid":"([0-9a-f-]{36})"')
+_VERSION: Final = re.compile(rb'"(\d+)"')
 _ETAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
 
 
@@ -70,7 +71,6 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     on: frozenset[str]
     models: frozenset[str]
     seconds: float
-    version: int
     holdable: bool
 
 
@@ -80,7 +80,6 @@ def share(
     shows: Collection[UUID] | None = (),
     of: Collection[str] = ("products",),
     on: frozenset[str] = frozenset(),
-    version: int = 0,
     seconds: float = PRODUCTS_FOR,
     known: Collection[str] = (),
 ) -> None:
@@ -88,9 +87,8 @@ def share(
 
     ``shows`` are the keys of the documents in it, ``of`` their read models; ``None`` are products of which the answer
     itself does not say which. It is let go when one of them changes, or when something happens that is named by
-    ``on``: ``LISTED``, ``RATED``, ``IN_STOCK``, ``CATEGORIES``, ``COLLECTIONS``. ``version`` is that of the stream
-    which ``If-Match`` is about. With a query that has other names than the route's ``query`` and ``known``, it is not
-    held: nobody is to fill our memory with names of his own.
+    ``on``: ``LISTED``, ``RATED``, ``IN_STOCK``, ``CATEGORIES``, ``COLLECTIONS``. With a query that has other names
+    than the route's ``query`` and ``known``, it is not held: nobody is to fill our memory with names of his own.
     """
     if shows is None:
         shows, on = (), on | ANY_PRODUCT
@@ -100,7 +98,6 @@ def share(
         on=on,
         models=frozenset(models),
         seconds=seconds,
-        version=version,
         holdable=_is_known(request, known),
     )
 
@@ -111,13 +108,14 @@ def shown(bodies: Iterable[bytes]) -> list[UUID] | None:
     return None if None in found else [UUID(match[1].decode()) for match in found if match is not None]
 
 
-def etag_of(body: bytes, version: int = 0) -> bytes:
-    """``"7-0f3a…"``: the version of what the answer is about, which is all that ``If-Match`` heeds, and its bytes.
+def etag_of(body: bytes, given: bytes = b"") -> bytes:
+    """``"7-0f3a…"``: the version of what the answer is about, where one is ``given``, and of its bytes.
 
-    For the answer also changes with what others do: a review is written, a unit is reserved.
+    ``If-Match`` heeds the version alone: the answer also changes with what others do, who write a review or buy one.
     """
+    version = _VERSION.fullmatch(given)
     digest = blake2b(body, digest_size=8).hexdigest().encode()
-    return b'"%d-%b"' % (version, digest) if version else b'"h%b"' % digest
+    return b'"%b-%b"' % (version[1], digest) if version is not None else b'"h%b"' % digest
 
 
 def is_among(etag: bytes, given: bytes) -> bool:

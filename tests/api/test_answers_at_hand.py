@@ -318,8 +318,9 @@ class TestWithoutNews:
         silent = lone._process("silent-projector", "workers.projector", NATS_URL="nats://127.0.0.1:9")
         silent.start()
         try:
-            changed = admin.patch(path, {"price": 5})
-            assert lone.guest.get(path, headers=position(changed)).json()["price"] == 5
+            seen = position(admin.patch(path, {"price": 5}))
+            soon(lambda: lone.guest.get(path, headers=seen).is_success, "the projector having started")
+            assert lone.guest.get(path).json()["price"] == 5
             soon(lambda: is_at_hand(lone.guest, lone.origin, path), "being at hand")
             changed = admin.patch(path, {"price": 6})
             assert lone.guest.get(path, headers=position(changed)).json()["price"] == 6
