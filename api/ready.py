@@ -17,13 +17,12 @@ from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, Final
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
 from litestar.connection import ASGIConnection
 
-from api.input import SYNONYMS, camel
+from api.input import is_understood
 from projections.generations import Moved
 from projections.products.effects import IN_STOCK, LISTED, RATED
 
@@ -39,6 +38,7 @@ CATEGORIES_FOR: Final = 3600.0
 ANY_PRODUCT: Final = frozenset({LISTED, RATED, IN_STOCK})
 CATEGORIES: Final = frozenset({"categories"})
 COLLECTIONS: Final = frozenset({"collections"})
+SELLERS: Final = frozenset({"sellers"})
 
 MISSED_AFTER: Final = 1.0
 """Seconds that a message may take to come once the table shows what it is about."""
@@ -81,14 +81,13 @@ def share(
     of: Collection[str] = ("products",),
     on: frozenset[str] = frozenset(),
     seconds: float = PRODUCTS_FOR,
-    known: Collection[str] = (),
 ) -> None:
     """Say of the answer to this request that it is everybody's: it gets an ETag, and is held if it is a 200.
 
     ``shows`` are the keys of the documents in it, ``of`` their read models; ``None`` are products of which the answer
     itself does not say which. It is let go when one of them changes, or when something happens that is named by
-    ``on``: ``LISTED``, ``RATED``, ``IN_STOCK``, ``CATEGORIES``, ``COLLECTIONS``. With a query that has other names
-    than the route's ``query`` and ``known``, it is not held: nobody is to fill our memory with names of his own.
+    ``on``: ``LISTED``, ``RATED``, ``IN_STOCK``, ``CATEGORIES``, ``COLLECTIONS``, ``SELLERS``. With parameters that mean
+    nothing to the route's ``query`` it is not held: nobody is to fill our memory with names of their own.
     """
     if shows is None:
         shows, on = (), on | ANY_PRODUCT
@@ -98,7 +97,7 @@ def share(
         on=on,
         models=frozenset(models),
         seconds=seconds,
-        holdable=_is_known(request, known),
+        holdable=_is_understood(request),
     )
 
 
@@ -351,19 +350,12 @@ class ReadyAnswers:
             del keys[name]
 
 
-def _is_known(request: Connection, known: Collection[str]) -> bool:
+def _is_understood(request: Connection) -> bool:
     query: bytes = request.scope["query_string"]
-    if not query:
-        return True
-    if len(query) > _LONGEST_QUERY:
-        return False
     asked = request.scope["route_handler"].opt.get("query")
-    fields = () if asked is None else asked.__struct_encode_fields__
-    for name, _ in parse_qsl(query.decode("latin-1")):
-        ours = camel(name)
-        if SYNONYMS.get(ours, ours) not in fields and ours not in known:
-            return False
-    return True
+    if not query or asked is None:
+        return not query
+    return len(query) <= _LONGEST_QUERY and is_understood(query, asked)
 
 
 _NONE: Final[frozenset[Key]] = frozenset()
