@@ -2,45 +2,54 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from decimal import Decimal
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
-from domain.kernel import CategoryId, ListingId, SellerId
+from domain.kernel import CategoryId, Event, ListingId, Recorded, SellerId
 from domain.listings.events import ListingCreated, ListingPublished
-from domain.listings.listing import Listing
 from domain.money import Money
 from projections.products.effects import IN_STOCK, LISTED, RATED, effects_on_lists
 from projections.products.product import Product
+from projections.products.projector import fold_product
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PHONE = ListingId(UUID(int=1))
 
 
-def product() -> Product:
-    created = ListingCreated(
-        listing_id=PHONE,
-        number=1,
-        seller_id=SellerId(UUID(int=2)),
-        slug="phone",
-        title="Phone",
-        description="A phone",
-        price=Money(100),
-        category_id=CategoryId(UUID(int=3)),
-        category="phones",
-        stock=5,
-    )
-    listing = Listing.evolve(Listing.evolve(None, created), ListingPublished(listing_id=PHONE))
-    return Product(listing=listing, created_at=NOON, updated_at=NOON, imported_rating=Decimal(4), extras={})
+def folded(*events: Event) -> Product:
+    product: Product | None = None
+    for version, event in enumerate(events, 1):
+        recorded: Recorded[Event] = Recorded(
+            event=event,
+            id=UUID(int=0),
+            stream=PHONE,
+            aggregate="listings",
+            version=version,
+            position=version,
+            timestamp=NOON,
+            actor="",
+        )
+        product = fold_product(product, recorded, PHONE)
+    assert product is not None
+    return product
 
 
-ACTIVE = product()
-DRAFT = replace(ACTIVE, listing=Listing.evolve(None, ListingCreated(
-    listing_id=PHONE, number=1, seller_id=SellerId(UUID(int=2)), slug="phone", title="Phone", description="",
-    price=Money(100), category_id=CategoryId(UUID(int=3)), category="phones",
-)))  # fmt: skip
+CREATED = ListingCreated(
+    listing_id=PHONE,
+    number=1,
+    seller_id=SellerId(UUID(int=2)),
+    slug="phone",
+    title="Phone",
+    description="A phone",
+    price=Money(100),
+    category_id=CategoryId(UUID(int=3)),
+    category="phones",
+    stock=5,
+)
+DRAFT = folded(CREATED)
+ACTIVE = folded(CREATED, ListingPublished(listing_id=PHONE))
 
 
 def listing(**changes: object) -> Product:
