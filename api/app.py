@@ -55,7 +55,7 @@ from api.products import KeptProductController, ProductController
 from api.projections import ProjectionController
 from api.promotions import CouponController, KeptPromotionController, PromotionController
 from api.reading import PATIENCE, Reading
-from api.ready import ReadyProducts
+from api.ready import ReadyAnswers
 from api.reviews import ReviewController
 from api.search import SearchController, SearchIndexController
 from api.security_headers import for_documentation
@@ -65,10 +65,11 @@ from api.sign_in import SignInController
 from api.users import UserController
 from api.wishlists import WishlistController
 from application.adapters.keys import MasterKeys
-from application.adapters.logs import configure
+from application.adapters.logs import configure, request_log
 from application.adapters.mail.queue import PostgresMails
 from application.adapters.rate_limits import PostgresRateLimits
 from application.bootstrap import WriteSide, write_side
+from application.cancelling import obey_cancellation
 from application.settings import Settings
 from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, tag_of
@@ -77,6 +78,8 @@ from projections.bootstrap import ReadSide, read_side
 log = structlog.get_logger()
 
 REVOCATIONS: Final = "events.*.sessions.session_revoked"
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at how far the read models are, for what we should have been told and were not."""
 OUTDATED: Final = "api.sessions.outdated"
 """By which API processes tell each other what they have ended, without waiting for the relay."""
 ACCOUNTS: Final = "events.*.accounts.>"
@@ -86,7 +89,8 @@ ACCOUNTS: Final = "events.*.accounts.>"
 def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
     """``patience`` is how many seconds a reader waits to see what it has been told already."""
     metrics = Metrics()
-    products = ReadyProducts()
+    answers = ReadyAnswers(most_bytes=settings.answer_cache_bytes)
+    metrics.watch(answers)
     limits = Limits.of(settings)
     cookies = Cookies(
         [settings.jwt_secret, *settings.previous_secrets],
@@ -112,7 +116,6 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                 acknowledged=acknowledged,
                 commands=Commands(write.bus, write.keys, acknowledged),
                 reading=Reading(read.positions, acknowledged, patience=patience),
-                ready_products=products,
                 mails=PostgresMails(write.database),
             )
             app.state.backend = parts
@@ -123,7 +126,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
             counters = PostgresRateLimits(write.database, write.keys.request_hash)
             async with (
                 limits.shared_through(counters) if limits is not None else nullcontext(),
-                _listening(settings.nats_url, nats, parts),
+                _listening(settings.nats_url, nats, parts, answers),
             ):
                 yield
 
@@ -208,12 +211,13 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
     app.asgi_handler = Edge(
         app.asgi_handler,
         metrics=metrics,
-        products=products,
+        answers=answers,
         cors=Cors(settings.origins),
         addresses=ClientAddresses(settings.proxies),
         limits=limits,
         documentation=for_documentation(START_HASH),
         snake_case=settings.wire_case == "snake",
+        log=request_log(),
     )
     return app
 
@@ -232,20 +236,24 @@ def openapi_document() -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _listening(url: str, nats: Client | None, parts: BackendParts) -> AsyncIterator[None]:
+async def _listening(
+    url: str, nats: Client | None, parts: BackendParts, answers: ReadyAnswers
+) -> AsyncIterator[None]:
     """Hear of what others did: how far the read models are, and which sessions have ended."""
     if nats is None:
         yield
         return
-    positions, products, authenticator = parts.read.positions, parts.ready_products, parts.authenticator
+    positions, authenticator = parts.read.positions, parts.authenticator
+    positions.tell(answers)
 
     async def lost() -> None:
-        products.follow(None)
+        answers.follow(False)
         authenticator.listen(False)
 
     async def found() -> None:
-        products.follow(positions)
         authenticator.listen(True)
+        answers.follow(True)
+        await positions.look()
 
     async def wrong(error: Exception) -> None:
         log.warning("nats", error=str(error) or type(error).__name__)
@@ -269,14 +277,20 @@ async def _listening(url: str, nats: Client | None, parts: BackendParts) -> Asyn
             await nats.flush()  # the server has our subscriptions: from here on what happens is told to us
             await found()
 
-    connecting = asyncio.create_task(listen(), name="nats")
+    async def look() -> None:
+        while True:
+            obey_cancellation()
+            await asyncio.sleep(LOOK_EVERY)
+            await positions.look()
+
+    tasks = [asyncio.create_task(listen(), name="nats"), asyncio.create_task(look(), name="positions")]
     try:
         yield
     finally:
         await lost()
-        connecting.cancel()
-        with suppress(asyncio.CancelledError):
-            await connecting
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await nats.close()
 
 

@@ -14,7 +14,6 @@ from api.cookies import Cookies
 from api.counts import Counts
 from api.paging import Cursors
 from api.reading import Reading
-from api.ready import ReadyProducts
 from application.bootstrap import WriteSide
 from application.mail.ports import MailQueue
 from application.payments.paying import RecordPaymentResult
@@ -42,7 +41,6 @@ class BackendParts:
     acknowledged: Acknowledged
     commands: Commands
     reading: Reading
-    ready_products: ReadyProducts
     mails: MailQueue
     counts: Counts = field(default_factory=Counts)
 

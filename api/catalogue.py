@@ -17,6 +17,7 @@ from api.authentication import Connection, reader
 from api.backend import BackendParts
 from api.input import Check, Faults, PriceBound
 from api.paging import CursorQuery, paged
+from api.ready import ANY_PRODUCT, CATEGORIES, COLLECTIONS, SELLERS, share
 from api.wire import answer, encode
 from application.errors import AuthenticationError
 from application.slugs import reference_kind
@@ -28,6 +29,7 @@ from domain.sellers.events import seller_of
 from projections.categories.query import Categories, all_categories, with_descendants
 from projections.collections.query import collection_by
 from projections.ports import StaleReadError
+from projections.products.effects import IN_STOCK, LISTED, RATED
 from projections.products.query import (
     Facet,
     Kept,
@@ -232,6 +234,7 @@ async def list_products(
     question = _Question(connection, backend, asked, shelf, position)
     wanted = await question.wanted()
     if wanted is None:
+        share(connection, on=question.concern)
         nothing = paged("products", (), asked, total=0, next_cursor=None)
         return answer(nothing, position=question.position or 0)
     engine = ""
@@ -252,9 +255,23 @@ async def list_products(
         next_cursor=backend.cursors.seal(found.last, question.belongs_to),
         **more,
     )
-    # Whole here, and everybody's where `wanted.kept` is none: of the products `found.keys`, as of that position.
+    # What OpenSearch finds may be behind the catalogue, and what stands in for it is not to outlast its absence.
+    if wanted.kept is None and (not engine or backend.read.opensearch is None):
+        share(connection, shows=found.keys, on=question.concern | _concern(wanted, ranked=bool(asked.q)))
     headers = ((b"x-search-engine", engine.encode()),) if engine else ()
     return answer(body, position=question.position or 0, headers=headers)
+
+
+def _concern(wanted: ProductFilter, *, ranked: bool) -> frozenset[str]:
+    """What may put a product into this list, or elsewhere in it, that it does not show now."""
+    if ranked:
+        return ANY_PRODUCT
+    concern = {LISTED}
+    if wanted.in_stock:
+        concern.add(IN_STOCK)
+    if wanted.sort_by is SortBy.RATING or wanted.min_rating is not None:
+        concern.add(RATED)
+    return frozenset(concern)
 
 
 async def _counted_page(connection: Connection, wanted: ProductFilter, backend: BackendParts) -> ProductPage:
@@ -352,6 +369,17 @@ class _Question:
     def includes(self, position: int) -> None:
         """The answer is no fresher than any of the read models that it is made of."""
         self.position = position if self.position is None else min(self.position, position)
+
+    @property
+    def concern(self) -> frozenset[str]:
+        """What else than products the answer is made of."""
+        asked, shelf = self._asked, self._shelf
+        concern: frozenset[str] = frozenset()
+        if self.categories is not None or shelf.categories is not None:
+            concern |= CATEGORIES
+        if asked.collection or shelf.listings is not None:
+            concern |= COLLECTIONS
+        return concern | SELLERS if asked.seller else concern
 
     async def wanted(self) -> ProductFilter | None:
         """Nothing where nothing can be found."""

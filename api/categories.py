@@ -15,6 +15,7 @@ from api.documentation import answers
 from api.input import SYNONYMS, AnyReference, Body, Check, camel, decode_query
 from api.models import CategoryNode, CategorySchema, ChangedCategory, KeptCategory, KeptCategoryPage
 from api.paging import ListQuery, listed
+from api.ready import CATEGORIES, CATEGORIES_FOR, share
 from api.wire import answer, encode
 from application.categories.changing import ChangeCategory, OrderCategories
 from application.categories.creating import (
@@ -199,6 +200,7 @@ class CategoryController(Controller):
         categories, position = await _read(request, backend)
         reference = asked.parent_id or asked.parent
         below = shown_category(categories, reference) if reference else None
+        share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
         return answer(encode(tree_of(categories, below=below, depth=asked.depth)), position=position)
 
     @get("/categories/{ref:str}", responses=answers(CategoryNode, 200, 404))
@@ -206,13 +208,16 @@ class CategoryController(Controller):
         """A category by integer id, uuid or slug (also one that it had before), with its children."""
         categories, position = await _read(request, backend)
         category = shown_category(categories, ref)
+        share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
         return answer(encode(node_of(categories, category)), position=position)
 
     @get("/categories/{ref:str}/attributes", responses=answers(CategorySchema, 200, 404))
     async def attributes(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """What a listing in the category can and must say of itself: the inherited attributes and its own."""
         categories, position = await _read(request, backend)
-        return answer(encode(schema_body(categories, shown_category(categories, ref))), position=position)
+        category = shown_category(categories, ref)
+        share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
+        return answer(encode(schema_body(categories, category)), position=position)
 
     @post(
         ["/admin/categories", "/categories"],

@@ -19,6 +19,7 @@ from api.documentation import answers
 from api.input import AnyReference, Body, decode_query
 from api.models import Collection, KeptCollection, KeptCollectionPage, ProductPage
 from api.paging import CursorQuery
+from api.ready import CATEGORIES, COLLECTIONS, share
 from api.wire import answer, encode
 from application.collections.filling import AddToCollection, ArrangeCollection, RemoveFromCollection
 from application.collections.keeping import (
@@ -41,6 +42,7 @@ from projections.collections.query import (
     collections_page,
     collections_with,
 )
+from projections.products.effects import LISTED
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -114,13 +116,16 @@ class CollectionController(Controller):
     async def collections(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """All collections that are active."""
         position = await backend.reading.fresh(request, "collections")
+        share(request, on=COLLECTIONS)
         return answer(_list_of(await active_collections(backend.read.reads)), position=position)
 
     @get("/collections/{ref:str}", responses=answers(Collection, 200, 404))
     async def collection(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """A collection by integer id, uuid or slug, also one that it had before."""
         position = await backend.reading.fresh(request, "collections")
-        return answer((await _shown(ref, backend)).body, position=position)
+        found = await _shown(ref, backend)
+        share(request, on=COLLECTIONS)
+        return answer(found.body, position=position)
 
     @get("/collections/{ref:str}/products", query=ProductQuery, responses=answers(ProductPage, 200, 404))
     async def products(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
@@ -139,6 +144,7 @@ class CollectionController(Controller):
         """The active collections in which there is something of the category, or of one below it."""
         below, position = await _below(request, category, backend)
         position = min(position, await backend.reading.fresh(request, "collections", "products"))
+        share(request, on=CATEGORIES | COLLECTIONS | {LISTED})
         ids = [each.id for each in below]
         return answer(_list_of(await collections_with(backend.read.reads, ids)), position=position)
 

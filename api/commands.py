@@ -25,7 +25,8 @@ View = Callable[[Any], Any]
 """Makes an answer's body of the new state."""
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
-_VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})"')
+_VERSION: Final = re.compile(r'(?:W/)?"(\d{1,18})(?:-[0-9a-f]{16})?"')
+"""As answers to commands have it, or in front of what else changes an answer to a question (``api/ready.py``)."""
 _COOKIE: Final = b"logPosition=%d; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
 
 
@@ -212,5 +213,5 @@ def _expected_version(request: HttpRequest) -> int | None:
         return None
     version = _VERSION.fullmatch(given.strip())
     if version is None:
-        raise InvalidInputError({"If-Match": ["Must be an ETag that we gave"]})
+        raise InvalidInputError({"If-Match": ["Must be an ETag that tells a version, as we gave it"]})
     return int(version[1])

@@ -18,6 +18,7 @@ _ASKED: Final = (
     b"Content-Type",
     b"Idempotency-Key",
     b"If-Match",
+    b"If-None-Match",
     b"X-CSRF-Token",
     b"X-Min-Log-Position",
     b"X-Request-ID",

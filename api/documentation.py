@@ -42,7 +42,9 @@ _MEANINGS: Final = {
 _DESCRIPTION: Final = """
 An event-sourced commerce backend. Input may be camelCase or snake_case; `Accept: application/json; case=snake` gives
 answers in snake_case. Every change takes an `Idempotency-Key`, and answers with `X-Log-Position`: a reader who sends it
-back as `X-Min-Log-Position` sees that change, whatever happens.
+back as `X-Min-Log-Position` sees that change, whatever happens. What is the same for everybody (products, lists of
+them, categories, collections) has an `ETag`: sent back as `If-None-Match` it is answered with 304 while nothing has
+changed. `HEAD` is answered wherever `GET` is.
 """
 
 _MUTATING: Final = {"post", "put", "patch", "delete"}

@@ -1,6 +1,7 @@
 """What every request passes before the framework: its id, its log line, its measure, its limits, and what is at hand.
 
-A small ASGI layer written by hand, because all of it is paid on each request (``architecture.md``, figures).
+A small ASGI layer written by hand, because all of it is paid on each request (``architecture.md``, figures). An answer
+at hand pays for nothing else: so what it needs is looked at first, in the order in which it is needed.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from random import getrandbits
 from time import perf_counter
-from typing import Any, Final
-from uuid import uuid4
+from typing import Any, Final, Protocol
 
 import structlog
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from api import security_headers
@@ -23,28 +24,68 @@ from api.cors import Cors
 from api.limits import Limits, Standing
 from api.metrics import Metrics
 from api.problems import CODES, envelope
-from api.ready import Ready, ReadyProducts
+from api.ready import Key, Ready, ReadyAnswers, Shared, etag_of, is_among
 from api.wire import encode, snake_cased
-
-log = structlog.get_logger("api")
 
 MOST_BYTES: Final = 1024 * 1024
 """What a request's body may have (A25)."""
 
+_HTTP: Final = ScopeType.HTTP
 _ALIAS: Final = "/v1/"
+_API: Final = "/api/v1/"
 _OPERATIONAL: Final = re.compile(r"/api/v1(/(?:health|metrics|docs)(?:/.*)?)")
-_PRODUCT: Final = "/api/v1/products/"
 _DOCUMENTATION: Final = "/docs"
 _ACCOUNTS: Final = "/api/v1/auth/"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Anybody can make up others, and a measure of each would stay in memory for ever."""
+_READING: Final = frozenset({"GET", "HEAD"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _MOST_DRAINED: Final = 16 * MOST_BYTES
 _LONGEST_DRAINED: Final = 10.0
-_DEPENDS: Final = frozenset({b"authorization", b"cookie", b"x-min-log-position"})
-"""Headers on which an answer depends: with one of these it is the framework's to give."""
+_REMEMBERED: Final = re.compile(rb"(?:^|;) *logPosition=(\d{1,17}) *(?:;|$)")
+_HEEDED: Final = frozenset(
+    {
+        b"x-request-id",
+        b"accept",
+        b"authorization",
+        b"cookie",
+        b"x-min-log-position",
+        b"if-none-match",
+        b"origin",
+    }
+)
+_NAMING: Final = frozenset({b"authorization", b"cookie", b"x-min-log-position"})
+_LONGEST_POSITION: Final = 18
+_OF_THE_BODY: Final = frozenset({b"content-type", b"content-length"})
+_OF_THE_ANSWER: Final = _OF_THE_BODY | {b"etag", b"cache-control", b"x-log-position"}
+_REPLACED: Final = frozenset({b"etag", b"x-log-position"})
 
 Header = tuple[bytes, bytes]
+
+_JSON: Final[Header] = (b"content-type", b"application/json")
+_EVERYBODYS: Final[Header] = (b"cache-control", b"public, max-age=0, must-revalidate")
+"""Any cache may keep it and must ask us each time: no other hears of what happens, and a 304 costs next to nothing."""
+_REVALIDATED: Final[Header] = (b"cache-control", b"private, no-cache")
+"""The same for somebody who has said who they are: a cache that others use has no business with their requests."""
+_VARY: Final[Header] = (b"vary", b"Origin, Accept, Authorization, Cookie, X-Min-Log-Position")
+"""The spelling of keys, and what somebody may not see anything older than."""
+_SECURE: Final = [header for header in security_headers.API if header[0] != b"vary"]
+
+
+class RequestLog(Protocol):
+    """Writes the line that each request leaves; ``path`` is its route, for in paths there may be names."""
+
+    def __call__(
+        self,
+        *,
+        method: str,
+        path: str,
+        status: int,
+        ms: float,
+        actor: str,
+        position: int | None,
+        request_id: str,
+    ) -> None: ...
 
 
 class Edge:
@@ -55,96 +96,133 @@ class Edge:
         app: ASGIApp,
         *,
         metrics: Metrics,
-        products: ReadyProducts,
+        answers: ReadyAnswers,
         cors: Cors,
         addresses: ClientAddresses,
         limits: Limits | None = None,
         documentation: Sequence[Header] = security_headers.API,
         snake_case: bool = False,
+        log: RequestLog | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
-        self._products = products
+        self._answers = answers
         self._cors = cors
         self._addresses = addresses
         self._limits = limits
         self._documentation = documentation
         self._snake_case = snake_case
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != _HTTP:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        asked = _asked(scope)
-        address = self._addresses.of(scope)
+        asked = _asked(scope, self._snake_case)
+        if asked.is_anybodys and scope["method"] in _READING:
+            key = _key_of(scope, asked)
+            ready = self._answers.at(key, began, asked.wanted)
+            if ready is None and not key[0].startswith(_API):
+                ready = self._answers.at((_routed(key[0]), key[1], key[2]), began, asked.wanted)
+            if ready is not None:
+                await self._give(ready, scope, asked, began, send)
+                return
+        await self._ask(scope, asked, began, receive, send)
+
+    async def _give(self, ready: Ready, scope: HTTPScope, asked: _Asked, began: float, send: Send) -> None:
+        """What is at hand, to somebody of whom nothing else is to be found out."""
+        status, body = 200, ready.body
+        headers = [*ready.headers, ready.at, (b"x-request-id", asked.request_id)]
+        if asked.if_none_match and is_among(ready.etag, asked.if_none_match):
+            status, body = 304, b""
+            headers = [*ready.not_modified, ready.at, (b"x-request-id", asked.request_id)]
+        if asked.origin is not None:
+            headers += self._cors.granted(asked.origin)
+        if self._limits is not None:
+            standing = self._limits.at_hand(ready.route, neighbourhood(self._addresses.of(scope)))
+            if standing.refused:
+                status, body = 429, _refusal(standing, asked)
+                headers = [header for header in headers if header[0] not in _OF_THE_ANSWER]
+                headers += _refused_headers(standing, body)
+            headers += standing.headers()
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            sent = b"" if scope["method"] == "HEAD" else body
+            await send({"type": "http.response.body", "body": sent, "more_body": False})
+        finally:
+            self._tell(scope["method"], ready.route, status, began, request_id=asked.request_id)
+
+    async def _ask(self, scope: HTTPScope, asked: _Asked, began: float, receive: Receive, send: Send) -> None:
+        """The framework."""
+        method = scope["method"]
         request_id = asked.request_id.decode()
-        scope["state"] = state = {"request_id": request_id, "address": address, "prefix": _prefix(scope)}
-        _route(scope)
+        state: dict[str, Any]
+        scope["state"] = state = {
+            "request_id": request_id,
+            "address": self._addresses.of(scope),
+            "prefix": _prefix(scope),
+        }
+        scope["path"] = _routed(scope["path"])
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        status = 500
-        body = _Body(receive) if asked.length > MOST_BYTES or asked.chunked else None
-
-        async def send_marked(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = self._marked(scope, asked, message["headers"])
-                if body is not None and status >= 400:
-                    # Refused, perhaps unread; but a client that is still sending would not hear of it.
-                    await body.drain()
-            await send(message)
-
-        snake_case = self._snake_case if asked.snake_case is None else asked.snake_case
-        sending = _SnakeCase(send_marked) if snake_case else send_marked
+        _heed_body(asked, scope)
+        body = _Body(receive) if asked.is_large else None
+        outcome = _Outcome(self, scope, asked, body, send)
+        sending: Send = _SnakeCase(outcome) if asked.snake_case else outcome
+        if method == "HEAD":
+            scope["method"] = HttpMethod.GET
         try:
             if not await self._answered_here(scope, asked, sending):
                 await self._app(scope, receive if body is None else body, sending)
         finally:
-            seconds = perf_counter() - began
             route: str = scope.get("path_template", "") or "unmatched"
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.request(method, route, status, seconds)
-            log.info(
-                "request",
+            self._tell(
+                method if method in _METHODS else "other",
+                route,
+                outcome.status,
+                began,
+                request_id=asked.request_id,
+                actor=state.get("actor", "anonymous"),
+                position=state.get("position"),
+            )
+
+    def _tell(
+        self,
+        method: str,
+        route: str,
+        status: int,
+        began: float,
+        *,
+        request_id: bytes,
+        actor: str = "anonymous",
+        position: int | None = None,
+    ) -> None:
+        seconds = perf_counter() - began
+        self._metrics.request(method, route, status, seconds)
+        if self._log is not None:
+            self._log(
                 method=method,
                 path=route,
                 status=status,
                 ms=round(seconds * 1000, 2),
-                actor=state.get("actor", "anonymous"),
-                position=state.get("position"),
+                actor=actor,
+                position=position,
+                request_id=request_id.decode(),
             )
 
     async def _answered_here(self, scope: HTTPScope, asked: _Asked, send: Send) -> bool:
         if asked.origin is not None and asked.preflight is not None:
             await self._tell_whether_allowed(asked, send)
             return True
-        path = scope["path"]
-        limits = self._limits
-        subject = ""
-        if limits is not None:
-            subject = neighbourhood(scope["state"]["address"])
-            standing = limits.any_request(path, subject)
+        if self._limits is not None:
+            standing = self._limits.any_request(scope["path"], neighbourhood(scope["state"]["address"]))
             scope["state"]["standing"] = standing
             if standing is not None and standing.refused:
-                await _refuse(scope, standing, send)
+                body = _refusal(standing, asked)
+                await _send(send, 429, _refused_headers(standing, body), body)
                 return True
-        if asked.depends or scope["method"] != "GET" or not path.startswith(_PRODUCT):
-            return False
-        scope["path_template"] = "/api/v1/products/{ref}"
-        ready = self._products.at(path[len(_PRODUCT) :])
-        if ready is None:
-            return False
-        if limits is not None:
-            standing = limits.product_at_hand(subject)
-            if standing.refused or standing.remaining < scope["state"]["standing"].remaining:
-                scope["state"]["standing"] = standing
-            if standing.refused:
-                await _refuse(scope, standing, send)
-                return True
-        await _give(ready, send)
-        return True
+        return False
 
     async def _tell_whether_allowed(self, asked: _Asked, send: Send) -> None:
         granted = self._cors.preflight(asked.origin or b"", asked.preflight or b"", asked.preflight_headers)
@@ -153,10 +231,10 @@ class Edge:
             await _send(send, 204, list(granted), b"")
         else:
             message = "This origin, method or header is not allowed here"
-            body = envelope(403, CODES[403], message, {}, asked.request_id.decode())
-            await _send(send, 403, [(b"content-type", b"application/json")], encode(body))
+            body = encode(envelope(403, CODES[403], message, {}, asked.request_id.decode()))
+            await _send(send, 403, [_JSON, _length(body)], body)
 
-    def _marked(self, scope: HTTPScope, asked: _Asked, headers: Iterable[Header]) -> list[Header]:
+    def marked(self, scope: HTTPScope, asked: _Asked, headers: Sequence[Header]) -> list[Header]:
         """An answer's headers, and those that every answer has."""
         path = scope["path"]
         marked = [*headers, (b"x-request-id", asked.request_id)]
@@ -166,65 +244,179 @@ class Edge:
         standing: Standing | None = scope["state"].get("standing")
         if standing is not None:
             marked += standing.headers()
-        personal = asked.identified or scope["method"] not in ("GET", "HEAD") or path.startswith(_ACCOUNTS)
+        personal = asked.is_identified or scope["method"] != "GET" or path.startswith(_ACCOUNTS)
         if personal and not any(name == b"cache-control" for name, _ in headers):
             marked.append(security_headers.NOT_TO_BE_KEPT)
         return marked
+
+    @property
+    def moment(self) -> int:
+        return self._answers.moment
+
+    def made(
+        self, scope: HTTPScope, asked: _Asked, headers: Sequence[Header], body: bytes, begun: int
+    ) -> Ready:
+        """An answer of the framework that is everybody's; it is at hand from now on, if it can be."""
+        shared: Shared = scope["state"]["shared"]
+        own = [header for header in headers if header[0] not in _REPLACED]
+        told = dict(headers)
+        etag = etag_of(body, told.get(b"etag", b""))
+        always = [(b"etag", etag), _EVERYBODYS, _VARY, *_SECURE]
+        ready = Ready(
+            _key_of(scope, asked),
+            shared,
+            body,
+            route=scope.get("path_template", ""),
+            etag=etag,
+            position=int(told.get(b"x-log-position", b"0")),
+            headers=[*own, *always],
+            not_modified=[*(header for header in own if header[0] not in _OF_THE_BODY), *always],
+        )
+        if not any(name == b"set-cookie" for name, _ in own):
+            self._answers.keep(ready, shared, begun)
+        return ready
+
+
+class _Outcome:
+    """Where an answer of the framework leaves us: marked, and where it is everybody's with what caches want to know."""
+
+    def __init__(self, edge: Edge, scope: HTTPScope, asked: _Asked, body: _Body | None, send: Send) -> None:
+        self.status = 500
+        self._edge = edge
+        self._scope = scope
+        self._asked = asked
+        self._body = body
+        self._send = send
+        self._begun = edge.moment
+        self._is_head = scope["method"] == "HEAD"
+        self._start: Any = None
+        self._parts: list[bytes] = []
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await self._begin(message)
+        elif message["type"] != "http.response.body":
+            await self._send(message)
+        elif self._start is not None:
+            self._parts.append(message["body"])
+            if not message.get("more_body"):
+                await self._share(b"".join(self._parts))
+        elif not self._is_head:
+            await self._send(message)
+        elif not message.get("more_body"):
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _begin(self, start: Any) -> None:
+        self.status = start["status"]
+        if self.status == 200 and "shared" in self._scope["state"]:
+            self._start = start
+            return
+        start["headers"] = self._edge.marked(self._scope, self._asked, list(start["headers"]))
+        if self._body is not None and self.status >= 400:
+            # Refused, perhaps unread; but a client that is still sending would not hear of it.
+            await self._body.drain()
+        await self._send(start)
+
+    async def _share(self, body: bytes) -> None:
+        asked, own = self._asked, list(self._start["headers"])
+        ready = self._edge.made(self._scope, asked, own, body, self._begun)
+        if asked.if_none_match and is_among(ready.etag, asked.if_none_match):
+            self.status, body = 304, b""
+            own = [header for header in own if header[0] not in _OF_THE_BODY]
+        own = [header for header in own if header[0] != b"etag"]
+        caching = [(b"etag", ready.etag), _REVALIDATED if asked.is_identified else _EVERYBODYS, _VARY]
+        headers = self._edge.marked(self._scope, asked, [*own, *caching])
+        await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
+        sent = b"" if self._is_head else body
+        await self._send({"type": "http.response.body", "body": sent, "more_body": False})
 
 
 class _Asked:
     """What the headers say that matters here.
 
-    ``depends``: the answer depends on who asks. ``identified``: they say who it is.
+    ``is_anybodys``: nothing says who it is, so that what is answered to everybody may be answered at once, if it
+    includes the position ``wanted``. ``is_identified``: they say who it is, or what a browser has kept of us.
+    ``is_large``: there is a body that is, or may be.
     """
 
-    __slots__ = (
-        "chunked",
-        "depends",
-        "identified",
-        "length",
-        "origin",
-        "preflight",
-        "preflight_headers",
-        "request_id",
-        "snake_case",
-    )
-
-    def __init__(self) -> None:
-        self.chunked = False
-        self.depends = False
-        self.identified = False
-        self.length = 0
-        self.origin: bytes | None = None
-        self.preflight: bytes | None = None
-        self.preflight_headers = b""
-        self.request_id = b""
-        self.snake_case: bool | None = None
+    is_anybodys = True
+    is_identified = False
+    wanted = 0
+    is_large = False
+    if_none_match = b""
+    origin: bytes | None = None
+    preflight: bytes | None = None
+    preflight_headers = b""
+    request_id = b""
+    snake_case = False
 
 
-def _asked(scope: HTTPScope) -> _Asked:
+def _asked(scope: HTTPScope, snake_case: bool) -> _Asked:
     asked = _Asked()
-    preflight = scope["method"] == "OPTIONS"
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            asked.request_id = value
-        elif name == b"accept" and b"case=" in value:
-            asked.snake_case = b"case=snake" in value.replace(b" ", b"")
-        elif name in _DEPENDS:
-            asked.depends = True
-            asked.identified = asked.identified or name != b"x-min-log-position"
-        elif name == b"origin":
-            asked.origin = value
-        elif name == b"content-length" and value.isdigit():
-            asked.length = int(value)
-        elif name == b"transfer-encoding":
-            asked.chunked = True
-        elif preflight and name == b"access-control-request-method":
-            asked.preflight = value
-        elif preflight and name == b"access-control-request-headers":
-            asked.preflight_headers = value
-    asked.request_id = asked.request_id or uuid4().hex.encode()
+    asked.snake_case = snake_case
+    heeded = {name: value for name, value in scope["headers"] if name in _HEEDED}
+    if heeded:
+        _heed(asked, heeded, scope)
+    asked.request_id = asked.request_id or b"%032x" % getrandbits(128)
     return asked
+
+
+def _heed(asked: _Asked, heeded: Mapping[bytes, bytes], scope: HTTPScope) -> None:
+    given = heeded.get(b"x-request-id", b"")
+    if _REQUEST_ID.fullmatch(given):
+        asked.request_id = given
+    accepted = heeded.get(b"accept", b"")
+    if b"case=" in accepted:
+        asked.snake_case = b"case=snake" in accepted.replace(b" ", b"")
+    asked.origin = heeded.get(b"origin")
+    if b"if-none-match" in heeded:
+        asked.if_none_match = b", ".join(_all(scope, b"if-none-match"))
+    if not _NAMING.isdisjoint(heeded):
+        _heed_sender(asked, heeded, b"; ".join(_all(scope, b"cookie")))
+
+
+def _heed_body(asked: _Asked, scope: HTTPScope) -> None:
+    """What matters only where something may be changed."""
+    heeded = dict(scope["headers"])
+    length = heeded.get(b"content-length", b"")
+    asked.is_large = b"transfer-encoding" in heeded or (length.isdigit() and int(length) > MOST_BYTES)
+    if scope["method"] == "OPTIONS":
+        asked.preflight = heeded.get(b"access-control-request-method")
+        asked.preflight_headers = heeded.get(b"access-control-request-headers", b"")
+
+
+def _all(scope: HTTPScope, wanted: bytes) -> list[bytes]:
+    """What may come in several lines."""
+    return [value for name, value in scope["headers"] if name == wanted]
+
+
+def _heed_sender(asked: _Asked, heeded: Mapping[bytes, bytes], cookies: bytes) -> None:
+    """Who it is, and what they must see (``api/reading.py``); what is odd in that is for the framework to refuse."""
+    asked.is_identified = b"authorization" in heeded or b"cookie" in heeded
+    least, remembered = heeded.get(b"x-min-log-position"), b"0"
+    if b"logPosition" in cookies:
+        found = _REMEMBERED.findall(cookies)
+        remembered = found[0] if len(found) == cookies.count(b"logPosition") == 1 else b""
+    wanted = remembered if least is None else least
+    asked.is_anybodys = (
+        b"authorization" not in heeded
+        and b"accessToken" not in cookies
+        and wanted.isdigit()
+        and len(wanted) <= _LONGEST_POSITION
+    )
+    asked.wanted = int(wanted) if asked.is_anybodys else 0
+
+
+def _key_of(scope: HTTPScope, asked: _Asked) -> Key:
+    query: bytes = scope["query_string"]
+    if b"&" in query:
+        query = b"&".join(sorted(query.split(b"&"), key=_name_of))
+    return scope["path"], query, asked.snake_case
+
+
+def _name_of(parameter: Any) -> bytes:
+    name: bytes = parameter.partition(b"=")[0]
+    return name
 
 
 class _Body:
@@ -280,21 +472,20 @@ class _SnakeCase:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _give(ready: Ready, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": ready.headers})
-    await send({"type": "http.response.body", "body": ready.body, "more_body": False})
-
-
-async def _refuse(scope: HTTPScope, standing: Standing, send: Send) -> None:
+def _refusal(standing: Standing, asked: _Asked) -> bytes:
     refusal = standing.refusal()
-    body = envelope(429, refusal.code, refusal.message, refusal.details, scope["state"]["request_id"])
-    retry = (b"retry-after", b"%d" % standing.reset)
-    await _send(send, 429, [(b"content-type", b"application/json"), retry], encode(body))
+    return encode(envelope(429, refusal.code, refusal.message, refusal.details, asked.request_id.decode()))
+
+
+def _refused_headers(standing: Standing, body: bytes) -> list[Header]:
+    return [_JSON, _length(body), (b"retry-after", b"%d" % standing.reset)]
+
+
+def _length(body: bytes) -> Header:
+    return b"content-length", b"%d" % len(body)
 
 
 async def _send(send: Send, status: int, headers: list[Header], body: bytes) -> None:
-    if status != 204:
-        headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -304,12 +495,11 @@ def _prefix(scope: HTTPScope) -> str:
     return "/v1" if scope["path"].startswith(_ALIAS) else "/api/v1"
 
 
-def _route(scope: Scope) -> None:
+def _routed(path: str) -> str:
     """One path for each thing: ``/v1`` is ``/api/v1``, and what is for operators lives at the root (C1)."""
-    path = scope["path"]
     if "\0" in path:
         path = path.replace("\0", "�")  # no row has it, and Postgres would refuse the question
     if path.startswith(_ALIAS):
         path = f"/api{path}"
     operational = _OPERATIONAL.fullmatch(path)
-    scope["path"] = operational[1] if operational else path
+    return operational[1] if operational else path

@@ -146,6 +146,12 @@ def decode_query(query_string: bytes, query_type: type[B]) -> B:
     return _converted(dict(query_type.read(_fold(given, "query"))), query_type, strict=False)
 
 
+def is_understood(query_string: bytes, query_type: type[Body]) -> bool:
+    """Whether every parameter means something; others are not refused, but passed over."""
+    given = {camel(name): value for name, value in parse_qsl(query_string.decode("latin-1"))}
+    return query_type.read(_fold(given, "query")).keys() <= set(query_type.__struct_encode_fields__)
+
+
 async def optional_body(request: Request[Any, Any, Any], body_type: type[B]) -> B:
     """The body of a request that may come without one."""
     content = await request.body()

@@ -241,9 +241,11 @@ class Limits:
             return None
         return self._everything.hit(subject)
 
-    def product_at_hand(self, subject: str) -> Standing:
-        """The same for a product that no route is asked for."""
-        return self._products.hit(subject)
+    def at_hand(self, template: str, subject: str) -> Standing:
+        """All that the route behind ``template`` would count, for an answer that it is not asked for; the nearest."""
+        standing = self._everything.hit(subject)
+        area = None if standing.refused else self.area(template)
+        return standing if area is None else min(standing, area.hit(subject), key=_strictness)
 
     def area(self, template: str) -> Broad | None:
         """The limit of the part of the API that a route belongs to, if that has one."""

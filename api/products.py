@@ -28,6 +28,7 @@ from api.input import (
     decode_query,
 )
 from api.models import KeptProduct, KeptProductPage, Product, ProductPage
+from api.ready import CATEGORIES, CATEGORIES_FOR, share
 from api.wire import answer, encode
 from application.slugs import reference_kind
 from domain.listings.listing import ProductNotFoundError
@@ -75,6 +76,7 @@ class ProductController(Controller):
         """The slugs of all categories that everybody may see (C28)."""
         position = await backend.reading.fresh(request, "categories")
         categories = await all_categories(backend.read.reads)
+        share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
         return answer(encode([category.slug for category in categories]), position=position)
 
     @get("/products/category/{category:str}", query=ProductQuery, responses=answers(ProductPage, 200))
@@ -145,9 +147,8 @@ async def _detail(request: HttpRequest, ref: str, asked: DetailQuery, backend: B
     body = joined(backend.addressed(found.body), encode({"seller": _seller_body(found, backend)}))
     if is_kept:
         body = joined(body, kept_body(found.kept, notes=is_admin))
-    elif found.visible:
-        # Everybody's, of the product `found.key` and its seller `found.seller_id`.
-        backend.ready_products.keep(ref, body, position)
+    elif found.readable:
+        share(request, shows=(found.key, found.seller_id), of=("products", "sellers"))
     if asked.select:
         body = encode(selected(body, asked.select))
     return answer(body, position=position, version=found.version)

@@ -112,6 +112,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     signup_grants_seller: bool = True
     seller_auto_approve: bool = False
     tradelog_api_processes: Annotated[int, Meta(ge=1)] = 1
+    answer_cache_bytes: Annotated[int, Meta(ge=0)] = 67_108_864
+    """What each API process may hold of answers that are everybody's; with 0 it holds none."""
 
     @property
     def access_lifetime(self) -> timedelta:

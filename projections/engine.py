@@ -380,7 +380,7 @@ class Engine(Generic[S]):
             await sink.serve(connection)
         self._served[row.name] = row.generation
         log.info("projection switched", projection=row.name, generation=row.generation, position=found[0])
-        self._tell(Advanced(name=row.name, generation=row.generation, position=found[0]))
+        self._tell(Advanced(name=row.name, generation=row.generation, position=found[0], after=found[0]))
         for generation in old:
             self._later(self._sink_for(self._projections[row.name], generation).drop())
 

@@ -7,7 +7,7 @@ line to it and nothing that was asked for is lost when it dies.
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -29,8 +29,37 @@ from projections.ports import (
 
 T = TypeVar("T")
 
+_MOST_TOLD: Final = 5_000
+"""Documents in one message, which must not be greater than NATS takes."""
+
 CONTROL_SUBJECT: Final = "projections.control"
 ADVANCED_SUBJECT: Final = "projections.advanced"
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """What the projector tells on ``ADVANCED_SUBJECT`` once a read model has moved on from ``after`` to ``position``.
+
+    Each message begins where the one before it ended, so whoever has missed one knows. ``changed`` are the documents
+    that are not what they were, each with the effects of that (``Projection.effects``); ``None``: any may be another.
+    """
+
+    name: str
+    generation: int
+    position: int
+    after: int = 0
+    changed: Mapping[UUID, Collection[str]] | None = None
+
+    def then(self, later: Moved) -> Moved:
+        """Both at once."""
+        is_next = later.generation == self.generation and later.after <= self.position
+        if not is_next or self.changed is None or later.changed is None:
+            return msgspec.structs.replace(later, changed=None)
+        changed = dict(self.changed)
+        for key, effects in later.changed.items():
+            changed[key] = {*changed.get(key, ()), *effects}
+        told = changed if len(changed) <= _MOST_TOLD else None
+        return msgspec.structs.replace(later, after=self.after, changed=told)
+
 
 _SCHEMA: Final = """
 SELECT pg_advisory_xact_lock(hashtext('tradelog.projections'));

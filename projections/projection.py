@@ -50,6 +50,10 @@ class Projection(Generic[Doc]):
     whom such an event is about, if anybody; it is folded into every document that depends on them then, besides
     ``keys``.
     What comes to be later does not hear of it.
+
+    Of a read model whose answers others hold at hand (``api/ready.py``), ``effects`` says in words of its own what it
+    means to answers which do not show a document that it has changed: they may have to show it now, or to show it
+    elsewhere. Only then is told which documents each batch has changed.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Projection(Generic[Doc]):
     append_only: bool = False
     subjects: Callable[[Doc], Collection[UUID]] | None = None
     concerning: Mapping[type[Event], Callable[[Any], UUID | None]] = field(default_factory=dict)
+    effects: Callable[[Doc | None, Doc | None], Collection[str]] | None = None
 
     def __post_init__(self) -> None:
         assert self.subjects is not None or not self.concerning, "who is concerned is found by its subjects"

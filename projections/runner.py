@@ -6,7 +6,7 @@ import asyncio
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from itertools import islice
 from typing import Any, Final, Generic
@@ -43,18 +43,26 @@ FEED_TIMEOUT: Final = 0.5
 LIVE_INTERVAL: Final = 0.01
 LOG_POLL: Final = 0.05
 RATE_WINDOW: Final = 5.0
+MOST_NAMED: Final = 1_000
+"""Documents of a batch that are told one by one; of more it is only told that they are many."""
 
 log = structlog.get_logger()
 
 
 class Advanced(msgspec.Struct, frozen=True, kw_only=True):
-    """A read model has moved on; ``position`` is visible to readers."""
+    """A read model has moved on from ``after``; ``position`` is visible to readers.
+
+    ``changed`` are the documents that are not what they were, each with what its projection's ``effects`` says of the
+    change; ``None`` where any may be another.
+    """
 
     name: str
     generation: int
     position: int
+    after: int
     events: int = 0
     changes: int = 0
+    changed: Mapping[UUID, Collection[str]] | None = None
 
 
 class Runner(Generic[Doc, S]):
@@ -155,6 +163,7 @@ class Runner(Generic[Doc, S]):
                 folding.take(by_position[each.position], None if each.whole else each.key)
             try:
                 await self._save(folding, self.position, self.position)
+                self._tell(folding, self.position, self.position)
             finally:
                 await self._reload()
             return len(folding.letters)
@@ -184,21 +193,13 @@ class Runner(Generic[Doc, S]):
                 return
             recorded = [each for each in fetched.recorded if each.position <= to]
             try:
-                await self._advance(recorded, to)
+                folding = await self._advance(recorded, to)
             except MovedByAnotherError:
                 log.warning("checkpoint moved by another", projection=self.projection.name, position=position)
                 await self._reload()
                 return
         await self._now_live(fetched.live)
-        self._advanced(
-            Advanced(
-                name=self.projection.name,
-                generation=self.generation,
-                position=to,
-                events=to - position,
-                changes=len(recorded),
-            )
-        )
+        self._tell(folding, position, to, changes=len(recorded))
         if self.throttle:
             await asyncio.sleep(max(0.0, (to - position) / self.throttle - (time.monotonic() - started)))
         elif fetched.live:
@@ -232,7 +233,20 @@ class Runner(Generic[Doc, S]):
         wanted = [each for each in stored if each.tag in self.projection.tags]
         return _Fetched(to=stored[-1].position if stored else 0, recorded=await self._log.decode(wanted))
 
-    async def _advance(self, recorded: Sequence[Recorded[Any]], to: int) -> None:
+    def _tell(self, folding: _Folding[Doc], after: int, to: int, *, changes: int = 0) -> None:
+        self._advanced(
+            Advanced(
+                name=self.projection.name,
+                generation=self.generation,
+                position=to,
+                after=after,
+                events=to - after,
+                changes=changes,
+                changed=folding.changed,
+            )
+        )
+
+    async def _advance(self, recorded: Sequence[Recorded[Any]], to: int) -> _Folding[Doc]:
         folding = _Folding(
             self,
             parked_keys=set(self._checkpoint.parked_keys),
@@ -247,6 +261,7 @@ class Runner(Generic[Doc, S]):
             await self._reload()
         else:
             await self._moved_to(to)
+        return folding
 
     async def _pass(self, to: int) -> bool:
         """Nothing of a batch is for us: whether the checkpoint could be moved together with those of the others."""
@@ -425,6 +440,8 @@ class _Folding(Generic[Doc]):
         self.erased: dict[UUID, int] = {}
         self.results: dict[UUID, tuple[Doc | None, int]] = {}
         self.letters: list[DeadLetter] = []
+        self.changed: dict[UUID, Collection[str]] | None = None
+        self._name_changed()
 
     @property
     def is_work(self) -> bool:
@@ -492,6 +509,17 @@ class _Folding(Generic[Doc]):
         """Before the first part is folded; again when the engine has refused one."""
         self.results = {}
         self.letters = list(self._waiting)
+        self._name_changed()
+
+    def _name_changed(self) -> None:
+        self.changed = None if self._projection.effects is None else {}
+
+    def _note(self, key: UUID, before: Doc | None, after: Doc | None) -> None:
+        if self.changed is None or self._projection.effects is None:
+            return
+        self.changed[key] = self._projection.effects(before, after)
+        if len(self.changed) > MOST_NAMED:
+            self.changed = None
 
     def fold(self, keys: Sequence[UUID]) -> list[Change]:
         changes: list[Change] = []
@@ -507,6 +535,7 @@ class _Folding(Generic[Doc]):
                 after = self._folded(key, before, events)
                 if after is not before:
                     changes.append(self._runner.change(key, *after))
+                    self._note(key, before[0], after[0])
                     self.results[key] = after
             except Exception:  # noqa: BLE001  # any bug in the projection's code: found again below, event by event
                 changes += self._fold_slowly(key, before, events)
@@ -539,11 +568,13 @@ class _Folding(Generic[Doc]):
     ) -> list[Change]:
         """Up to the event that makes the trouble; it and those after it are parked."""
         reached: list[Change] = []
+        first = before
         for index, recorded in enumerate(events):
             try:
                 after = self._folded(key, before, [recorded])
                 if after is not before:
                     reached = [self._runner.change(key, *after)]
+                    self._note(key, first[0], after[0])
             except Exception:  # noqa: BLE001  # as above
                 self._park_all(key, events[index:], traceback.format_exc(), before)
                 break

@@ -33,7 +33,7 @@ from projections.adapters.opensearch_sink import OpenSearchSink
 from projections.adapters.postgres_sink import PostgresSink
 from projections.bootstrap import projections_of
 from projections.engine import Engine, SinkFor
-from projections.generations import ADVANCED_SUBJECT, CONTROL_SUBJECT
+from projections.generations import ADVANCED_SUBJECT, CONTROL_SUBJECT, Moved
 from projections.ports import Sink
 from projections.projection import Projection, Rows
 from projections.runner import Advanced
@@ -83,7 +83,7 @@ class Projector:
     ) -> None:
         self._client = client
         self._measure = measure
-        self._told: dict[str, Advanced] = {}
+        self._untold: dict[str, Moved] = {}
         self._news = asyncio.Event()
         self.feed = StreamFeed(events, client, outages=OUTAGES)
         self.engine: Engine[StoredEvent] = Engine(
@@ -116,25 +116,28 @@ class Projector:
 
     def _advanced(self, advanced: Advanced) -> None:
         self._measure(advanced, self.feed.head)
-        self._told[advanced.name] = advanced
+        moved = Moved(
+            name=advanced.name,
+            generation=advanced.generation,
+            position=advanced.position,
+            after=advanced.after,
+            changed=advanced.changed,
+        )
+        before = self._untold.get(advanced.name)
+        self._untold[advanced.name] = moved if before is None else before.then(moved)
         self._news.set()
 
     async def _tell(self) -> None:
-        """Only the newest position of each matters; whoever misses it looks in the table."""
+        """Whoever misses some of it, or was not there yet, looks in the table, and takes all documents for changed."""
         while True:
             obey_cancellation()
             await self._news.wait()
             self._news.clear()
-            told, self._told = self._told, {}
+            untold, self._untold = self._untold, {}
             if self._client.is_connected:
-                for advanced in told.values():
-                    message = {
-                        "name": advanced.name,
-                        "generation": advanced.generation,
-                        "position": advanced.position,
-                    }
+                for moved in untold.values():
                     try:
-                        await self._client.publish(ADVANCED_SUBJECT, msgspec.json.encode(message))
+                        await self._client.publish(ADVANCED_SUBJECT, msgspec.json.encode(moved))
                     except nats.errors.Error:
                         break
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -93,6 +95,41 @@ def configure(level: str = "info", log_format: str = "json") -> None:
 
 def configure_from(environment: Mapping[str, str]) -> None:
     configure(environment.get("LOG_LEVEL") or "info", environment.get("LOG_FORMAT") or "json")
+
+
+def request_log() -> Callable[..., None] | None:
+    """As it is configured by now; nothing where nobody wants to read of requests.
+
+    There is such a line for every request, so it is written without the processors, which would find nothing to do.
+    """
+    logger = structlog.get_logger("api").bind()
+    if not logger.is_enabled_for(logging.INFO):
+        return None
+    if isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer):
+        return _write_request
+    return partial(logger.info, "request")
+
+
+class _RequestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    method: str
+    path: str
+    status: int
+    ms: float
+    actor: str
+    position: int | None
+    request_id: str
+    timestamp: datetime
+    event: str = "request"
+    level: str = "info"
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def _write_request(**fields: Any) -> None:
+    line = _RequestLine(timestamp=datetime.now(UTC), **fields)
+    sys.stdout.write(f"{_ENCODER.encode(line).decode()}\n")
+    sys.stdout.flush()
 
 
 def _is_private(key: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import psycopg
@@ -12,16 +12,24 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from psycopg_pool import AsyncConnectionPool
 
-from projections.generations import ADVANCED_SUBJECT
+from projections.generations import ADVANCED_SUBJECT, Moved
 from projections.ports import StaleReadError
 
 POLL: Final = 0.02
 
+_MOVED: Final = msgspec.json.Decoder(Moved)
 
-class _Told(msgspec.Struct):
-    name: str
-    generation: int
-    position: int
+
+class Listener(Protocol):
+    """Whoever holds something that was made of read models."""
+
+    def hear(self, moved: Moved) -> None:
+        """The projector says so; in order, but a message may be missing."""
+        ...
+
+    def find(self, name: str, generation: int, position: int) -> None:
+        """The table says so; what happened on the way there we may have heard, or hear yet, or have missed."""
+        ...
 
 
 class Positions:
@@ -33,11 +41,15 @@ class Positions:
         self._moved = asyncio.Condition()
         self._waiting = 0
         self._looking: asyncio.Task[None] | None = None
+        self._listeners: list[Listener] = []
+
+    def tell(self, listener: Listener) -> None:
+        self._listeners.append(listener)
 
     async def listen(self, client: Client) -> None:
         """From now on we are told; what was said before is looked up once."""
         await client.subscribe(ADVANCED_SUBJECT, cb=self._hear)
-        await self._look()
+        await self.look()
 
     def known(self, projection: str) -> int:
         """What every reader sees by now, as far as we have heard."""
@@ -67,22 +79,28 @@ class Positions:
                 await self._looking
 
     async def _hear(self, message: Msg) -> None:
-        told = msgspec.json.decode(message.data, type=_Told)
-        await self._move({told.name: told.position})
+        moved = _MOVED.decode(message.data)
+        for listener in self._listeners:
+            listener.hear(moved)
+        await self._move({moved.name: moved.position})
 
     async def _look_on(self) -> None:
         while self._waiting:
-            await self._look()
+            await self.look()
             await asyncio.sleep(POLL)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
         # While Postgres is away, or still without tables, nobody gets further; readers give up by their own clock.
         with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable):
             async with self._pool.connection(timeout=1.0) as connection:
                 found = await connection.execute(
-                    "SELECT name, position FROM projection_generations WHERE state = 'active'"
+                    "SELECT name, generation, position FROM projection_generations WHERE state = 'active'"
                 )
-                await self._move(dict(await found.fetchall()))
+                rows = await found.fetchall()
+            for listener in self._listeners:
+                for name, generation, position in rows:
+                    listener.find(name, generation, position)
+            await self._move({name: position for name, _, position in rows})
 
     async def _move(self, positions: dict[str, int]) -> None:
         async with self._moved:

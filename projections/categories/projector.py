@@ -37,4 +37,6 @@ CATEGORY_TREE = Projection(
     keys=by_stream,
     fold=_fold,
     into=Rows(table=categories, row=_row),
+    # All that is said of one says something of those above and below it.
+    effects=lambda before, after: ("categories",),
 )

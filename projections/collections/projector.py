@@ -57,4 +57,5 @@ COLLECTION_LIST = Projection(
     keys=by_stream,
     fold=_fold,
     into=Rows(table=collections, row=_row),
+    effects=lambda before, after: ("collections",),
 )

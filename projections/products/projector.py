@@ -46,6 +46,7 @@ from domain.reviews.events import (
 )
 from domain.sellers.events import SellerClosed, SellerReinstated, SellerSuspended
 from projections.product_search.searchable import BRAND_START, TITLE_START, WORDS
+from projections.products.effects import effects_on_lists
 from projections.products.product import (
     KEPT,
     Opinion,
@@ -386,4 +387,5 @@ PRODUCTS = Projection(
     into=Rows(table=products, row=product_row),
     subjects=product_subjects,
     concerning=PRODUCT_CONCERNS,
+    effects=effects_on_lists,
 )

@@ -85,4 +85,5 @@ SELLER_LIST = Projection(
     keys=_keys,
     fold=_fold,
     into=Rows(table=sellers, row=_row),
+    effects=lambda before, after: ("sellers",),
 )
