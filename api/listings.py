@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.authentication import BEARER, admin, caller_of, seller
 from api.backend import Backend, BackendParts
 from api.categories import Slug
+from api.commands import View
 from api.documentation import answers
 from api.input import (
     AnyReference,
@@ -39,12 +41,12 @@ from application.listings.moderating import FlagListing, HideListing, RemoveList
 from application.listings.publishing import PublishListing, RenewListing, UnpublishListing
 from application.slugs import reference_kind
 from domain.accounts.events import Caller
-from domain.kernel import CollectionId, ForbiddenError, ListingId
+from domain.kernel import CollectionId, ForbiddenError, ListingId, MediaId
 from domain.listings.events import Location, Moderation
 from domain.listings.listing import COMMON, MOST_MEDIA, Listing
 from domain.sellers.events import HOUSE_SELLER, seller_of
 from projections.collections.query import collections_with_listing
-from projections.products.product import listing_body
+from projections.products.product import kept_body, listing_body
 from projections.wire import time
 
 HttpRequest = Request[Any, Any, Any]
@@ -86,7 +88,8 @@ Attributes = Annotated[dict[str, Any], Meta(max_length=100, examples=[{"size": "
 Categories = Annotated[tuple[AnyReference, ...], Meta(max_length=10)]
 Collections = Annotated[tuple[AnyReference, ...], Meta(max_length=20)]
 MediaIds = Annotated[
-    tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=MOST_MEDIA)
+    tuple[Annotated[str, Meta(min_length=1, max_length=100), Check(_uuid_faults)], ...],
+    Meta(max_length=MOST_MEDIA),
 ]
 ProfileId = Annotated[str, Meta(max_length=100), Check(_uuid_faults)]
 Measure = Annotated[float, Meta(ge=0, le=1_000_000)]
@@ -241,7 +244,8 @@ class OfferBody(ThingBody, frozen=True, kw_only=True):
             unique=alone if self.unique is None else self.unique,
             thumbnail=_given(self.thumbnail, ""),
             images=_given(self.images, ()),
-            media_ids=self.media_ids,
+            caller=caller,
+            media_ids=tuple(MediaId(UUID(each)) for each in dict.fromkeys(self.media_ids)),
             slug=_given(self.slug, ""),
             attributes={**self.common, **_given(self.attributes, {})},
             location=None if location is None else location.location(),
@@ -331,13 +335,13 @@ class ListingController(Controller):
     async def offer(self, request: HttpRequest, data: JSONBody[OfferBody], backend: Backend) -> ASGIResponse:
         """Offer something: as a draft or for everybody to see, as ``status`` says or the fields that are given."""
         command = data.command(caller_of(request), stock=None, publish=data.is_whole)
-        return await backend.commands.answer(request, command, listing_body, status=201)
+        return await backend.commands.answer(request, command, _view(backend), status=201)
 
     @post("/listings", status_code=201, responses=answers(Product, 201, 401, 403, 409))
     async def draft(self, request: HttpRequest, data: JSONBody[OfferBody], backend: Backend) -> ASGIResponse:
         """Offer something: as a draft, unless ``status`` is ``active``."""
         command = data.command(caller_of(request), stock=None, publish=False)
-        return await backend.commands.answer(request, command, listing_body, status=201)
+        return await backend.commands.answer(request, command, _view(backend), status=201)
 
     @post(
         "/products/add",
@@ -350,7 +354,7 @@ class ListingController(Controller):
     ) -> ASGIResponse:
         """Add a product to the catalogue, for everybody to see at once."""
         command = data.command(caller_of(request), stock=0, publish=True)
-        return await backend.commands.answer(request, command, listing_body, status=201)
+        return await backend.commands.answer(request, command, _view(backend), status=201)
 
     @route(
         _NAMES,
@@ -368,7 +372,7 @@ class ListingController(Controller):
     async def remove(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Take it back for good; only admins can restore it. What an open order holds stays."""
         command = DeleteListing(listing_id=await _called(ref, backend), caller=caller_of(request))
-        return await backend.commands.answer(request, command, _deleted, conditional=True)
+        return await backend.commands.answer(request, command, _deleted_view(backend), conditional=True)
 
     @post(
         [f"{name}/publish" for name in _NAMES],
@@ -378,7 +382,7 @@ class ListingController(Controller):
     async def publish(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Let everybody see it and buy it: for 60 days, where a person offers it."""
         command = PublishListing(listing_id=await _called(ref, backend), caller=caller_of(request))
-        return await backend.commands.answer(request, command, listing_body, conditional=True)
+        return await backend.commands.answer(request, command, _view(backend), conditional=True)
 
     @post(
         [f"{name}/unpublish" for name in _NAMES],
@@ -388,7 +392,7 @@ class ListingController(Controller):
     async def unpublish(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Take it out of the catalogue; it is a draft again."""
         command = UnpublishListing(listing_id=await _called(ref, backend), caller=caller_of(request))
-        return await backend.commands.answer(request, command, listing_body, conditional=True)
+        return await backend.commands.answer(request, command, _view(backend), conditional=True)
 
     @post(
         [f"{name}/renew" for name in _NAMES],
@@ -398,7 +402,7 @@ class ListingController(Controller):
     async def renew(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Keep it in the catalogue for another 60 days, or bring it back when its time was over."""
         command = RenewListing(listing_id=await _called(ref, backend), caller=caller_of(request))
-        return await backend.commands.answer(request, command, listing_body, conditional=True)
+        return await backend.commands.answer(request, command, _view(backend), conditional=True)
 
 
 class KeptListingController(Controller):
@@ -412,7 +416,7 @@ class KeptListingController(Controller):
     async def add(self, request: HttpRequest, data: JSONBody[OfferBody], backend: Backend) -> ASGIResponse:
         """Add a product to the catalogue of the house, for everybody to see unless ``status`` is ``draft``."""
         command = data.command(caller_of(request), stock=0, publish=True)
-        return await backend.commands.answer(request, command, listing_body, status=201)
+        return await backend.commands.answer(request, command, _view(backend), status=201)
 
     @route(
         [f"{path}/{{ref:str}}" for path in _KEPT],
@@ -448,7 +452,7 @@ class KeptListingController(Controller):
     async def restore(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Bring back what was deleted or removed, in the status that it had."""
         command = RestoreListing(listing_id=await _called(ref, backend))
-        return await backend.commands.answer(request, command, _moderated, conditional=True)
+        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
 
     @post(
         [f"{path}/{{ref:str}}/hide" for path in _KEPT],
@@ -460,7 +464,7 @@ class KeptListingController(Controller):
         """Take a listing out of sight for now; its seller still sees it, and why it is hidden."""
         data = await optional_body(request, ModerationBody)
         command = HideListing(listing_id=await _called(ref, backend), reason=data.reason)
-        return await backend.commands.answer(request, command, _moderated, conditional=True)
+        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
 
     @post(
         [f"{path}/{{ref:str}}/unhide" for path in _KEPT],
@@ -470,7 +474,7 @@ class KeptListingController(Controller):
     async def unhide(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Let it be seen again."""
         command = UnhideListing(listing_id=await _called(ref, backend))
-        return await backend.commands.answer(request, command, _moderated, conditional=True)
+        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
 
     @post(
         [f"{path}/{{ref:str}}/remove" for path in _KEPT],
@@ -482,7 +486,7 @@ class KeptListingController(Controller):
         """Take a listing out of sight for good: its seller cannot change it any more, and only admins restore it."""
         data = await optional_body(request, ModerationBody)
         command = RemoveListing(listing_id=await _called(ref, backend), reason=data.reason)
-        return await backend.commands.answer(request, command, _moderated, conditional=True)
+        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
 
     @put(
         [f"{path}/{{ref:str}}/flags" for path in _KEPT],
@@ -494,7 +498,7 @@ class KeptListingController(Controller):
         """The moderators' flags, as they are from now on; its seller sees none of them."""
         flags = tuple(dict.fromkeys(data.flags))
         command = FlagListing(listing_id=await _called(ref, backend), flags=flags, note=data.note)
-        return await backend.commands.answer(request, command, _moderated, conditional=True)
+        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
 
 
 async def _change(
@@ -506,31 +510,40 @@ async def _change(
         await backend.reading.fresh(request, "collections")
         collected_in = await collections_with_listing(backend.read.reads, listing_id)
     command = data.command(listing_id, caller_of(request), collected_in)
-    return await backend.commands.answer(request, command, listing_body, conditional=True)
+    return await backend.commands.answer(request, command, _view(backend), conditional=True)
 
 
 async def _called(reference: str, backend: BackendParts) -> ListingId:
     return await listing_called(reference, backend.write.store, backend.write.keys)
 
 
-def _deleted(listing: Listing) -> dict[str, Any]:
+def _view(backend: BackendParts) -> View:
+    """With the addresses of its pictures, which only the settings know."""
+    return partial(listing_body, address=backend.settings.public_url)
+
+
+def _deleted_view(backend: BackendParts) -> View:
     """C7."""
-    assert listing.deleted_at is not None
-    return {**listing_body(listing), "isDeleted": True, "deletedOn": time(listing.deleted_at)}
+
+    def body(listing: Listing) -> dict[str, Any]:
+        assert listing.deleted_at is not None
+        return {**_view(backend)(listing), "isDeleted": True, "deletedOn": time(listing.deleted_at)}
+
+    return body
 
 
-def _moderated(listing: Listing) -> dict[str, Any]:
+def _moderated_view(backend: BackendParts) -> View:
     """With what only admins know of it."""
-    return {
-        **listing_body(listing),
-        "moderation": listing.moderation,
-        "moderationReason": listing.moderation_reason,
-        "hidden": listing.moderation is not Moderation.VISIBLE,
-        "removed": listing.moderation is Moderation.REMOVED,
-        "isDeleted": listing.deleted,
-        "flags": listing.flags,
-        "flagNote": listing.flag_note,
-    }
+
+    def body(listing: Listing) -> dict[str, Any]:
+        return {
+            **_view(backend)(listing),
+            **kept_body(listing, for_admins=True),
+            "hidden": listing.moderation is not Moderation.VISIBLE,
+            "removed": listing.moderation is Moderation.REMOVED,
+        }
+
+    return body
 
 
 def _plain(value: Any) -> Any:

@@ -578,16 +578,11 @@ class DeletedProduct(Product, frozen=True, kw_only=True):
     deleted_on: str
 
 
-class ModeratedProduct(Product, frozen=True, kw_only=True):
-    """As admins see it: ``hidden`` ones are out of sight, ``removed`` ones for good."""
+class ModeratedProduct(KeptProduct, frozen=True, kw_only=True):
+    """``hidden`` ones are out of sight, ``removed`` ones for good."""
 
-    moderation: Literal["visible", "hidden", "removed"]
-    moderation_reason: str
     hidden: bool
     removed: bool
-    is_deleted: bool
-    flags: list[str]
-    flag_note: str
 
 
 class ProductPage(Shape, frozen=True, kw_only=True):

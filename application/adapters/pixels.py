@@ -142,6 +142,6 @@ def _as_webp(picture: Image.Image) -> bytes:
 
 @cache
 def _know_heif() -> None:
-    import pillow_heif  # noqa: PLC0415 - a large library, which only those need who work on uploads
+    import pi_heif  # noqa: PLC0415 - a large library, which only those need who work on uploads
 
-    pillow_heif.register_heif_opener(thumbnails=False, aux_images=False, depth_images=False, decode_threads=1)
+    pi_heif.register_heif_opener(thumbnails=False, aux_images=False, depth_images=False, decode_threads=1)

@@ -268,9 +268,9 @@ def _changed_terms(listing: Listing, command: ChangeListing, states: States) -> 
         percentage=percentage,
         sale_price=None if isinstance(sale_price, UnsetType) else sale_price,
     )
-    # What is shown as the stock is what can be bought; whoever sends that back has counted nothing.
-    if command.stock is not None and command.stock != listing.available:
-        events += listing.adjust_stock(command.stock)
+    # What is shown as the stock is what can be bought. So is what is given: what open orders hold is there besides.
+    if command.stock is not None:
+        events += listing.adjust_stock(command.stock + listing.reserved)
     if not isinstance(command.location, UnsetType):
         events += listing.relocate(command.location)
     if not isinstance(command.shipping_profile_id, UnsetType):

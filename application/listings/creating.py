@@ -12,6 +12,7 @@ import msgspec
 
 from application.categories.creating import THE_TREE
 from application.listings.filing import (
+    Changes,
     Collecting,
     States,
     by_stream,
@@ -24,10 +25,12 @@ from application.listings.filing import (
 )
 from application.ports import Changed, Clock, EventStore, Keys, Loaded, Metadata, Numbers, Proposal, StreamRef
 from application.slugs import slug_of
+from domain.accounts.events import Caller
 from domain.categories.category import SlugExistsError
 from domain.claims.claim import CLAIMS, Claim
 from domain.claims.events import ClaimEvent
-from domain.kernel import CategoryId, DomainError, InvalidInputError, ListingId, SellerId, stream_id
+from domain.illustrating import attach
+from domain.kernel import CategoryId, DomainError, InvalidInputError, ListingId, MediaId, SellerId, stream_id
 from domain.listings.events import ListingCreated, ListingEvent, Location
 from domain.listings.listing import (
     LISTINGS,
@@ -38,6 +41,7 @@ from domain.listings.listing import (
     first_of,
     merged,
 )
+from domain.media.media import MEDIA, Media
 from domain.money import Money
 from domain.sellers.seller import SELLERS, Seller, require_selling
 
@@ -48,10 +52,11 @@ class CreateListing(msgspec.Struct, frozen=True, kw_only=True):
     """``category``, ``categories`` and ``collections`` are any references; the first category is where it belongs.
 
     A slug that is not given is made from the title, and made unique. ``sale_price`` is another way to say the
-    discount. ``media_ids`` are uploads to be shown, in this order.
+    discount. ``media_ids`` are uploads of ``caller``'s own to be shown, in this order.
     """
 
     seller_id: SellerId
+    caller: Caller | None = None
     title: str
     price: Money
     category: str = ""
@@ -67,7 +72,7 @@ class CreateListing(msgspec.Struct, frozen=True, kw_only=True):
     unique: bool = False
     thumbnail: str = ""
     images: tuple[str, ...] = ()
-    media_ids: tuple[str, ...] = ()
+    media_ids: tuple[MediaId, ...] = ()
     slug: str = ""
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
     location: Location | None = None
@@ -116,6 +121,7 @@ async def create_listing(
         *shelf_refs(number, plan.categories),
         *plan.collecting.refs,
         *claims,
+        *media_refs(tuple(dict.fromkeys(command.media_ids))),
     ]
     now = clock.now()
 
@@ -154,16 +160,19 @@ async def create_listing(
         listing = Listing.evolve(None, created)
         schema = schema_of(category.id, states[THE_TREE.id].state)
         listing.require_described(schema)
-        events: list[ListingEvent] = [created]
+        events: list[ListingEvent] = []
+        listing, pictures = _illustrated(listing, command, states)
         if command.publish:
             kind = None if seller is None else seller.kind
             events += listing.publish(schema=schema, expires_at=expiry_of(kind, now, lifetime))
-        after = LISTINGS.fold(None, events)
+        after = LISTINGS.fold(listing, events)
         assert after is not None
         return Proposal(
             about=listing_id,
             outcome=after,
             events=[
+                (ref, [created]),
+                *pictures,
                 (ref, events),
                 *claimed,
                 *shelved(listing_id, number, (), after.category_ids),
@@ -187,7 +196,6 @@ def require_own_shipping(seller: Seller | None, profile_id: UUID | None) -> None
 
 async def _planned(command: CreateListing, store: EventStore, keys: Keys) -> _Plan:
     discount = discount_meant(command.price, command.discount_percentage, command.sale_price)
-    _require_media(command.media_ids)
     return _Plan(
         categories=await categories_named(command.category, command.categories, store, keys),
         collecting=await Collecting.of(command.collections, store, keys),
@@ -195,10 +203,29 @@ async def _planned(command: CreateListing, store: EventStore, keys: Keys) -> _Pl
     )
 
 
-def _require_media(media_ids: Sequence[str]) -> None:
-    """Nothing can be uploaded for a listing yet."""
-    if media_ids:
-        raise InvalidInputError({f"mediaIds[{index}]": ["Does not exist"] for index in range(len(media_ids))})
+def _illustrated(listing: Listing, command: CreateListing, states: States) -> tuple[Listing, Changes]:
+    """The listing with its pictures, and what becomes of each; one that is not there is a fault of the field."""
+    caller = command.caller
+    if caller is None or not command.media_ids:
+        return listing, []
+    wanted: list[Media] = []
+    faults: dict[str, list[str]] = {}
+    for index, media_id in enumerate(command.media_ids):
+        media: Media | None = states[media_id].state
+        if media is None or media.gone or media.owner_id != caller.account_id:
+            faults[f"mediaIds[{index}]"] = ["Does not exist"]
+        else:
+            wanted.append(media)
+    if faults:
+        raise InvalidInputError(faults)
+    shown = attach(listing, wanted, caller)
+    refs = media_refs(command.media_ids)
+    of_media = list(zip(refs, shown.media_events, strict=True))
+    return shown.listing, [(StreamRef(LISTINGS, listing.id), shown.listing_events), *of_media]
+
+
+def media_refs(media_ids: Sequence[MediaId]) -> list[StreamRef[Any, Any]]:
+    return [StreamRef(MEDIA, media_id) for media_id in media_ids]
 
 
 def _slugs_for(title: str, listing_id: ListingId, number: int) -> list[str]:

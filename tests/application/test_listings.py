@@ -231,7 +231,7 @@ class TestCreating:
                 {"categories[1]": ["Does not exist"], "categories[2]": ["Does not exist"]},
             ),
             ({"collections": ("no", "7")}, {"collections[0]": ["Does not exist"]}),
-            ({"media_ids": ("a",)}, {"mediaIds[0]": ["Does not exist"]}),
+            ({"media_ids": (UUID(int=7),), "caller": ADMIN}, {"mediaIds[0]": ["Does not exist"]}),
             ({"shipping_profile_id": UUID(int=7)}, {"shippingProfileId": ["Does not exist"]}),
             ({"attributes": {"watt": 60}}, {"attributes.watt": ["Is not an attribute of this category"]}),
             ({"attributes": {"size": 60}}, {"attributes.size": ["Must be a text"]}),
