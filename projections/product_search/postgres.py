@@ -173,7 +173,7 @@ class PostgresProductSearch:
     ) -> list[Suggestion]:
         """A third of them categories and brands each at most, before the products."""
         forms = [[word.text, *(meant.text for meant in word.meant)] for word in words]
-        start = " ".join(each[-1] if len(each) == 1 else each[1] for each in forms)
+        start = " ".join((each[1:] or each)[0] for each in forms)
         end = start + _BEHIND_ALL
         begun = " & ".join(
             f"({' | '.join(f'{each.beginning}AB' for each in (word, *word.meant))})" for word in words
