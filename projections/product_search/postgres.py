@@ -126,13 +126,12 @@ _BEHIND_ALL: Final = "\U0010ffff"
 
 
 class PostgresProductSearch:
-    """``meanings`` are synonyms, by the word or phrase that is said; those that are shipped unless others are given."""
+    """As forgiving as OpenSearch, and by the same synonyms; slower where a word is in very many products."""
 
     read_model = "products"
 
-    def __init__(self, reads: Reads, meanings: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(self, reads: Reads) -> None:
         self._reads = reads
-        self._said = shipped_meanings() if meanings is None else meanings
         self._meanings: Meanings | None = None
         self._stems: dict[str, str] = {}
 
@@ -173,7 +172,7 @@ class PostgresProductSearch:
     ) -> list[Suggestion]:
         """A third of them categories and brands each at most, before the products."""
         forms = [[word.text, *(meant.text for meant in word.meant)] for word in words]
-        start = " ".join(each[-1] if len(each) == 1 else each[1] for each in forms)
+        start = " ".join((each[1:] or each)[0] for each in forms)
         end = start + _BEHIND_ALL
         begun = " & ".join(
             f"({' | '.join(f'{each.beginning}AB' for each in (word, *word.meant))})" for word in words
@@ -224,15 +223,15 @@ class PostgresProductSearch:
     async def _known_meanings(self) -> Meanings:
         """The synonyms by their roots."""
         if self._meanings is None:
-            phrases = sorted({*self._said, *(each for others in self._said.values() for each in others)})
+            said = shipped_meanings()
+            phrases = sorted({*said, *(each for others in said.values() for each in others)})
             split = {phrase: folded_words(phrase) for phrase in phrases}
             stems = dict(
                 await self._reads.all(STEMS, sorted({word for words in split.values() for word in words}))
             )
             known = {phrase: [_asked(word, stems[word]) for word in words] for phrase, words in split.items()}
             self._meanings = {
-                roots(known[phrase]): [known[other] for other in others]
-                for phrase, others in self._said.items()
+                roots(known[phrase]): [known[other] for other in others] for phrase, others in said.items()
             }
         return self._meanings
 

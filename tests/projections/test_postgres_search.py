@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 
 from domain.accounts.events import AccountErased
@@ -37,7 +38,7 @@ from projections.product_search.vocabulary import (
     words_of,
 )
 from projections.products.projector import PRODUCTS
-from projections.products.query import Near, Order, ProductFilter, SortBy
+from projections.products.query import Kept, Near, Order, ProductFilter, SortBy
 from projections.projection import Projection, Rows
 from tests.domain.builders import a_listing_created, listing_id
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
@@ -279,12 +280,37 @@ class TestMarking:
         assert len(fragments(f"word {'and ' * 100}" * 9, {"word"})) == 3
 
 
-class TestOddTexts:
-    @pytest.fixture
-    async def shown(self, database_url: str) -> AsyncIterator[Following]:
-        async with following(database_url, PRODUCTS, VOCABULARY, CATEGORY_TREE) as shown:
-            yield shown
+@pytest.fixture
+async def shown(database_url: str) -> AsyncIterator[Following]:
+    async with following(database_url, PRODUCTS, VOCABULARY, CATEGORY_TREE) as shown:
+        yield shown
 
+
+class TestWhatOnlyTheCatalogueKnows:
+    async def test_those_who_keep_listings_find_what_others_do_not(self, shown: Following) -> None:
+        await shown.offer(1, title="Red Lamp")
+        await shown.record(a_listing_created(2, title="Blue Lamp"))
+        everybody = await shown.search.search(ProductFilter(words="lamp"))
+        assert (everybody.keys, everybody.kept) == ([listing_id(1)], [])
+        drafts = await shown.search.search(
+            ProductFilter(words="lmap", kept=Kept(status=["draft"]), facets=["price"], highlighted=True)
+        )
+        assert (drafts.keys, drafts.total, len(drafts.kept)) == ([listing_id(2)], 1, 1)
+        assert drafts.highlights[listing_id(2)]["title"] == ["Blue <mark>Lamp</mark>"]
+        assert await shown.search.suggest("blue", 5) == []
+
+    async def test_what_is_arranged_stays_in_that_order(self, shown: Following) -> None:
+        for number in range(1, 5):
+            await shown.offer(number, title=f"Lamp {number}")
+        arranged = [listing_id(number) for number in (3, 1, 4)]
+        asked = ProductFilter(words="lamp", listings=arranged, sort_by=SortBy.MANUAL, limit=2)
+        first = await shown.search.search(asked)
+        second = await shown.search.search(replace(asked, after=first.last))
+        assert [*first.keys, *second.keys] == arranged
+        assert (first.total, second.last) == (3, None)
+
+
+class TestOddTexts:
     @pytest.mark.parametrize(
         "odd", ["\ufdfa" * 200, "x" * 200, "é" * 200, "'\"\\:*&|!()<->", "日本語", "٣٤ ½ ﬁ"]
     )
