@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 
+import uvloop
 from rich.console import Console
 
 from bench import accounts, appends, catalogue, http, rebuild, relevance
@@ -25,4 +25,4 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(min(asyncio.run(main()), 1))
+    raise SystemExit(min(uvloop.run(main()), 1))

@@ -10,6 +10,7 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 import httpx
+import uvloop
 
 from bench.load import Load, drive, request
 from bench.roundtrips import counting_proxy
@@ -27,6 +28,7 @@ ADDRESS = {
     "phone": "+81 965-431-3024",
 }
 
+LIST = "/api/v1/products/category/things?limit=20&brand=Acme&minPrice=5"
 CONNECTIONS = 16
 SECONDS = 6.0
 WAITS = 90
@@ -76,6 +78,9 @@ async def rates(shop: Shop) -> list[Row]:
         detail = await _measured(port, lambda _: _repeated(product), 200)
         guarded = request("GET", f"/api/v1/products/{shop.listings[0]}", token=shop.tokens[0])
         fetched = await _measured(port, lambda _: _repeated(guarded), 200)
+        listing = await _measured(port, lambda _: _repeated(request("GET", LIST)), 200)
+        asked_anew = request("GET", LIST, token=shop.tokens[0])
+        listed = await _measured(port, lambda _: _repeated(asked_anew), 200)
         adding = await _measured(port, lambda connection: _adding(shop, connection), 200, 201)
         ordering = await _measured(port, lambda connection: _ordering(shop, connection), 201)
     share = detail.rate / empty.rate
@@ -84,10 +89,12 @@ async def rates(shop: Shop) -> list[Row]:
         Row(
             name="product detail",
             value=f"{detail.rate:,.0f}/s = {share:.0%} of it",
-            target="≥ 60 %",
-            reached=share >= 0.6,
+            target="≥ 150 %",
+            reached=share >= 1.5,
         ),
         Row(name="product detail by a member (never at hand, one fetch)", value=f"{fetched.rate:,.0f}/s"),
+        _rate_row("list of 20 with two filters", listing, 1500),
+        Row(name="list of 20 with two filters by a member (never at hand)", value=f"{listed.rate:,.0f}/s"),
         _rate_row("add to cart", adding, 1500),
         _rate_row("POST /orders (one line, Idempotency-Key)", ordering, 500),
     ]
@@ -218,5 +225,5 @@ async def rows() -> dict[str, list[Row]]:
 
 
 if __name__ == "__main__":
-    for title, found in asyncio.run(rows()).items():
+    for title, found in uvloop.run(rows()).items():
         show(title, found)
