@@ -101,7 +101,11 @@ class SearchIndexController(Controller):
         idle = asked.dry_run or (asked.restricted and not replayed)
         generations = backend.read.generations
         served = {status.name for status in await generations.list_projections()}
-        names = [] if idle else [name for name in ("product_search", "products") if name in served]
+        names = (
+            []
+            if idle
+            else [name for name in ("product_search", "products", "search_words") if name in served]
+        )
 
         def started(numbers: list[int]) -> Mapping[str, Any]:
             requests = [

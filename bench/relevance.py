@@ -114,7 +114,7 @@ async def seeded(folder: Path) -> AsyncIterator[tuple[Mapping[str, Any], Mapping
             seeder = Seeder(write, catalogue, demo_roles=False, advance=lambda _: None)
             position = await seeder.run()
         async with read_side(postgres.url, opensearch_url=opensearch.url) as read:
-            for projection in ("products", "product_search", "categories"):
+            for projection in ("products", "product_search", "search_words", "categories"):
                 await read.positions.wait(projection, position, timeout=120)
             yield environment, await _numbers(read, catalogue)
 

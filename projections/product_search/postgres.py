@@ -75,9 +75,6 @@ _SORTS: Final = {SortBy.PRICE: "price_minor", SortBy.RATING: "rating", SortBy.TI
 _COMPARABLE: Final = frozenset({SortBy.PRICE, SortBy.RATING, SortBy.ID})
 """Orders whose values are the same numbers on any engine."""
 
-_NOWHERE: Final = 50_000.0
-"""Kilometres to what is at no known place: farther than anything is."""
-
 _MOST_VALUES: Final = 100
 _MOST_FACTS: Final = 1_000
 _MOST_STEMS: Final = 50_000
@@ -376,8 +373,7 @@ def _sorting(asked: ProductFilter, understood: Question | None) -> Sorting:
     descending = asked.order is Order.DESC
     by, parameters = _SORTS.get(asked.sort_by or SortBy.ID), list[Any]()
     if asked.sort_by is SortBy.DISTANCE and asked.near is not None:
-        distance, parameters = distance_from(asked.near)
-        by = f"coalesce({distance}, {_NOWHERE})"
+        by, parameters = distance_from(asked.near)
     elif asked.sort_by is SortBy.MANUAL:
         by, parameters = "coalesce(array_position(%s::uuid[], key), 0)", [list(asked.listings or ())]
     if by is None:
@@ -464,11 +460,9 @@ def _narrowing(asked: ProductFilter) -> Iterator[tuple[str, tuple[list[str], lis
 
 
 def _without(asked: ProductFilter, narrowing: Collection[str]) -> ProductFilter:
-    """The filters that are left; being near is one only where somebody says how near."""
-    is_anywhere = asked.near is not None and asked.near.kilometres is None
+    """The filters that are left."""
     return replace(
         asked,
-        near=None if is_anywhere else asked.near,
         categories=None if "category" in narrowing else asked.categories,
         brand=() if "brand" in narrowing else asked.brand,
         min_price=None if "price" in narrowing else asked.min_price,

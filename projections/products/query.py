@@ -292,16 +292,19 @@ def conditions_of(asked: ProductFilter) -> tuple[list[str], list[Any]]:
         parameters.append([f"{key}={each}" for value in wanted for each in _spellings(value)])
     if asked.in_stock:
         conditions.append("in_stock")
-    if asked.near is not None:
-        within, around = _within(asked.near)
+    if asked.near is not None and asked.near.kilometres is not None:
+        within, around = _within(asked.near, asked.near.kilometres)
         conditions += within
         parameters += around
     return conditions, parameters
 
 
 def distance_from(near: Near) -> tuple[str, list[Any]]:
-    """Kilometres to a product along the surface of the earth, taken for a ball (haversine)."""
-    return _DISTANCE, [near.lat, near.lat, near.lng]
+    """Kilometres to a product along the surface of the earth, taken for a ball (haversine).
+
+    What is at no known place is farther away than anything.
+    """
+    return f"coalesce({_DISTANCE}, {_NOWHERE})", [near.lat, near.lat, near.lng]
 
 
 _SORT_COLUMNS = {
@@ -363,6 +366,7 @@ def _kept(kept: Kept) -> tuple[list[str], list[Any]]:
     return conditions, parameters
 
 
+_NOWHERE: Final = 50_000.0
 _DISTANCE: Final = (
     "(12742.0176 * asin(least(1, sqrt(power(sin(radians(lat - %s) / 2), 2) + "
     "cos(radians(%s)) * cos(radians(lat)) * power(sin(radians(lng - %s) / 2), 2)))))"
@@ -372,12 +376,10 @@ _KM_PER_DEGREE: Final = 111.19
 """Of latitude; of longitude at the equator, and less elsewhere."""
 
 
-def _within(near: Near) -> tuple[list[str], list[Any]]:
+def _within(near: Near, kilometres: float) -> tuple[list[str], list[Any]]:
     """Near enough, and first of all in a box around the place, which an index knows."""
-    if near.kilometres is None:
-        return ["lat IS NOT NULL"], []
     distance, place = distance_from(near)
-    high = near.kilometres / _KM_PER_DEGREE
+    high = kilometres / _KM_PER_DEGREE
     conditions = ["lat IS NOT NULL", "lat BETWEEN %s AND %s"]
     parameters: list[Any] = [near.lat - high, near.lat + high]
     narrowest = math.cos(math.radians(min(90.0, abs(near.lat) + high)))
@@ -386,7 +388,7 @@ def _within(near: Near) -> tuple[list[str], list[Any]]:
         conditions.append("(lng BETWEEN %s AND %s OR lng >= %s OR lng <= %s)")
         parameters += [near.lng - wide, near.lng + wide, near.lng - wide + 360, near.lng + wide - 360]
     conditions.append(f"{distance} <= %s")
-    return conditions, [*parameters, *place, near.kilometres]
+    return conditions, [*parameters, *place, kilometres]
 
 
 def _spellings(value: str) -> set[str]:
