@@ -234,17 +234,17 @@ async def list_products(
     question = _Question(connection, backend, asked, shelf, position)
     wanted = await question.wanted()
     if wanted is None:
-        share(connection, on=question.concern)
+        share(connection, on=CATEGORIES | COLLECTIONS | SELLERS)
         nothing = paged("products", (), asked, total=0, next_cursor=None)
         return answer(nothing, position=question.position or 0)
-    engine = ""
+    engine, is_exact = "", True
     if asked.q or wanted.facets or wanted.every_facet:
         searched, found = await search(connection, wanted, backend)
         question.includes(searched)
         engine = found.engine
     else:
         question.includes(await backend.reading.fresh(connection, "products"))
-        found = await _counted_page(connection, wanted, backend)
+        found, is_exact = await _counted_page(connection, wanted, backend)
     entries = _entries(found, asked, backend, notes=question.shows_notes)
     more = {"facets": _facet_bodies(found.facets, question.categories)} if asked.counts_facets else {}
     body = paged(
@@ -255,16 +255,17 @@ async def list_products(
         next_cursor=backend.cursors.seal(found.last, question.belongs_to),
         **more,
     )
-    # What OpenSearch finds may be behind the catalogue, and what stands in for it is not to outlast its absence.
-    if wanted.kept is None and (not engine or backend.read.opensearch is None):
-        share(connection, shows=found.keys, on=question.concern | _concern(wanted, ranked=bool(asked.q)))
+    # What OpenSearch finds may be behind the catalogue, and what stands in for it is not to outlast its absence. A
+    # number that may be a moment old is given once, and not held for as long as the list does not change.
+    if wanted.kept is None and is_exact and (not engine or backend.read.opensearch is None):
+        share(connection, shows=found.keys, on=question.concern | _concern(wanted))
     headers = ((b"x-search-engine", engine.encode()),) if engine else ()
     return answer(body, position=question.position or 0, headers=headers)
 
 
-def _concern(wanted: ProductFilter, *, ranked: bool) -> frozenset[str]:
+def _concern(wanted: ProductFilter) -> frozenset[str]:
     """What may put a product into this list, or elsewhere in it, that it does not show now."""
-    if ranked:
+    if wanted.words or wanted.facets or wanted.every_facet:
         return ANY_PRODUCT
     concern = {LISTED}
     if wanted.in_stock:
@@ -274,17 +275,21 @@ def _concern(wanted: ProductFilter, *, ranked: bool) -> frozenset[str]:
     return frozenset(concern)
 
 
-async def _counted_page(connection: Connection, wanted: ProductFilter, backend: BackendParts) -> ProductPage:
+async def _counted_page(
+    connection: Connection, wanted: ProductFilter, backend: BackendParts
+) -> tuple[ProductPage, bool]:
+    """The page, and whether its number is that of now."""
     if not wanted.counted:
-        return await products_page(backend.read.reads, wanted)
+        return await products_page(backend.read.reads, wanted), True
     asked = encode(replace(wanted, sort_by=None, order=Order.ASC, skip=0, limit=0, after=None))
     position = backend.reading.known("products")
     total = backend.counts.of(asked, position=position, wanted=backend.reading.wanted(connection))
     found = await products_page(backend.read.reads, replace(wanted, counted=total is None))
-    if total is not None:
-        return replace(found, total=total)
-    backend.counts.keep(asked, found.total or 0, position)
-    return found
+    if total is None:
+        backend.counts.keep(asked, found.total or 0, position)
+        return found, True
+    exact = backend.counts.of(asked, position=position, wanted=position)
+    return replace(found, total=total), exact is not None
 
 
 def _entries(
