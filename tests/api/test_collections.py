@@ -93,6 +93,7 @@ def test_admins_list_all_of_them_in_both_shapes(shop: Shop, admin: Client) -> No
     ]
     path = "/admin/collections"
     page = kept(shop, admin, path, q=name, limit=2)
+    assert page.pop("nextCursor")
     assert page == {"collections": made_ones[:2], "total": 3, "skip": 0, "limit": 2}
     assert kept(shop, admin, path, search=name, page=2, limit=2) == {
         "data": made_ones[2:],
