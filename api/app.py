@@ -63,6 +63,7 @@ from api.sellers import FollowController, SellerController, ShippingProfileContr
 from api.sessions import SessionController
 from api.sign_in import SignInController
 from api.users import UserController
+from api.wire import addressing
 from api.wishlists import WishlistController
 from application.adapters.keys import MasterKeys
 from application.adapters.logs import configure, request_log
@@ -114,7 +115,9 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                 cookies=cookies,
                 cursors=Cursors(MasterKeys.parse(settings.tradelog_master_key).derive("cursors")),
                 acknowledged=acknowledged,
-                commands=Commands(write.bus, write.keys, acknowledged),
+                commands=Commands(
+                    write.bus, write.keys, acknowledged, addressed=addressing(settings.public_url)
+                ),
                 reading=Reading(read.positions, acknowledged, patience=patience),
                 mails=PostgresMails(write.database),
             )

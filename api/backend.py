@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Protocol
 
 from litestar.di import NamedDependency
 
@@ -14,14 +15,12 @@ from api.cookies import Cookies
 from api.counts import Counts
 from api.paging import Cursors
 from api.reading import Reading
+from api.wire import addressing
 from application.bootstrap import WriteSide
 from application.mail.ports import MailQueue
 from application.payments.paying import RecordPaymentResult
 from application.settings import Settings
 from projections.bootstrap import ReadSide
-from projections.products.product import MEDIA_ADDRESS
-
-_MEDIA: Final = f'"{MEDIA_ADDRESS}'.encode()
 
 
 class Payments(Protocol):
@@ -49,13 +48,10 @@ class BackendParts:
         """Nothing where no payment provider is configured: orders are taken all the same."""
         return self.write.payments if self.settings.stripe_secret_key else None
 
-    def addressed(self, body: bytes) -> bytes:
-        """Ready bytes of a product, with the addresses where its pictures are to be had from here."""
-        return body.replace(_MEDIA, self._media)
-
     @cached_property
-    def _media(self) -> bytes:
-        return f'"{self.settings.public_url("-").removesuffix("-")}'.encode()
+    def addressed(self) -> Callable[[bytes], bytes]:
+        """Gives ready bytes of products the addresses where their pictures are to be had."""
+        return addressing(self.settings.public_url)
 
 
 Backend = NamedDependency[BackendParts]

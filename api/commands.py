@@ -73,8 +73,17 @@ class Acknowledged:
 
 
 class Commands:
-    def __init__(self, bus: CommandBus, keys: Keys, acknowledged: Acknowledged) -> None:
+    def __init__(
+        self,
+        bus: CommandBus,
+        keys: Keys,
+        acknowledged: Acknowledged,
+        *,
+        addressed: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        """``addressed`` says in ready bytes where pictures are to be had."""
         self._bus = bus
+        self._addressed = addressed
         self._keys = keys
         self._acknowledged = acknowledged
 
@@ -110,7 +119,7 @@ class Commands:
         bodies: list[bytes] = []
 
         def body_of(state: Any) -> bytes:
-            return b"" if view is None else encode(view(state))
+            return b"" if view is None else self._addressed(encode(view(state)))
 
         def recorded(changed: Changed[Any]) -> Answer:
             bodies.append(body_of(changed.state))

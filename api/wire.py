@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from litestar.response.base import ASGIResponse
 
+from projections.products.product import MEDIA_ADDRESS
+
 encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 _JSON: Final = (b"content-type", b"application/json")
+_PICTURE: Final = f'"{MEDIA_ADDRESS}'.encode()
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -30,6 +34,12 @@ def answer(
     if version:
         encoded.append((b"etag", b'"%d"' % version))
     return ASGIResponse(body=body, status_code=status, encoded_headers=encoded)
+
+
+def addressing(public_url: Callable[[str], str]) -> Callable[[bytes], bytes]:
+    """Ready bytes know pictures by their keys alone: where these are to be had depends on who serves them."""
+    here = f'"{public_url("-").removesuffix("-")}'.encode()
+    return lambda body: body.replace(_PICTURE, here)
 
 
 def snake_cased(body: bytes) -> bytes:

@@ -241,7 +241,7 @@ class TestVerifying:
         total = first["pagination"]["total"]
         assert first["pagination"] == {"total": total, "page": 1, "limit": 100, "pages": 1}
         plain = admin.get("/admin/sellers?limit=1").json()
-        assert set(plain) == {"sellers", "total", "skip", "limit"}
+        assert set(plain) == {"sellers", "total", "skip", "limit", "nextCursor"}
         assert plain["total"] > total
         msgspec.convert(plain["sellers"], list[KeptShop])
         assert_problem(admin.get("/admin/sellers?status=odd"), 400, "VALIDATION_ERROR", "status")
@@ -260,7 +260,7 @@ class TestSuspending:
         buyer.made("/cart/items", line)
 
         def seen() -> tuple[int, int, int, int]:
-            found = [shop.guest.get(f"/products/search?q={word}"), shop.guest.get(f"/products?search={word}")]
+            found = [shop.guest.get(f"/products/search?q={word}"), shop.guest.get(f"/products?text={word}")]
             return (
                 shop.guest.get(f"/products/{product['id']}").status_code,
                 shop.guest.get(f"/sellers/{made['id']}").status_code,
