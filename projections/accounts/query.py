@@ -40,8 +40,8 @@ async def accounts_page(reads: Reads, asked: AccountFilter) -> AccountPage:
     """By number; the erased are nobody any more."""
     conditions, parameters = ["status <> 'erased'"], list[Any]()
     if asked.words:
-        found, given = has_part("words", asked.words)
-        conditions += found
+        parts, given = has_part("words", asked.words)
+        conditions += parts
         parameters += given
     if asked.role:
         conditions.append("role = %s")

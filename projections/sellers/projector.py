@@ -30,7 +30,7 @@ sellers = read_model(
     Index("idx_sellers_slug", "slug"),
     Index("idx_sellers_status", "status", "created_at", "key"),
     Index("idx_sellers_created_at", "created_at", "key"),
-    Index("idx_sellers_followers", text("follower_count DESC"), "created_at", "key"),
+    Index("idx_sellers_followers", text("(- follower_count)"), "created_at", "key"),
     Index("idx_sellers_name", text("lower(shop_name)"), "key"),
     *pieces_column("sellers"),
 )

@@ -39,7 +39,7 @@ class SortSellers(StrEnum):
 _ORDER: Final = {
     SortSellers.NEWEST: "s.created_at DESC, s.key DESC",
     SortSellers.OLDEST: "s.created_at, s.key",
-    SortSellers.FOLLOWERS: "s.follower_count DESC, s.created_at, s.key",
+    SortSellers.FOLLOWERS: "(- s.follower_count), s.created_at, s.key",
     SortSellers.NAME: "lower(s.shop_name), s.key",
 }
 
