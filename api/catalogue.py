@@ -404,7 +404,6 @@ class _Question:
         return ProductFilter(
             words=asked.q,
             categories=None if below is None else [category.id for category in below],
-            category=[category.slug for category in below or ()],
             listings=listings,
             seller=seller,
             brand=values(asked.brand),

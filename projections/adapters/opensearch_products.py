@@ -353,8 +353,6 @@ def _filters(asked: ProductFilter) -> Iterator[tuple[str, Json]]:
     bounds = {bound: price for bound, price in bounds.items() if price is not None}
     if asked.categories is not None:
         yield "category", {"terms": {"category_ids": [str(each) for each in asked.categories]}}
-    elif asked.category:
-        yield "category", {"terms": {"category": list(asked.category)}}
     if asked.brand:
         yield "brand", {"terms": {"brand": list(asked.brand)}}
     if bounds:

@@ -79,7 +79,6 @@ class ProductFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     words: str = ""
     categories: Sequence[UUID] | None = None
-    category: Sequence[str] = ()
     listings: Sequence[UUID] | None = None
     seller: UUID | None = None
     brand: Sequence[str] = ()
