@@ -234,7 +234,8 @@ async def list_products(
     question = _Question(connection, backend, asked, shelf, position)
     wanted = await question.wanted()
     if wanted is None:
-        share(connection, on=CATEGORIES | COLLECTIONS | SELLERS)
+        if question.is_everybodys:
+            share(connection, on=CATEGORIES | COLLECTIONS | SELLERS)
         nothing = paged("products", (), asked, total=0, next_cursor=None)
         return answer(nothing, position=question.position or 0)
     engine, is_exact = "", True
@@ -361,6 +362,8 @@ class _Question:
         self.position = position
         self.categories: Categories | None = None
         self.shows_notes = False
+        self.is_everybodys = False
+        """Whether the answer, be it that there is nothing, is the same for everybody; ``wanted`` finds out."""
         self._connection = connection
         self._backend = backend
         self._asked = asked
@@ -392,11 +395,13 @@ class _Question:
         sort_by, order = asked.sorting
         if sort_by is SortBy.MANUAL and not shelf.manual:
             raise InvalidInputError({"sort": ["Is for collections only"]})
+        # Who may ask at all comes first: that nothing is found is an answer, too.
+        kept, seller = await self._kept()
+        self.is_everybodys = kept is None
         below = await self._below()
         listings = await self._listings()
         if below == [] or listings == []:
             return None
-        kept, seller = await self._kept()
         if asked.seller and seller is None:
             return None
         if sort_by is None and shelf.manual and not asked.q:
