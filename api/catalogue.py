@@ -74,7 +74,7 @@ _NAMES: Final = {
     "flags": "flag",
     "isDeleted": "deleted",
 }
-"""Other names of the same parameters; of two that are both given the first one above wins over its synonym."""
+"""Other names of the same parameters; where ours is given, too, it wins over them."""
 
 _BOUNDS: Final = {
     "price[gte]": "minPrice",
@@ -145,7 +145,9 @@ class ProductQuery(CursorQuery, frozen=True, kw_only=True):
             elif name == "price":
                 asked |= _range(value)
             else:
-                asked.setdefault(_BOUNDS.get(name, _NAMES.get(name, name)), value)
+                ours = _BOUNDS.get(name, _NAMES.get(name, name))
+                if ours == name or ours not in asked:
+                    asked[ours] = value
         return {**asked, "attributes": attributes} if attributes else asked
 
     @classmethod
