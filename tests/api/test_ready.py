@@ -233,6 +233,13 @@ class TestRoom:
         assert len(shelf.answers) + shelf.answers.evicted == 300
         assert shelf.held("/0", "/299") == ["/299"]
 
+    def test_of_what_was_asked_as_of_what_is_answered(self) -> None:
+        """A list of a category that nobody knows is short, and its name need not be."""
+        shelf = Shelf(most_bytes=2_000_000)
+        for number in range(300):
+            shelf.put(f"/category/{'x' * 20_000}{number}", on={LISTED})
+        assert len(shelf.answers) * 20_000 <= 2_000_000
+
     def test_and_by_number(self) -> None:
         shelf = Shelf(most_answers=3)
         for number in range(5):
