@@ -74,7 +74,7 @@ _NAMES: Final = {
     "flags": "flag",
     "isDeleted": "deleted",
 }
-"""Other names of the same parameters; of two that are both given the first one above wins over its synonym."""
+"""Other names of the same parameters; where ours is given, too, it wins over them."""
 
 _BOUNDS: Final = {
     "price[gte]": "minPrice",
@@ -145,7 +145,9 @@ class ProductQuery(CursorQuery, frozen=True, kw_only=True):
             elif name == "price":
                 asked |= _range(value)
             else:
-                asked.setdefault(_BOUNDS.get(name, _NAMES.get(name, name)), value)
+                ours = _BOUNDS.get(name, _NAMES.get(name, name))
+                if ours == name or ours not in asked:
+                    asked[ours] = value
         return {**asked, "attributes": attributes} if attributes else asked
 
     @classmethod
@@ -234,7 +236,8 @@ async def list_products(
     question = _Question(connection, backend, asked, shelf, position)
     wanted = await question.wanted()
     if wanted is None:
-        share(connection, on=CATEGORIES | COLLECTIONS | SELLERS)
+        if question.is_everybodys:
+            share(connection, on=CATEGORIES | COLLECTIONS | SELLERS)
         nothing = paged("products", (), asked, total=0, next_cursor=None)
         return answer(nothing, position=question.position or 0)
     engine, is_exact = "", True
@@ -361,6 +364,8 @@ class _Question:
         self.position = position
         self.categories: Categories | None = None
         self.shows_notes = False
+        self.is_everybodys = False
+        """Whether the answer, be it that there is nothing, is the same for everybody; ``wanted`` finds out."""
         self._connection = connection
         self._backend = backend
         self._asked = asked
@@ -392,11 +397,13 @@ class _Question:
         sort_by, order = asked.sorting
         if sort_by is SortBy.MANUAL and not shelf.manual:
             raise InvalidInputError({"sort": ["Is for collections only"]})
+        # Who may ask at all comes first: that nothing is found is an answer, too.
+        kept, seller = await self._kept()
+        self.is_everybodys = kept is None
         below = await self._below()
         listings = await self._listings()
         if below == [] or listings == []:
             return None
-        kept, seller = await self._kept()
         if asked.seller and seller is None:
             return None
         if sort_by is None and shelf.manual and not asked.q:

@@ -21,6 +21,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from api import security_headers
 from api.client_address import ClientAddresses, neighbourhood
 from api.cors import Cors
+from api.input import by_name
 from api.limits import Limits, Standing
 from api.metrics import Metrics
 from api.problems import CODES, envelope
@@ -408,15 +409,7 @@ def _heed_sender(asked: _Asked, heeded: Mapping[bytes, bytes], cookies: bytes) -
 
 
 def _key_of(scope: HTTPScope, asked: _Asked) -> Key:
-    query: bytes = scope["query_string"]
-    if b"&" in query:
-        query = b"&".join(sorted(query.split(b"&"), key=_name_of))
-    return scope["path"], query, asked.snake_case
-
-
-def _name_of(parameter: Any) -> bytes:
-    name: bytes = parameter.partition(b"=")[0]
-    return name
+    return scope["path"], by_name(scope["query_string"]), asked.snake_case
 
 
 class _Body:

@@ -137,13 +137,28 @@ def folded(content: bytes, *, keeps_null: bool = False, within: Collection[str] 
 
 
 def decode_query(query_string: bytes, query_type: type[B]) -> B:
-    """The query of a request; a parameter that is repeated is a list, as one with commas is."""
+    """The query of a request; a parameter that is repeated is a list, as one with commas is.
+
+    It is read in the order of its names, whoever sent it in which: what differs in that alone is the same question, and
+    may be given the answer that another one got.
+    """
     given: dict[str, str] = {}
-    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+    for name, value in parse_qsl(by_name(query_string).decode("latin-1"), keep_blank_values=True):
         key = camel(name)
         if value or key in query_type.keeps_blank:
             given[key] = f"{given[key]},{value}" if key in given else value
     return _converted(dict(query_type.read(_fold(given, "query"))), query_type, strict=False)
+
+
+def by_name(query_string: bytes) -> bytes:
+    """The parameters in the order of their names; those of one name stay as they are."""
+    if b"&" not in query_string:
+        return query_string
+    return b"&".join(sorted(query_string.split(b"&"), key=_name_of))
+
+
+def _name_of(parameter: bytes) -> bytes:
+    return parameter.partition(b"=")[0]
 
 
 def is_understood(query_string: bytes, query_type: type[Body]) -> bool:

@@ -165,7 +165,8 @@ class Ready:
         self.not_modified = list(not_modified)
         self.position = position
         self.at: Header = (b"x-log-position", b"%d" % position)
-        self.size = len(body) + _BESIDES + 100 * len(shared.shows)
+        # A path is as long as its client likes, and what names nothing there can be an answer as well.
+        self.size = len(body) + _BESIDES + 100 * len(shared.shows) + 4 * len(key[0]) + len(key[1])
         self.until = perf_counter() + shared.seconds
         self.is_used = False
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from domain.accounts.events import Role
-from tests.api.shop import Client, Shop, a_product, soon
+from tests.api.shop import Client, Shop, a_product, assert_problem, soon
 from tests.conftest import FreshDatabase
 
 
@@ -101,6 +101,17 @@ class TestOwnChanges:
         assert shop.guest.get(path, headers={"X-Min-Log-Position": "soon"}).status_code == 400
         assert buyer.get(path).status_code == 200
         assert measure(shop.origin, "tradelog_answers_at_hand_hits_total") == before
+
+    def test_that_nothing_is_kept_is_for_who_keeps_it(self, shop: Shop, admin: Client) -> None:
+        """What an admin was told, be it nothing, must not be at hand for those who are not to ask."""
+        nowhere = f"category=nowhere-{uuid.uuid4().hex[:8]}"
+        public = f"/products?{nowhere}"
+        for path in (f"/admin/products?{nowhere}", f"{public}&status=draft", f"{public}&seller=me"):
+            # Of two such answers the second one is at hand once answers are held at all.
+            held(shop, public)
+            told = {"X-Min-Log-Position": str(shop.head())}
+            assert admin.get(path, headers=told).json()["total"] == 0
+            assert_problem(shop.guest.get(path), 401, "UNAUTHORIZED")
 
     def test_a_category_is_there_for_who_made_it(self, shop: Shop, admin: Client) -> None:
         paths = ("/categories", "/products/categories", "/products/category-list")

@@ -1,6 +1,7 @@
 """What is at hand of everybody's answers, and when it has to go."""
 
 from collections.abc import Collection, Mapping
+from itertools import permutations
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -10,7 +11,8 @@ import pytest
 from msgspec import Meta
 
 from api import ready
-from api.input import Body
+from api.catalogue import ProductQuery
+from api.input import Body, by_name, decode_query
 from api.ready import CATEGORIES, Ready, ReadyAnswers, Shared, etag_of, is_among, share, shown
 from projections.generations import Moved
 from projections.products.effects import IN_STOCK, LISTED, RATED
@@ -231,6 +233,13 @@ class TestRoom:
         assert len(shelf.answers) + shelf.answers.evicted == 300
         assert shelf.held("/0", "/299") == ["/299"]
 
+    def test_of_what_was_asked_as_of_what_is_answered(self) -> None:
+        """A list of a category that nobody knows is short, and its name need not be."""
+        shelf = Shelf(most_bytes=2_000_000)
+        for number in range(300):
+            shelf.put(f"/category/{'x' * 20_000}{number}", on={LISTED})
+        assert len(shelf.answers) * 20_000 <= 2_000_000
+
     def test_and_by_number(self) -> None:
         shelf = Shelf(most_answers=3)
         for number in range(5):
@@ -300,6 +309,34 @@ class TestSharing:
         shared = request.scope["state"]["shared"]
         assert shared.on == {LISTED, RATED, IN_STOCK, *CATEGORIES}
         assert shared.models == {"products", "categories"}
+
+
+class TestOrderOfParameters:
+    """One answer at hand is given to whoever asks in whichever order, so the order must not mean anything."""
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            (b"q=lamp", b"search=phone", b"text=chair"),
+            (b"categories=lamps", b"categoryId=phones"),
+            (b"minPrice=1", b"price[gte]=2", b"price=3-4"),
+            (b"attributes[size]=M", b"size=L"),
+            (b"brand=Moog", b"%62rand=Apple"),
+            (b"seller_id=1", b"sellerId=2"),
+        ],
+    )
+    def test_means_nothing(self, parameters: tuple[bytes, ...]) -> None:
+        orders = [b"&".join(each) for each in permutations(parameters)]
+        read = [decode_query(each, ProductQuery) for each in orders]
+        assert all(each == read[0] for each in read)
+        assert len({by_name(each) for each in orders}) == 1
+
+    def test_what_is_said_in_our_own_words_wins(self) -> None:
+        asked = decode_query(b"tag=cheap&tags=new&search=phone&q=lamp", ProductQuery)
+        assert (asked.tags, asked.q) == ("new", "lamp")
+
+    def test_what_is_repeated_stays_in_order(self) -> None:
+        assert decode_query(b"select=title&limit=3&select=price", ProductQuery).select == "title,price"
 
 
 class TestETags:
