@@ -14,7 +14,7 @@ from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.input import SYNONYMS, AnyReference, Body, Check, camel, decode_query
 from api.models import CategoryNode, CategorySchema, ChangedCategory, KeptCategory, KeptCategoryPage
-from api.paging import ListQuery, listed
+from api.paging import CursorQuery
 from api.ready import CATEGORIES, CATEGORIES_FOR, share
 from api.wire import answer, encode
 from application.categories.changing import ChangeCategory, OrderCategories
@@ -39,6 +39,7 @@ from projections.categories.query import (
     schema_body,
     tree_of,
 )
+from projections.keyset import Values, piece_of
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -175,7 +176,7 @@ class CategoriesQuery(Body, frozen=True, kw_only=True):
     depth: Annotated[int, Meta(ge=1, le=100)] | None = None
 
 
-class KeptCategoriesQuery(ListQuery, frozen=True, kw_only=True):
+class KeptCategoriesQuery(CursorQuery, frozen=True, kw_only=True):
     """``q`` and ``search`` look for words in name and slug; ``parent`` is a reference to the one directly above."""
 
     q: Annotated[str, Meta(max_length=200)] = ""
@@ -245,9 +246,11 @@ class KeptCategoryController(Controller):
         asked = decode_query(request.scope["query_string"], KeptCategoriesQuery)
         categories, position = await _read(request, backend)
         found = _matching(categories, asked)
-        page = found[asked.offset : asked.offset + asked.most]
-        bodies = [kept_body(categories, category) for category in page]
-        return answer(listed("categories", bodies, len(found), asked), position=position)
+        question = asked.question("kept categories")
+        shown, last = piece_of(found, _rank, backend.cursors.piece(asked, question))
+        bodies = [kept_body(categories, category) for category in shown]
+        body = backend.cursors.paged("categories", bodies, asked, question, total=len(found), last=last)
+        return answer(body, position=position)
 
     @put(responses=answers(list[ChangedCategory], 200, 401, 403, 404, 409))
     async def arrange(
@@ -332,6 +335,11 @@ def _matching(categories: Categories, asked: KeptCategoriesQuery) -> list[Catego
         if (asked.active is None or category.active == asked.active)
         and (words in category.name.lower() or words in category.slug)
     ]
+
+
+def _rank(category: Category) -> Values:
+    """By which all categories are sorted, wherever in the tree they are."""
+    return category.order, category.number
 
 
 def _created_view(placed: PlacedCategory) -> dict[str, Any]:

@@ -383,12 +383,13 @@ class KeptCategory(ChangedCategory, frozen=True, kw_only=True):
 
 
 class KeptCategoryPage(Shape, frozen=True, kw_only=True):
-    """With ``page`` the same as ``{data, pagination}``."""
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     categories: list[KeptCategory]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class Collection(Shape, frozen=True, kw_only=True):
@@ -815,12 +816,13 @@ class KeptPromotion(Promotion, frozen=True, kw_only=True):
 
 
 class PromotionPage(Shape, frozen=True, kw_only=True):
-    """With ``page`` the same as ``{data, pagination}``."""
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     promotions: list[KeptPromotion]
     total: int
     skip: int
     limit: int
+    next_cursor: str | None
 
 
 class OrderLine(CartLine, frozen=True, kw_only=True):

@@ -39,15 +39,23 @@ class Style(Enum):
     CURSOR = auto()
 
 
-class ListQuery(Body, frozen=True, kw_only=True):
-    """With ``page`` it is S3's pages, else DummyJSON's ``skip``. ``limit`` is 100 at most; 0 asks for that many."""
+class CursorQuery(Body, frozen=True, kw_only=True):
+    """With ``cursor``, be it empty, it goes on where ``nextCursor`` of a page says; else by ``page``, or ``skip``.
+
+    ``limit`` is 100 at most; 0 asks for that many.
+    """
+
+    keeps_blank: ClassVar[frozenset[str]] = frozenset({"cursor"})
 
     page: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     skip: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
     limit: Annotated[int, Meta(ge=0)] | None = None
+    cursor: Annotated[str, Meta(max_length=2000)] | None = None
 
     @property
     def style(self) -> Style:
+        if self.cursor is not None:
+            return Style.CURSOR
         return Style.SLICE if self.page is None else Style.PAGE
 
     @property
@@ -65,21 +73,6 @@ class ListQuery(Body, frozen=True, kw_only=True):
                 return ((self.page or 1) - 1) * self.most
             case Style.CURSOR:
                 return 0
-
-
-class CursorQuery(ListQuery, frozen=True, kw_only=True):
-    """With ``cursor``, be it empty, it goes on where ``nextCursor`` of a page says; else by ``page``, or ``skip``.
-
-    ``limit`` is 100 at most; 0 asks for that many.
-    """
-
-    keeps_blank: ClassVar[frozenset[str]] = frozenset({"cursor"})
-
-    cursor: Annotated[str, Meta(max_length=2000)] | None = None
-
-    @property
-    def style(self) -> Style:
-        return super().style if self.cursor is None else Style.CURSOR
 
     @property
     def counted(self) -> bool:
@@ -150,13 +143,6 @@ class Cursors:
         return hmac.digest(self._key, framed, hashlib.sha256)[:_TAG]
 
 
-def listed(name: str, entries: Sequence[Mapping[str, Any] | Raw], total: int, asked: ListQuery) -> bytes:
-    """The page as it was asked for; ``name`` is what the entries are called in DummyJSON's shape."""
-    if asked.style is Style.PAGE:
-        return encode({"data": entries, "pagination": _pagination(total, asked)})
-    return encode({name: entries, "total": total, "skip": asked.skip, "limit": asked.most})
-
-
 def paged(
     name: str,
     entries: Sequence[Mapping[str, Any] | Raw],
@@ -177,5 +163,5 @@ def paged(
             return encode({name: entries, **piece, **more})
 
 
-def _pagination(total: int, asked: ListQuery) -> dict[str, int]:
+def _pagination(total: int, asked: CursorQuery) -> dict[str, int]:
     return {"total": total, "page": asked.page or 1, "limit": asked.most, "pages": -(-total // asked.most)}

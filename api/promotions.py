@@ -20,7 +20,7 @@ from api.documentation import answers
 from api.input import AnyReference, Body, Check, Faults, Price, PriceBound, decode_query, money, percentage
 from api.limits import COUPON, charge_guess
 from api.models import AppliedCoupon, Cart, KeptPromotion, Promotion, PromotionPage
-from api.paging import ListQuery, listed
+from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.carts.couponing import ApplyCoupon, RemoveCoupon
 from application.promotions.keeping import ChangePromotion, CreatePromotion, DeletePromotion, ScopeWish
@@ -219,7 +219,7 @@ class CouponBody(Body, frozen=True, kw_only=True):
         return {"code": ["Is required"]} if not any(name is not None and name != "" for name in named) else {}
 
 
-class PromotionsQuery(ListQuery, frozen=True, kw_only=True):
+class PromotionsQuery(CursorQuery, frozen=True, kw_only=True):
     """``q`` and ``search`` look for words in name, slug and code."""
 
     q: Annotated[str, Meta(max_length=200)] = ""
@@ -227,9 +227,7 @@ class PromotionsQuery(ListQuery, frozen=True, kw_only=True):
     active: bool | None = None
 
     def filter(self) -> PromotionFilter:
-        return PromotionFilter(
-            active=self.active, words=(self.q or self.search).strip(), skip=self.offset, limit=self.most
-        )
+        return PromotionFilter(active=self.active, words=(self.q or self.search).strip())
 
 
 class PromotionController(Controller):
@@ -254,9 +252,14 @@ class KeptPromotionController(Controller):
         """All promotions and coupons, also those that are off, in the order in which they are shown."""
         asked = decode_query(request.scope["query_string"], PromotionsQuery)
         position = await _fresh(request, backend)
-        found = await promotions_page(backend.read.reads, asked.filter())
+        question = asked.question("kept promotions")
+        piece = backend.cursors.piece(asked, question)
+        found = await promotions_page(backend.read.reads, asked.filter(), piece)
         bodies = [kept_body(each.document, each.used) for each in found.promotions]
-        return answer(listed("promotions", bodies, found.total, asked), position=position)
+        body = backend.cursors.paged(
+            "promotions", bodies, asked, question, total=found.total, last=found.last
+        )
+        return answer(body, position=position)
 
     @post(status_code=201, responses=answers(KeptPromotion, 201, 401, 403, 409, 422))
     async def create(

@@ -86,7 +86,12 @@ class SearchIndexController(Controller):
     guards = (admin,)
     security = BEARER
 
-    @post("/search/index/replay", status_code=202, responses=answers(ReplayStarted, 202, 401, 403, 409))
+    @post(
+        "/search/index/replay",
+        status_code=202,
+        body=ReplayBody,
+        responses=answers(ReplayStarted, 202, 401, 403, 409),
+    )
     async def replay(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Build what is searched anew from the log: the search index, and the catalogue that search falls back to.
 

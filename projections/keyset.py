@@ -6,9 +6,9 @@ the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from projections.ports import Reads
 
 Values = tuple[int | float | str, ...]
+Entry = TypeVar("Entry")
 
 
 class Sorting(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +117,16 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             f"SELECT total, {shown} FROM {counted} LEFT JOIN {page} ON true {self.beside} ORDER BY {order}",
             [*self.source_parameters, *self.parameters, *of_page],
         )
+
+
+def piece_of(
+    entries: Sequence[Entry], by: Callable[[Entry], Values], piece: Piece
+) -> tuple[Sequence[Entry], Values | None]:
+    """The same of entries that are all at hand, in the order of ``by``: the piece, and its mark if more follows."""
+    behind = [entry for entry in entries if piece.after is None or by(entry) > piece.after]
+    shown = behind[piece.skip : piece.skip + piece.limit]
+    follows = len(behind) > piece.skip + piece.limit
+    return shown, by(shown[-1]) if shown and follows else None
 
 
 def _plain(value: Any) -> int | float | str:

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from domain.promotions.promotion import Promotion
+from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
 from projections.promotions.promotion import PromotionDocument
 
@@ -18,7 +19,7 @@ _PROMOTION: Final = msgspec.json.Decoder(PromotionDocument)
 RUNNING: Final = "p.code = '' AND p.active AND p.starts_at <= %s AND (p.ends_at IS NULL OR p.ends_at >= %s)"
 """Of a promotion ``p``: that it applies by itself, at a time that is given twice."""
 
-_USED: Final = "LEFT JOIN redemptions r ON r.key = p.redemptions_id"
+_USED: Final = "LEFT JOIN redemptions r ON r.key = {of}.redemptions_id"
 
 
 class FoundPromotion(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +34,6 @@ class PromotionFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     active: bool | None = None
     words: str = ""
-    skip: int = 0
-    limit: int = 20
 
 
 class PromotionPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +41,7 @@ class PromotionPage(msgspec.Struct, frozen=True, kw_only=True):
 
     total: int
     promotions: Sequence[FoundPromotion]
+    last: Values | None = None
 
 
 async def running_promotions(reads: Reads, at: datetime) -> list[Promotion]:
@@ -59,11 +59,12 @@ async def promotion_by(reads: Reads, reference: int | UUID | str) -> FoundPromot
             condition = "p.key = %s"
         case _:
             condition = "p.slug = %s"
-    row = await reads.one(f"SELECT p.document, r.used FROM promotions p {_USED} WHERE {condition}", reference)
+    used = _USED.format(of="p")
+    row = await reads.one(f"SELECT p.document, r.used FROM promotions p {used} WHERE {condition}", reference)
     return None if row is None else _found(row)
 
 
-async def promotions_page(reads: Reads, asked: PromotionFilter) -> PromotionPage:
+async def promotions_page(reads: Reads, asked: PromotionFilter, piece: Piece) -> PromotionPage:
     conditions = ["true"]
     parameters: list[Any] = []
     if asked.active is not None:
@@ -72,17 +73,16 @@ async def promotions_page(reads: Reads, asked: PromotionFilter) -> PromotionPage
     if asked.words:
         conditions.append("strpos(lower(concat_ws(' ', p.name, p.slug, p.code)), lower(%s)) > 0")
         parameters.append(asked.words)
-    where = " AND ".join(conditions)
-    counted = await reads.one(f"SELECT count(*) FROM promotions p WHERE {where}", *parameters)
-    assert counted is not None
-    rows = await reads.all(
-        f"SELECT p.document, r.used FROM promotions p {_USED} WHERE {where} "
-        "ORDER BY p.sort, p.number OFFSET %s LIMIT %s",
-        *parameters,
-        asked.skip,
-        asked.limit,
+    question = Question(
+        columns="p.document, p.redemptions_id",
+        source="promotions p",
+        where=" AND ".join(conditions),
+        parameters=parameters,
+        beside=_USED.format(of="page"),
+        shown="page.document, r.used",
     )
-    return PromotionPage(total=counted[0], promotions=[_found(row) for row in rows])
+    found = await question.ask(reads, Sorting(by=("p.sort", "p.number")), piece)
+    return PromotionPage(total=found.total, promotions=[_found(row) for row in found.rows], last=found.last)
 
 
 def _found(row: tuple[Any, ...]) -> FoundPromotion:

@@ -78,7 +78,7 @@ S4_PRODUCT = {
     "inventoryCount": 12,
 }
 
-_STRANGERS: tuple[tuple[Literal["guest", "user"], int, str], ...] = (
+STRANGERS: tuple[tuple[Literal["guest", "user"], int, str], ...] = (
     ("guest", 401, "UNAUTHORIZED"),
     ("user", 403, "FORBIDDEN"),
 )
@@ -180,7 +180,7 @@ ROWS = (
 REFUSALS = (
     *(
         Refusal(row_id, who, call, status, code, body)
-        for who, status, code in _STRANGERS
+        for who, status, code in STRANGERS
         for row_id, call, body in (
             ("S0-PROD-01", "POST /products", S0_PRODUCT),
             ("S0-PROD-02", "PATCH /products/{active}", {"price": 1}),
