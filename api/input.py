@@ -154,7 +154,8 @@ def by_name(query_string: bytes) -> bytes:
     """The parameters in the order of their names; those of one name stay as they are."""
     if b"&" not in query_string:
         return query_string
-    return b"&".join(sorted(query_string.split(b"&"), key=_name_of))
+    parameters = sorted(query_string.split(b"&"), key=_name_of)
+    return b"&".join(parameters)
 
 
 def _name_of(parameter: bytes) -> bytes:

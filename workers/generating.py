@@ -21,6 +21,7 @@ from application.accounts.registering import CreateAccount, NewPerson
 from application.bootstrap import WriteSide, write_side
 from application.categories.creating import THE_TREE, category_called
 from application.listings.creating import LISTING_SLUG
+from application.listings.glancing import known_listing
 from application.orders.placing import PlaceOrder
 from application.payments.paying import PaymentResult, RecordPaymentResult
 from application.ports import (
@@ -197,10 +198,12 @@ class Generator:
         return stocked
 
     async def _sell(self, number: int) -> None:
-        """To one of the sellers, who pays at once; no provider ever hears of it."""
+        """To one of the other sellers, who pays at once; no provider ever hears of it."""
         listing_id = ListingId(stream_id("listing", number))
+        owner = (await known_listing(listing_id, self._write.store)).seller_id
+        buyers = [each for each in self._sellers if seller_of(each.account_id) != owner]
         command = PlaceOrder(
-            caller=caller_of(self._sellers[number % len(self._sellers)]),
+            caller=caller_of(buyers[number % len(buyers)]),
             lines=(WantedLine(listing_id=listing_id, quantity=1),),
             shipping_address=ADDRESS,
         )

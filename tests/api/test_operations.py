@@ -4,6 +4,7 @@ import subprocess
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -275,18 +276,21 @@ class TestReadModels:
         assert_problem(admin.get("/admin/projections/nothing"), 404, "PROJECTION_NOT_FOUND")
         assert_problem(shop.user().get("/admin/projections"), 403, "FORBIDDEN")
 
+    def is_done(self, admin: Client, request: int) -> bool:
+        return bool(admin.get(f"/admin/projection-requests/{request}").json()["outcome"])
+
     def test_are_built_anew_when_asked_to(self, admin: Client, product: dict[str, Any]) -> None:
         before = admin.get("/admin/projections/products").json()["active"]["generation"]
         replay = admin.post("/search/index/replay")
         assert replay.status_code == 202
-        assert [request["name"] for request in replay.json()["requests"]] == ["products"]
+        assert [request["name"] for request in replay.json()["requests"]] == ["products", "search_words"]
         soon(
             lambda: admin.get("/admin/projections/products").json()["active"]["generation"] > before,
             "rebuild",
             within=30,
         )
-        number = replay.json()["requests"][0]["id"]
-        assert admin.get(f"/admin/projection-requests/{number}").json()["outcome"]
+        for request in replay.json()["requests"]:
+            soon(partial(self.is_done, admin, request["id"]), "the end of it", within=30)
         assert admin.get(f"/products/{product['id']}").json()["id"] == product["id"]
         assert admin.post("/admin/projections/products/rollback").status_code == 202
 
@@ -317,7 +321,7 @@ class TestAskingTheProjectorTwice:
         [
             ("/admin/projections/categories/rebuild", [("categories", "rebuild")]),
             ("/admin/projections/categories/rollback", [("categories", "rollback")]),
-            ("/search/index/replay", [("products", "rebuild")]),
+            ("/search/index/replay", [("products", "rebuild"), ("search_words", "rebuild")]),
         ],
     )
     def test_is_asking_once(self, shop: Shop, admin: Client, path: str, asked: list[tuple[str, str]]) -> None:
