@@ -11,7 +11,6 @@ from domain.accounts.account import Account, UserNotFoundError
 from domain.claims.claim import Claim
 from domain.claims.events import ClaimEvent
 from domain.kernel import ReviewId
-from domain.listings.events import ListingStatus
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.placing import require_on_sale
 from domain.reviews.events import ReviewSubmitted
@@ -75,7 +74,7 @@ def there(reviewer: Account | None) -> Account:
 
 def visible(listing: Listing | None, seller: Seller | None) -> Listing:
     """What everybody sees, whether there is any left or not."""
-    if listing is None or listing.status is not ListingStatus.ACTIVE:
+    if listing is None or not listing.on_sale:
         raise ProductNotFoundError("Product not found")
     require_on_sale(listing, seller)
     return listing

@@ -26,6 +26,11 @@ PATIENCE: Final = 15.0
 PUBLIC_PREFIXES: Final = ("avatars/", "media/")
 """What everybody may read. All else is read by us, or through an address that we signed."""
 
+PRIVATE_PREFIX: Final = "uploads/"
+SENT_FOR: Final = timedelta(days=7)
+"""What was sent is kept by the store no longer than this, whatever becomes of it: its address takes it once more also
+after we have looked at it and deleted it, and of that nobody tells us. It is worked on long before."""
+
 _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _EMPTY: Final = "InvalidRange"
 _NO_BUCKET: Final = frozenset({"404", "NoSuchBucket"})
@@ -189,13 +194,18 @@ class S3Objects:
             made = self._make_bucket(client)
             if made or ours:
                 client.put_bucket_policy(Bucket=self._bucket, Policy=public_policy(self._bucket))
+                client.put_bucket_lifecycle_configuration(
+                    Bucket=self._bucket, LifecycleConfiguration={"Rules": [_FORGETTING]}
+                )
         except ClientError as refused:
             code = refused.response["Error"]["Code"]
             if code not in _NOT_ALLOWED:
                 raise
             log.warning(
-                "the bucket is not ours to set up: it has to be there, and what is public in it to be readable",
+                "the bucket is not ours to set up: it has to be there, what is public in it to be readable, "
+                "and what is sent to it to expire",
                 public=PUBLIC_PREFIXES,
+                expiring=PRIVATE_PREFIX,
                 bucket=self._bucket,
                 operation=refused.operation_name,
                 code=code,
@@ -255,6 +265,15 @@ def _made(settings: Settings, endpoint: str) -> Any:
             response_checksum_validation="when_required",
         ),
     )
+
+
+_FORGETTING: Final = {
+    "ID": "what-was-sent-is-forgotten",
+    "Filter": {"Prefix": PRIVATE_PREFIX},
+    "Status": "Enabled",
+    "Expiration": {"Days": SENT_FOR.days},
+    "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+}
 
 
 def public_policy(bucket: str) -> str:

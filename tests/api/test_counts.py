@@ -1,3 +1,5 @@
+import tracemalloc
+
 from api.counts import FOR, MOST_COUNTED, Counts
 
 
@@ -29,3 +31,16 @@ def test_the_oldest_ones_make_room() -> None:
         counts.keep(b"%d" % number, number, 1)
     assert counts.of(b"0", position=1, wanted=0) is None
     assert counts.of(b"1", position=1, wanted=0) == 1
+
+
+def test_however_long_what_was_asked_is_it_takes_no_more_room() -> None:
+    counts = Counts()
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            counts.keep(b"%d" % number + bytes(100_000), number, 1)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000
+    assert counts.of(b"7" + bytes(100_000), position=1, wanted=1) == 7

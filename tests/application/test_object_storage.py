@@ -9,16 +9,18 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from application.adapters.object_storage import S3Objects
+from application.adapters.object_storage import PUBLIC_PREFIXES, SENT_FOR, S3Objects
 from application.errors import StorageUnavailableError
 from application.settings import Settings
-from domain.media.media import MediaNotFoundError
+from domain.kernel import AccountId, MediaId
+from domain.media.media import SENT_WITHIN, MediaNotFoundError, upload_key
 from workers.local.doubles import S3_ACCESS_KEY, S3_REGION, S3_SECRET_KEY, ObjectStore
 from workers.local.process import free_port
 
@@ -195,6 +197,20 @@ class TestTheBucket:
             client.get_bucket_policy(Bucket=settings.bucket)
         await objects.prepare(ours=True)
         assert "avatars/*" in client.get_bucket_policy(Bucket=settings.bucket)["Policy"]
+        objects.close()
+
+    async def test_forgets_what_was_sent_again_after_we_had_looked(
+        self, settings: Settings, client: Any
+    ) -> None:
+        """An upload's address is good for a while after it was completed, and nothing would ever delete that."""
+        objects = S3Objects(settings)
+        await objects.prepare()
+        (rule,) = client.get_bucket_lifecycle_configuration(Bucket=settings.bucket)["Rules"]
+        sent = upload_key(AccountId(UUID(int=1)), MediaId(UUID(int=2)))
+        assert sent.startswith(rule["Filter"]["Prefix"])
+        assert not any(key.startswith(rule["Filter"]["Prefix"]) for key in PUBLIC_PREFIXES)
+        assert (rule["Status"], timedelta(days=rule["Expiration"]["Days"])) == ("Enabled", SENT_FOR)
+        assert SENT_WITHIN < SENT_FOR
         objects.close()
 
     async def test_that_we_may_not_make_is_left_to_the_operator(

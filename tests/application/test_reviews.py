@@ -10,6 +10,7 @@ import pytest
 
 from application.accounts.standing import ForgetPerson
 from application.errors import ConcurrentChangeError
+from application.listings.moderating import HideListing
 from application.payments.paying import RequestPayment
 from application.processes.note_purchases import note_purchases_of
 from application.reviews.importing import ImportReview
@@ -300,6 +301,12 @@ class TestWishing:
         await asyncio.gather(*(shop.handle(wish) for _ in range(20)))
         assert await shop.log.head() == head + 1
         assert list((await shop.now(WISHLISTS, wishlist_of(buyer.account_id))).items) == [listing.id]
+
+    async def test_for_what_an_admin_has_hidden_tells_nothing_of_it(self, shop: Shop) -> None:
+        buyer, listing = await shop.buyer(), await shop.listing()
+        await shop.handle(HideListing(listing_id=listing.id))
+        wish = AddToWishlist(account_id=buyer.account_id, listing_id=listing.id)
+        await refused(shop, wish, ProductNotFoundError)
 
     async def test_for_what_is_not_there_or_by_whom(self, shop: Shop) -> None:
         buyer, listing = await shop.buyer(), await shop.listing()

@@ -12,7 +12,7 @@ from domain.accounts.events import Caller, Profile
 from domain.claims.claim import Claim
 from domain.claims.events import ValueClaimed
 from domain.kernel import AccountId, ForbiddenError, InvalidInputError, ReviewId, stream_id
-from domain.listings.events import ListingUnpublished
+from domain.listings.events import ListingDeleted, ListingHidden, ListingRemoved, ListingUnpublished
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.reviewing import ONLY_REVIEW, Opinion, review_of
 from domain.reviews.events import (
@@ -105,7 +105,13 @@ class TestSubmitting:
             submit(a_listing(seller_id=seller_of(BUYER.account_id)))
 
     def test_what_nobody_sees_is_not_there(self) -> None:
-        for listing in (None, a_listing(ListingUnpublished(listing_id=listing_id(1)))):
+        taken_away = (
+            ListingUnpublished(listing_id=listing_id(1)),
+            ListingHidden(listing_id=listing_id(1), reason="fake"),
+            ListingRemoved(listing_id=listing_id(1), reason="fake"),
+            ListingDeleted(listing_id=listing_id(1), deleted_at=NOW),
+        )
+        for listing in (None, *(a_listing(event) for event in taken_away)):
             with pytest.raises(ProductNotFoundError):
                 submit(listing)
         seller_id = seller_of(ADMIN.account_id)
