@@ -347,8 +347,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_upload(self, address: str) -> bool:
         """Whether it is one of ours, which clients are shown among the images and may send back with them."""
-        keys = [variant.key for media in self.media for variant in media.variants]
-        return any(address.endswith(f"/{key}") for key in keys)
+        # By its own name and not by those of its variants: it may have been processed after it was attached.
+        return any(f"/{media.media_id}/" in address for media in self.media)
 
     def change_terms(
         self,
