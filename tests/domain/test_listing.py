@@ -494,6 +494,24 @@ class TestStock:
         back = after(sold, sold.restore_stock(ORDER_ID, 1))
         assert (back.status, back.available) == (ListingStatus.ACTIVE, 1)
 
+    @pytest.mark.parametrize("meanwhile", [ListingUnpublished(listing_id=ID), ListingExpired(listing_id=ID)])
+    def test_what_left_the_catalogue_before_it_was_paid_does_not_come_back_into_it(
+        self, meanwhile: ListingEvent
+    ) -> None:
+        withdrawn = a_listing(reserved(1), meanwhile, stock=1, unique=True)
+        sold = after(withdrawn, withdrawn.commit(ORDER_ID, 1))
+        assert sold.status is ListingStatus.SOLD
+        back = after(sold, sold.restore_stock(ORDER_ID, 1))
+        assert (back.status, back.on_sale) == (withdrawn.status, False)
+
+    def test_of_a_unique_thing_there_is_never_a_second_one(self) -> None:
+        only = a_listing(stock=1, unique=True)
+        for listing, stock in ((only, 2), (after(only, [reserved(1)]), 2)):
+            with pytest.raises(InvalidInputError) as refused:
+                listing.adjust_stock(stock)
+            assert refused.value.details == {"stock": ["There is only one of it"]}
+        assert only.adjust_stock(0) == [StockAdjusted(listing_id=ID, stock=0)]
+
     def test_of_many_there_may_be_none_left_and_it_is_not_sold(self) -> None:
         listing = a_listing(reserved(10))
         none_left = after(listing, listing.commit(ORDER_ID, 10))
