@@ -40,6 +40,7 @@ from domain.listings.listing import (
     expiry_of,
     first_of,
     merged,
+    require_only_one,
 )
 from domain.media.media import MEDIA, Media
 from domain.money import Money
@@ -101,6 +102,7 @@ async def create_listing(
     lifetime: timedelta,
 ) -> Changed[Listing]:
     """A draft may be incomplete; but what it says must be right, and it is counted where it will be found."""
+    require_only_one(command.stock, unique=command.unique)
     try:
         plan = await _planned(command, store, keys)
     except DomainError:

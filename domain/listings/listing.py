@@ -136,7 +136,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """``stock`` units are on hand; ``reserved`` of them are promised to orders that are not paid yet.
 
     ``category_id`` is where it belongs, ``category`` that category's slug as it was then. ``images`` are pictures that
-    others keep, by their addresses; ``media`` were uploaded to us.
+    others keep, by their addresses; ``media`` were uploaded to us. ``sold_from`` is the status that it was sold in.
     """
 
     id: ListingId
@@ -156,6 +156,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     status: ListingStatus
     stock: int
     reserved: int
+    sold_from: ListingStatus = ListingStatus.ACTIVE
     description_short: str = ""
     unique: bool = False
     attributes: dict[str, Any] = {}
@@ -347,8 +348,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_upload(self, address: str) -> bool:
         """Whether it is one of ours, which clients are shown among the images and may send back with them."""
-        keys = [variant.key for media in self.media for variant in media.variants]
-        return any(address.endswith(f"/{key}") for key in keys)
+        # By its own name and not by those of its variants: it may have been processed after it was attached.
+        return any(f"/{media.media_id}/" in address for media in self.media)
 
     def change_terms(
         self,
@@ -433,6 +434,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.reserved} units are reserved by open orders",
                 details={"stock": [f"Must be at least {self.reserved}"]},
             )
+        require_only_one(stock, unique=self.unique)
         return [] if stock == self.stock else [StockAdjusted(listing_id=self.id, stock=stock)]
 
     def require_purchasable(self, quantity: int) -> None:
@@ -462,7 +464,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         return [StockReservationReleased(listing_id=self.id, order_id=order_id, quantity=quantity)]
 
     def restore_stock(self, order_id: OrderId, quantity: int) -> list[ListingEvent]:
-        """Paid units came back; a unique thing that was sold can be bought again."""
+        """Paid units came back; a unique thing is again what it was before: on sale, unless it was withdrawn."""
         return [StockRestored(listing_id=self.id, order_id=order_id, quantity=quantity)]
 
     def hide(self, reason: str) -> list[ListingEvent]:
@@ -515,7 +517,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(listing, reserved=listing.reserved - quantity)
             case StockRestored(quantity=quantity):
                 was_sold = listing.status is ListingStatus.SOLD
-                status = ListingStatus.ACTIVE if was_sold else listing.status
+                status = listing.sold_from if was_sold else listing.status
                 return replace(listing, stock=listing.stock + quantity, status=status)
             case StockAdjusted(stock=stock):
                 return replace(listing, stock=stock)
@@ -526,7 +528,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             case ListingExpired():
                 return replace(listing, status=ListingStatus.EXPIRED)
             case ListingSold():
-                return replace(listing, status=ListingStatus.SOLD)
+                return replace(listing, status=ListingStatus.SOLD, sold_from=listing.status)
             case ListingPriceChanged(price=price):
                 return replace(listing, price=price)
             case ListingDiscountChanged(discount_percentage=percentage):
@@ -601,6 +603,12 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             location=event.location,
             shipping_profile_id=event.shipping_profile_id,
         )
+
+
+def require_only_one(stock: int, *, unique: bool) -> None:
+    """What is sold once and for all cannot be had by two."""
+    if unique and stock > 1:
+        raise InvalidInputError({"stock": ["There is only one of it"]})
 
 
 def described_by(schema: Schema) -> Schema:

@@ -255,8 +255,11 @@ def _surrounded(product: Product, event: Event, key: UUID) -> Product:
     match event:
         case AccountErased():
             around = replace(product, opinions=_forgotten(product.opinions, event.account_id))
-        case SellerSuspended() | SellerReinstated() | SellerClosed():
-            around = replace(product, hidden=not isinstance(event, SellerReinstated))
+        case SellerSuspended() | SellerReinstated():
+            around = replace(product, hidden=isinstance(event, SellerSuspended))
+        case SellerClosed():
+            # Where it could be had is where somebody lives, who is forgotten now.
+            around = replace(product, hidden=True, listing=replace(product.listing, location=None))
         case CategoryUpdated() | CategoryDeleted():
             around = replace(product, listing=_recategorized(product.listing, event))
         case CollectionProductsAdded() | CollectionProductsArranged() | CollectionProductsRemoved():

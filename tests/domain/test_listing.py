@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from domain.accounts.events import Caller
 from domain.attributes import Attribute, AttributeType
@@ -96,7 +97,7 @@ def a_draft(**fields: Any) -> Listing:
 
 
 def a_picture(number: int) -> ListingMedia:
-    key = f"media/{number}/large.webp"
+    key = f"media/9/{media_id(number)}/large.webp"
     variant = Variant(name="large", key=key, mime_type="image/webp", width=9, height=9, size=9)
     return ListingMedia(media_id=media_id(number), mime_type="image/png", size=9, variants=(variant,))
 
@@ -311,9 +312,12 @@ class TestPictures:
 
     def test_of_ones_own_are_not_taken_for_somebody_elses(self) -> None:
         """Clients are shown both as ``images``, and send back what they were shown (C59)."""
-        listing = illustrated(1)
-        ours = "https://cdn.example.com/media/0/large.webp"
-        assert listing.change_details(images=(ours, *listing.images), thumbnail=ours) == []
+        early = replace(a_picture(7), variants=())
+        listing = after(illustrated(1), illustrated(1).attach_media(early))
+        # What was attached before it was processed is shown soon after, which the listing does not hear of.
+        for shown in (a_picture(0), a_picture(7)):
+            ours = f"https://cdn.example.com/{shown.variants[0].key}"
+            assert listing.change_details(images=(ours, *listing.images), thumbnail=ours) == []
 
 
 class TestChanging:
@@ -489,6 +493,24 @@ class TestStock:
             sold.require_editable_by(ADMIN)
         back = after(sold, sold.restore_stock(ORDER_ID, 1))
         assert (back.status, back.available) == (ListingStatus.ACTIVE, 1)
+
+    @pytest.mark.parametrize("meanwhile", [ListingUnpublished(listing_id=ID), ListingExpired(listing_id=ID)])
+    def test_what_left_the_catalogue_before_it_was_paid_does_not_come_back_into_it(
+        self, meanwhile: ListingEvent
+    ) -> None:
+        withdrawn = a_listing(reserved(1), meanwhile, stock=1, unique=True)
+        sold = after(withdrawn, withdrawn.commit(ORDER_ID, 1))
+        assert sold.status is ListingStatus.SOLD
+        back = after(sold, sold.restore_stock(ORDER_ID, 1))
+        assert (back.status, back.on_sale) == (withdrawn.status, False)
+
+    def test_of_a_unique_thing_there_is_never_a_second_one(self) -> None:
+        only = a_listing(stock=1, unique=True)
+        for listing, stock in ((only, 2), (after(only, [reserved(1)]), 2)):
+            with pytest.raises(InvalidInputError) as refused:
+                listing.adjust_stock(stock)
+            assert refused.value.details == {"stock": ["There is only one of it"]}
+        assert only.adjust_stock(0) == [StockAdjusted(listing_id=ID, stock=0)]
 
     def test_of_many_there_may_be_none_left_and_it_is_not_sold(self) -> None:
         listing = a_listing(reserved(10))
