@@ -40,6 +40,7 @@ from api.exporting import ExportController
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
 from api.jwks import JwksController
+from api.known_categories import KnownCategories
 from api.limits import Limits, within_limits
 from api.listings import KeptListingController, ListingController
 from api.mails import MailController
@@ -119,6 +120,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     write.bus, write.keys, acknowledged, addressed=addressing(settings.public_url)
                 ),
                 reading=Reading(read.positions, acknowledged, patience=patience),
+                categories=KnownCategories(read.reads, answers),
                 mails=PostgresMails(write.database),
             )
             app.state.backend = parts

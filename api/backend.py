@@ -13,6 +13,7 @@ from api.authentication import Authenticator
 from api.commands import Acknowledged, Commands
 from api.cookies import Cookies
 from api.counts import Counts
+from api.known_categories import KnownCategories
 from api.paging import Cursors
 from api.reading import Reading
 from api.wire import addressing
@@ -40,6 +41,7 @@ class BackendParts:
     acknowledged: Acknowledged
     commands: Commands
     reading: Reading
+    categories: KnownCategories
     mails: MailQueue
     counts: Counts = field(default_factory=Counts)
 

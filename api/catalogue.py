@@ -26,7 +26,7 @@ from domain.kernel import CategoryId, ForbiddenError, InvalidInputError, SellerI
 from domain.listings.listing import COMMON
 from domain.money import minor_units
 from domain.sellers.events import seller_of
-from projections.categories.query import Categories, all_categories, with_descendants
+from projections.categories.query import Categories, with_descendants
 from projections.collections.query import collection_by
 from projections.ports import StaleReadError
 from projections.products.effects import IN_STOCK, LISTED, RATED
@@ -438,8 +438,9 @@ class _Question:
         asked, shelf = self._asked, self._shelf
         if not asked.category and not asked.counts_facets:
             return None if shelf.categories is None else list(shelf.categories)
-        self.includes(await self._backend.reading.fresh(self._connection, "categories"))
-        self.categories = await all_categories(self._backend.read.reads)
+        position = await self._backend.reading.fresh(self._connection, "categories")
+        self.includes(position)
+        self.categories = await self._backend.categories.at(position)
         if not asked.category:
             return None if shelf.categories is None else list(shelf.categories)
         found: dict[CategoryId, Category] = {}

@@ -31,7 +31,6 @@ from domain.categories.category import Category, CategoryNotFoundError
 from domain.kernel import CategoryId
 from projections.categories.query import (
     Categories,
-    all_categories,
     category_body,
     changed_body,
     kept_body,
@@ -308,7 +307,7 @@ class KeptCategoryController(Controller):
 
 async def _read(request: HttpRequest, backend: BackendParts) -> tuple[Categories, int]:
     position = await backend.reading.fresh(request, "categories")
-    return await all_categories(backend.read.reads), position
+    return await backend.categories.at(position), position
 
 
 def shown_category(categories: Categories, reference: str) -> Category:

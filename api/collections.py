@@ -32,7 +32,6 @@ from application.slugs import reference_kind
 from domain.categories.category import Category
 from domain.collections.collection import MOST_PRODUCTS, CollectionNotFoundError
 from domain.kernel import CollectionId
-from projections.categories.query import all_categories
 from projections.collections.collection import in_collection, kept_body
 from projections.collections.query import (
     CollectionFilter,
@@ -285,7 +284,7 @@ async def _shown(reference: str, backend: BackendParts) -> FoundCollection:
 async def _below(request: HttpRequest, category: str, backend: BackendParts) -> tuple[list[Category], int]:
     """Where the products of the category are."""
     position = await backend.reading.fresh(request, "categories")
-    categories = await all_categories(backend.read.reads)
+    categories = await backend.categories.at(position)
     return categories.found_in(shown_category(categories, category)), position
 
 

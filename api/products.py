@@ -33,7 +33,7 @@ from api.wire import answer, encode
 from application.slugs import reference_kind
 from domain.listings.listing import ProductNotFoundError
 from domain.sellers.events import seller_of
-from projections.categories.query import all_categories, with_descendants
+from projections.categories.query import with_descendants
 from projections.products.query import FoundProduct, product_by
 from projections.sellers.shop import Shop
 
@@ -75,7 +75,7 @@ class ProductController(Controller):
     async def category_slugs(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """The slugs of all categories that everybody may see (C28)."""
         position = await backend.reading.fresh(request, "categories")
-        categories = await all_categories(backend.read.reads)
+        categories = await backend.categories.at(position)
         share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
         return answer(encode([category.slug for category in categories]), position=position)
 
@@ -86,7 +86,7 @@ class ProductController(Controller):
         """The products of a category and of all below it; none where there is no such category."""
         asked = decode_query(request.scope["query_string"], ProductQuery)
         position = await backend.reading.fresh(request, "categories")
-        categories = await all_categories(backend.read.reads)
+        categories = await backend.categories.at(position)
         below = with_descendants(categories, reference_kind(category))
         shelf = Shelf(name=f"products of category {category}", categories=below)
         return await list_products(request, asked, backend, shelf=shelf, position=position)

@@ -263,6 +263,18 @@ class ReadyAnswers:
         self._make_room()
         return True
 
+    def stands(self, on: Collection[str], *, since: int, wanted: int) -> bool:
+        """Whether what was read after the moment ``since``, and depends on these effects alone, is as it was then.
+
+        So it includes the position ``wanted`` for sure.
+        """
+        if not self._listening or since < self._oldest:
+            return False
+        models = [self._models[_MODELS.get(effect, effect)] for effect in on]
+        if not all(model.generation and model.heard >= max(model.known, wanted) for model in models):
+            return False
+        return all(self._happened.get(effect, 0) <= since for effect in on)
+
     # From here on: what we are told.
 
     def hear(self, moved: Moved) -> None:

@@ -122,7 +122,7 @@ def seed(
 def generate(
     data: DataFolder = Path(".tradelog"),
     listings: Annotated[int, typer.Option(min=1, help="How many there are to be.")] = 100_000,
-    sellers: Annotated[int, typer.Option(min=2, help="Of how many sellers.")] = 200,
+    sellers: Annotated[int, typer.Option(min=1, help="Of how many sellers.")] = 200,
     seed: Annotated[int, typer.Option(help="Another one makes other listings, beside the former.")] = 1,
 ) -> None:
     """Fill the shop with made-up listings, for load tests; what of them is there already is left alone."""

@@ -21,7 +21,6 @@ from application.accounts.registering import CreateAccount, NewPerson
 from application.bootstrap import WriteSide, write_side
 from application.categories.creating import THE_TREE, category_called
 from application.listings.creating import LISTING_SLUG
-from application.listings.glancing import known_listing
 from application.orders.placing import PlaceOrder
 from application.payments.paying import PaymentResult, RecordPaymentResult
 from application.ports import (
@@ -80,7 +79,7 @@ class Stocked(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.made.values())
 
 
-class SellerMade(msgspec.Struct, frozen=True, kw_only=True):
+class AccountMade(msgspec.Struct, frozen=True, kw_only=True):
     account_id: AccountId
     number: int
 
@@ -135,7 +134,8 @@ class Generator:
         self._count = sellers
         self._seed = seed
         self._advance = advance
-        self._sellers: list[SellerMade] = []
+        self._sellers: list[AccountMade] = []
+        self._shopper: AccountMade | None = None
         self._categories: dict[str, CategoryId] = {}
 
     async def run(self, listings: int) -> Figures:
@@ -145,6 +145,7 @@ class Generator:
             category = await category_called(slug, self._write.store, self._write.keys)
             self._categories[slug] = category.id
         self._sellers = [await self._seller(index) for index in range(self._count)]
+        self._shopper = await self._account("shopper", "shopper", Profile(first_name="Shopper"))
         fates: Counter[str] = Counter()
         first = 0
         while first < listings:
@@ -161,29 +162,30 @@ class Generator:
             seconds=monotonic() - began,
         )
 
-    async def _seller(self, index: int) -> SellerMade:
+    async def _seller(self, index: int) -> AccountMade:
         """One without a password: whoever wants to be this seller has it reset."""
         city = list(CITIES)[index % len(CITIES)]
-        person = NewPerson(
-            email=f"seller{index + 1}.{self._seed}@generated.example.com",
-            profile=Profile(first_name=city.split()[0], last_name=f"Seller {index + 1}"),
-            email_verified=True,
-        )
-
-        def made(account: Any) -> SellerMade:
-            return SellerMade(account_id=account.id, number=account.number)
-
-        seller: SellerMade = await self._command(
-            f"{self._seed}-seller-{index}", SellerMade, CreateAccount(person=person), made
-        )
+        name = Profile(first_name=city.split()[0], last_name=f"Seller {index + 1}")
+        seller = await self._account(f"seller-{index}", f"seller{index + 1}", name)
         profile = ShopProfile(shop_name=f"{city} Goods {index + 1}", bio=f"All sorts of things, from {city}.")
         steps = {
             "apply": ApplyToSell(caller=caller_of(seller), profile=profile, agreed_to_terms=True),
             "verify": VerifySeller(seller_id=seller_of(seller.account_id)),
         }
         for step, command in steps.items():
-            await self._command(f"{self._seed}-{step}-{index}", SellerMade, command, lambda _: seller)
+            await self._command(f"{self._seed}-{step}-{index}", AccountMade, command, lambda _: seller)
         return seller
+
+    async def _account(self, key: str, mailbox: str, profile: Profile) -> AccountMade:
+        email = f"{mailbox}.{self._seed}@generated.example.com"
+        person = NewPerson(email=email, profile=profile, email_verified=True)
+
+        def made(account: Any) -> AccountMade:
+            return AccountMade(account_id=account.id, number=account.number)
+
+        command = CreateAccount(person=person)
+        account: AccountMade = await self._command(f"{self._seed}-{key}", AccountMade, command, made)
+        return account
 
     async def _stock(self, first: int, count: int) -> Stocked:
         async def stock(once: Once) -> None:
@@ -198,12 +200,14 @@ class Generator:
         return stocked
 
     async def _sell(self, number: int) -> None:
-        """To one of the other sellers, who pays at once; no provider ever hears of it."""
+        """To somebody who sells nothing, so that it is never their own, and who pays at once.
+
+        No provider ever hears of it.
+        """
+        assert self._shopper is not None, "there is somebody before there is anything to be sold"
         listing_id = ListingId(stream_id("listing", number))
-        owner = (await known_listing(listing_id, self._write.store)).seller_id
-        buyers = [each for each in self._sellers if seller_of(each.account_id) != owner]
         command = PlaceOrder(
-            caller=caller_of(buyers[number % len(buyers)]),
+            caller=caller_of(self._shopper),
             lines=(WantedLine(listing_id=listing_id, quantity=1),),
             shipping_address=ADDRESS,
         )
@@ -364,8 +368,8 @@ class _Batch:
         return self._generator.write.keys.claim_id(LISTING_SLUG, slug)
 
 
-def caller_of(seller: SellerMade) -> Caller:
-    return Caller(account_id=seller.account_id, number=seller.number)
+def caller_of(account: AccountMade) -> Caller:
+    return Caller(account_id=account.account_id, number=account.number)
 
 
 def _created(

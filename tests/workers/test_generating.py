@@ -48,7 +48,7 @@ class Generated:
     def generate(self, listings: int) -> Figures:
         figures: Figures = self.shop.run(
             generate_listings(
-                self.shop.environment(), Console(file=io.StringIO()), listings=listings, sellers=5, seed=3
+                self.shop.environment(), Console(file=io.StringIO()), listings=listings, sellers=1, seed=3
             )
         )
         return figures
