@@ -18,8 +18,9 @@ from opensearchpy.exceptions import NotFoundError, RequestError, TransportError
 from domain.kernel import CategoryId, InvalidInputError
 from projections.categories.query import Categories, all_categories
 from projections.ports import Reads
-from projections.product_search.projector import PRODUCT_SEARCH, spellings
+from projections.product_search.projector import PRODUCT_SEARCH
 from projections.product_search.words import STOP_WORDS, folded_words
+from projections.products.product import spellings
 from projections.products.query import (
     Facet,
     FacetValue,

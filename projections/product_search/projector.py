@@ -7,13 +7,12 @@ what somebody asks for, where each word also stands for its synonyms and where s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from math import log10
 from typing import Any
 
 from projections.product_search.synonyms import shipped_rules
 from projections.product_search.words import STOP_WORDS
-from projections.products.product import Product
+from projections.products.product import Product, facts_of, features_of
 from projections.products.projector import (
     PRODUCT_CONCERNS,
     PRODUCT_EVENTS,
@@ -130,8 +129,8 @@ def product_source(product: Product) -> dict[str, Any] | None:
         "category": listing.category,
         "category_ids": [str(category_id) for category_id in listing.category_ids],
         "main_category_id": str(listing.category_id),
-        "attributes": list(_said(listing.attributes)),
-        "facts": [f"{key}={value}" for key, value in _values(listing.attributes)],
+        "attributes": features_of(listing),
+        "facts": facts_of(listing),
         "seller_id": str(listing.seller_id),
         "price": listing.price.minor,
         "rating": product.rating,
@@ -151,34 +150,6 @@ def _popularity(product: Product) -> float:
     """
     in_stock = 1.5 if product.listing.available > 0 else 0.0
     return in_stock + 0.2 * product.rating + 0.3 * log10(1 + product.review_count)
-
-
-def _values(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each value of each attribute as text: ``42``, ``1.5``, ``true``, ``red``."""
-    for key, value in attributes.items():
-        for each in value if isinstance(value, (list, tuple)) else (value,):
-            match each:
-                case bool():
-                    yield key, str(each).lower()
-                case int() | float():
-                    yield key, f"{each:g}"
-                case _:
-                    yield key, str(each)
-
-
-def spellings(value: str) -> set[str]:
-    """A value that is asked for: as it is given, and as it is kept if it is a number."""
-    try:
-        return {value, f"{float(value):g}"}
-    except ValueError:
-        return {value}
-
-
-def _said(attributes: Mapping[str, Any]) -> Iterator[str]:
-    """What people may look for: ``size M``, ``waterproof``; not by what it is not."""
-    for key, value in _values(attributes):
-        if value != "false":
-            yield key if value == "true" else f"{key} {value}"
 
 
 PRODUCT_SEARCH = Projection(

@@ -213,14 +213,18 @@ def facts_of(listing: Listing) -> list[str]:
     return facts
 
 
-def features_of(listing: Listing) -> str:
-    """What it says of itself, for those who look for it by words: ``phones size M waterproof``; not what it is not."""
-    said = [listing.category]
-    for fact in facts_of(listing):
-        key, _, value = fact.partition("=")
-        if value != "false":
-            said.append(key if value == "true" else f"{key} {value}")
-    return " ".join(said)
+def spellings(value: str) -> set[str]:
+    """A value that is asked for: as it is given, and as facts have it if it is a number."""
+    try:
+        return {value, f"{float(value):g}"}
+    except ValueError:
+        return {value}
+
+
+def features_of(listing: Listing) -> list[str]:
+    """What it says of itself, for those who look for it by words: ``size M``, ``waterproof``; not what it is not."""
+    said = [fact.partition("=") for fact in facts_of(listing)]
+    return [key if value == "true" else f"{key} {value}" for key, _, value in said if value != "false"]
 
 
 def _plain(value: Any) -> str:

@@ -214,7 +214,7 @@ def product_row(product: Product) -> dict[str, Any]:
         "title": listing.title,
         "description": listing.description or listing.description_short,
         "tags": " ".join(listing.tags),
-        "features": features_of(listing),
+        "features": " ".join((listing.category, *features_of(listing))),
         "tag_list": list(listing.tags),
         "facts": facts_of(listing),
         "lat": None if place is None else place.lat,

@@ -12,6 +12,7 @@ import msgspec
 
 from projections.keyset import Piece, Question, Sorting, Values
 from projections.ports import Reads
+from projections.products.product import spellings
 
 
 class SortBy(StrEnum):
@@ -288,7 +289,7 @@ def conditions_of(asked: ProductFilter) -> tuple[list[str], list[Any]]:
             parameters.append(bound)
     for key, wanted in asked.attributes.items():
         conditions.append("facts && %s")
-        parameters.append([f"{key}={each}" for value in wanted for each in _spellings(value)])
+        parameters.append([f"{key}={each}" for value in wanted for each in spellings(value)])
     if asked.in_stock:
         conditions.append("in_stock")
     if asked.near is not None and asked.near.kilometres is not None:
@@ -388,11 +389,3 @@ def _within(near: Near, kilometres: float) -> tuple[list[str], list[Any]]:
         parameters += [near.lng - wide, near.lng + wide, near.lng - wide + 360, near.lng + wide - 360]
     conditions.append(f"{distance} <= %s")
     return conditions, [*parameters, *place, kilometres]
-
-
-def _spellings(value: str) -> set[str]:
-    """As it is given, and as facts have it if it is a number."""
-    try:
-        return {value, f"{float(value):g}"}
-    except ValueError:
-        return {value}
