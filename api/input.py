@@ -157,8 +157,9 @@ def by_name(query_string: bytes) -> bytes:
     return b"&".join(sorted(query_string.split(b"&"), key=_name_of))
 
 
-def _name_of(parameter: bytes) -> bytes:
-    return parameter.partition(b"=")[0]
+def _name_of(parameter: Any) -> bytes:
+    name: bytes = parameter.partition(b"=")[0]
+    return name
 
 
 def is_understood(query_string: bytes, query_type: type[Body]) -> bool:
