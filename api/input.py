@@ -163,7 +163,7 @@ def _name_of(parameter: Any) -> bytes:
 
 
 def is_understood(query_string: bytes, query_type: type[Body]) -> bool:
-    """Whether every parameter means something; others are not refused, but passed over, as those without a value are."""
+    """Whether every parameter means something; others, and those without a value, are not refused but passed over."""
     parameters = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
     given = {camel(name): value for name, value in parameters}
     if any(not value and name not in query_type.keeps_blank for name, value in given.items()):
