@@ -93,7 +93,16 @@ _KEY: Final = re.compile(r"attributes\[(\w{1,64})\]")
 _EARTH: Final = 20_040
 """Kilometres: nothing is farther away."""
 
+MOST_NAMED: Final = 30
+"""Of what costs a question of its own each: one request is not to ask hundreds."""
+
+
+def _named_faults(names: str) -> list[str]:
+    return [f"Must name at most {MOST_NAMED}"] if len(values(names)) > MOST_NAMED else []
+
+
 Names = Annotated[str, Meta(max_length=1_000)]
+FewNames = Annotated[str, Meta(max_length=1_000), Check(_named_faults)]
 
 
 def _status_faults(statuses: str) -> list[str]:
@@ -113,7 +122,7 @@ class ProductQuery(CursorQuery, frozen=True, kw_only=True):
 
     q: Annotated[str, Meta(max_length=200)] = ""
     category: Names = ""
-    collection: Names = ""
+    collection: FewNames = ""
     seller: Annotated[str, Meta(max_length=100)] = ""
     brand: Names = ""
     tags: Names = ""
@@ -130,7 +139,7 @@ class ProductQuery(CursorQuery, frozen=True, kw_only=True):
     order: Order = Order.ASC
     sort: str = ""
     select: Names = ""
-    facets: Names = ""
+    facets: FewNames = ""
     highlight: bool = False
 
     @classmethod

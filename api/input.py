@@ -158,13 +158,17 @@ def by_name(query_string: bytes) -> bytes:
     return b"&".join(parameters)
 
 
-def _name_of(parameter: bytes) -> bytes:
-    return parameter.partition(b"=")[0]
+def _name_of(parameter: Any) -> bytes:
+    name: bytes = parameter.partition(b"=")[0]
+    return name
 
 
 def is_understood(query_string: bytes, query_type: type[Body]) -> bool:
-    """Whether every parameter means something; others are not refused, but passed over."""
-    given = {camel(name): value for name, value in parse_qsl(query_string.decode("latin-1"))}
+    """Whether every parameter means something; others, and those without a value, are not refused but passed over."""
+    parameters = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    given = {camel(name): value for name, value in parameters}
+    if any(not value and name not in query_type.keeps_blank for name, value in given.items()):
+        return False
     return query_type.read(_fold(given, "query")).keys() <= set(query_type.__struct_encode_fields__)
 
 

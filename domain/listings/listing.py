@@ -200,6 +200,11 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     def on_sale(self) -> bool:
         return self.in_sight and self.status is ListingStatus.ACTIVE
 
+    @property
+    def readable(self) -> bool:
+        """Whether everybody who has its address may read it: a sold one still tells what became of it (C27)."""
+        return self.in_sight and self.status in (ListingStatus.ACTIVE, ListingStatus.SOLD)
+
     def require_owned_by(self, caller: Caller) -> None:
         """The seller whose listing it is, or an admin (C25)."""
         if not caller.is_admin and self.seller_id != seller_of(caller.account_id):

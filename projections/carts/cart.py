@@ -21,14 +21,14 @@ from projections.promotions.promotion import applied_body
 def cart_body(
     cart: Cart, listings: Mapping[ListingId, Listing], account_number: int, deals: Deals
 ) -> dict[str, Any]:
-    """Lines whose listing the reader does not know yet are left out of products and sums.
+    """Lines whose listing the reader does not know yet, or may not read any more, are left out of products and sums.
 
     ``totals`` is what an order of these lines would cost now.
     """
     lines = [
         line_of(listings[listing_id], quantity, deals.tree)
         for listing_id, quantity in cart.lines.items()
-        if listing_id in listings
+        if listing_id in listings and listings[listing_id].readable
     ]
     nothing = Money(0)
     quoted = quote(lines, deals)

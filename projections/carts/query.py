@@ -59,7 +59,7 @@ async def cart_of_account(
 ) -> bytes:
     """The cart as clients read it, at the prices of now; an empty one where nothing was ever put into it.
 
-    Lines of a seller who is suspended are not shown, and are there again once the seller is reinstated.
+    Lines of what cannot be seen, be it that its seller is suspended, are not shown, and are there again once it can.
     """
     cart_id = cart_of(AccountId(account_id))
     row = await reads.one(_WITH_PRICES, at, at, at, at, cart_id)

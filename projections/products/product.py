@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from domain.kernel import MediaId, ReviewId
-from domain.listings.events import ListingMedia, ListingStatus, Location
+from domain.listings.events import ListingMedia, Location
 from domain.listings.listing import COMMON, Listing
 from domain.media.events import Variant
 from domain.money import Money
@@ -98,9 +98,8 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def readable(self) -> bool:
-        """Whether everybody who has its address may read it: a sold one still tells what became of it (C27)."""
-        is_sold = self.listing.status is ListingStatus.SOLD
-        return self.visible or (is_sold and self.listing.in_sight and not self.hidden)
+        """Whether everybody who has its address may read it."""
+        return self.listing.readable and not self.hidden
 
 
 def product_body(product: Product) -> dict[str, Any]:

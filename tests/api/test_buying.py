@@ -9,6 +9,25 @@ from workers.local.stripe_simulator import signature
 
 
 class TestTheCart:
+    def test_tells_nothing_of_what_nobody_may_see_any_more(
+        self, shop: Shop, admin: Client, product: dict[str, Any], buyer: Client
+    ) -> None:
+        """Its seller may still change it, and an admin had a reason to hide it."""
+        path = f"/products/{product['id']}"
+        buyer.made("/cart", {"productId": product["id"]})
+        for gone, back in (
+            ((f"{path}/unpublish", None), f"{path}/publish"),
+            ((f"/admin{path}/hide", {"reason": "fake"}), f"/admin{path}/unhide"),
+            ((f"/admin{path}/remove", {"reason": "fake"}), f"/admin{path}/restore"),
+        ):
+            taken = admin.post(*gone)
+            seen = {"X-Min-Log-Position": taken.headers["x-log-position"]}
+            cart = buyer.get("/cart", headers=seen).json()
+            assert (cart["products"], cart["items"], cart["totals"]["subtotal"]) == ([], [], 0)
+            given = admin.post(back)
+            seen = {"X-Min-Log-Position": given.headers["x-log-position"]}
+            assert buyer.get("/cart", headers=seen).json()["totalQuantity"] == 1
+
     def test_is_filled_changed_and_emptied_by_every_spelling(
         self, shop: Shop, admin: Client, category: str, buyer: Client, product: dict[str, Any]
     ) -> None:

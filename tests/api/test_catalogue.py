@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
-from api.catalogue import search
+from api.catalogue import MOST_NAMED, ProductQuery, search
+from api.input import decode_query
+from domain.kernel import InvalidInputError
 from projections.products.query import ProductFilter, ProductPage
 from tests.api.shop import Client, Shop, a_product, assert_problem
 
@@ -45,6 +47,18 @@ class TestCategories:
 
     def test_are_for_admins_to_make(self, seller: Client) -> None:
         assert_problem(seller.post("/admin/categories", {"name": "Mine"}), 403, "FORBIDDEN")
+
+
+class TestWhatIsAskedFor:
+    @pytest.mark.parametrize("name", ["collection", "facets", "collections"])
+    def test_costs_no_more_than_a_few_questions(self, name: str) -> None:
+        few, many = (
+            ",".join(f"x{each}" for each in range(number)) for number in (MOST_NAMED, MOST_NAMED + 1)
+        )
+        decode_query(f"{name}={few}".encode(), ProductQuery)
+        with pytest.raises(InvalidInputError) as refused:
+            decode_query(f"{name}={many}".encode(), ProductQuery)
+        assert list(refused.value.details) == [name.removesuffix("s") if name != "facets" else name]
 
 
 class TestSearchingAnIndex:

@@ -289,6 +289,8 @@ class TestSharing:
             (b"limit=5&sort_by=id", ShelfQuery, True),
             (b"sortBy=id", ShelfQuery, True),
             (b"limit=5&_=1734", ShelfQuery, False),
+            (b"limit=5&anything=", ShelfQuery, False),
+            (b"cursor=", ProductQuery, True),
             (b"limit=5", None, False),
             (b"sortBy=" + b"x" * 600, ShelfQuery, False),
         ],
