@@ -244,7 +244,7 @@ ROWS = (
         "user",
         "POST /wishlist",
         201,
-        {"id": int, "product": PRODUCT},
+        {"id": int, "product": {"id": int, "title": str}},
         {"productId": "{active}"},
     ),
     Row("S2-WISH-03", "user", "DELETE /wishlist/{wished}", 204),
