@@ -333,7 +333,7 @@ class TestFilters:
         (theirs,) = stock.added([{}], seller=own)
         house = stock.add()
         assert stock.found(sellerId=str(own)) == stock.found(seller_id=str(own), skip=0) == [theirs.number]
-        assert stock.found(seller=str(HOUSE_SELLER)) in ([house.number], [])
+        assert stock.found(seller_id=str(HOUSE_SELLER), skip=0) == [house.number]
         assert stock.found(seller=str(uuid4())) == []
 
     def test_words(self, shop: Shop, stock: Stock) -> None:
