@@ -313,7 +313,8 @@ class TestFilters:
         here: dict[str, Any] = {"lat": 52.52, "lng": 13.41}
         assert stock.found(**here, distance=10) == [berlin]
         assert stock.found(**here, distance=30) == [berlin, potsdam]
-        assert stock.found(**here, sort="distance", skip=0) == [berlin, potsdam, munich, date_line]
+        everywhere = [berlin, potsdam, munich, date_line, nowhere]
+        assert stock.found(**here, sort="distance", skip=0) == everywhere
         assert stock.found(latitude=0, longitude=-179.9, radius=50) == [date_line]
         assert nowhere in stock.found()
         for query, fields in (
