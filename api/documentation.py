@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from hashlib import sha256
 from importlib.metadata import distribution
+from inspect import getdoc
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +50,13 @@ changed. `HEAD` is answered wherever `GET` is.
 
 _MUTATING: Final = {"post", "put", "patch", "delete"}
 _REFERENCE: Final = "#/components/schemas/{name}"
+
+_PIECE: Final = {"total", "skip", "limit", "nextCursor"}
+_PAGINATION: Final = {
+    "type": "object",
+    "properties": {name: {"type": "integer"} for name in ("total", "page", "limit", "pages")},
+    "required": ["total", "page", "limit", "pages"],
+}
 
 _HEADERS: Final = {
     "Idempotency-Key": "Carries out a request once, however often it is sent with this key; up to 255 characters",
@@ -212,6 +220,8 @@ def complete(app: Litestar) -> None:
                         _describe_refusals(operations[method])
                     described = operations[method].setdefault("parameters", [])
                     described.extend(_parameters(handler, method, components))
+                    _describe_query(handler, operations[method])
+                    _describe_styles(operations[method], components)
                     if "204" in operations[method]["responses"]:
                         # A handler that answers by itself may not declare this to the framework.
                         operations[method]["responses"].pop("200", None)
@@ -235,6 +245,46 @@ def _describe_body(handler: HTTPRouteHandler, operation: dict[str, Any], compone
         (reference,), found = msgspec.json.schema_components([body], ref_template=_REFERENCE)
         components.update(found)
         operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": reference}}}
+
+
+def _describe_query(handler: HTTPRouteHandler, operation: dict[str, Any]) -> None:
+    """What no parameter says of itself: which are one, and what they mean together."""
+    told = getdoc(handler.opt["query"]) if "query" in handler.opt else None
+    if told:
+        operation["description"] = "\n\n".join(filter(None, (operation.get("description"), told)))
+
+
+def _describe_styles(operation: dict[str, Any], components: dict[str, Any]) -> None:
+    """A list comes in three shapes, as its parameters choose (C8): the model is that of DummyJSON."""
+    content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+    name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    properties = components.get(name, {}).get("properties", {})
+    if not properties.keys() >= _PIECE:
+        return
+    entries = next(schema for schema in properties.values() if schema.get("type") == "array")
+    beside = {
+        field: schema
+        for field, schema in properties.items()
+        if field not in _PIECE and schema.get("type") != "array"
+    }
+    by_cursor = {field: schema for field, schema in properties.items() if field not in {"total", "skip"}}
+    components[f"{name}Numbered"] = {
+        "title": f"{name}Numbered",
+        "type": "object",
+        "properties": {"data": entries, "pagination": _PAGINATION, **beside},
+        "required": ["data", "pagination"],
+    }
+    components[f"{name}ByCursor"] = {
+        "title": f"{name}ByCursor",
+        "type": "object",
+        "properties": by_cursor,
+        "required": [field for field in components[name]["required"] if field in by_cursor],
+    }
+    content["schema"] = {
+        "oneOf": [
+            {"$ref": _REFERENCE.format(name=f"{name}{style}")} for style in ("", "Numbered", "ByCursor")
+        ]
+    }
 
 
 def _describe_refusals(operation: dict[str, Any]) -> None:

@@ -677,3 +677,25 @@ class TestListsComeInThreeStyles:
         for wrong in ("limit=-1", "limit=a", "skip=-1", "page=0", "cursor=forged"):
             field = wrong.partition("=")[0]
             assert_problem(client.get(f"{asked}{separator}{wrong}"), 400, "VALIDATION_ERROR", field)
+
+    def test_is_described(self, shop: Shop) -> None:
+        paths = httpx.get(f"{shop.origin}/docs/json").json()["paths"]
+        for _, path, _ in self.LISTS:
+            asked = path.partition("?")[0]
+            (operation,) = (
+                operations["get"]
+                for template, operations in paths.items()
+                if template.count("{") == asked.count("{")
+                and "get" in operations
+                and is_like(asked, template.removeprefix("/api/v1"))
+            )
+            answered = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            name = answered["oneOf"][0]["$ref"]
+            assert [each["$ref"].removeprefix(name) for each in answered["oneOf"]] == [
+                "",
+                "Numbered",
+                "ByCursor",
+            ]
+            assert {"page", "skip", "limit", "cursor"} <= {each["name"] for each in operation["parameters"]}
+        told = paths["/api/v1/products"]["get"]["description"]
+        assert "``q``, ``search`` and ``text`` are one" in told
