@@ -27,6 +27,8 @@ from api.models import Problem
 from api.problems import validation_status
 
 _MEANINGS: Final = {
+    301: "It has another slug now: `Location` says where it is",
+    304: "Nothing has changed since the answer with the `ETag` that was sent as `If-None-Match`",
     400: "The input is refused; `details` names the fields",
     401: "No token, or not a good one",
     403: "Not allowed, or sent with cookies but without their `X-CSRF-Token`",
@@ -48,6 +50,7 @@ them, categories, collections) has an `ETag`: sent back as `If-None-Match` it is
 changed. `HEAD` is answered wherever `GET` is.
 """
 
+_BODILESS: Final = {301, 304}
 _MUTATING: Final = {"post", "put", "patch", "delete"}
 _REFERENCE: Final = "#/components/schemas/{name}"
 
@@ -188,11 +191,13 @@ def openapi_config(version: str) -> OpenAPIConfig:
     )
 
 
-def answers(model: Any, status: int, *errors: int) -> dict[int, ResponseSpec]:
-    """What a handler answers with, and how it refuses besides bad input."""
+def answers(model: Any, status: int, *others: int) -> dict[int, ResponseSpec]:
+    """What a handler answers with, and with what else than that and refusals of bad input."""
     specs = {
-        code: ResponseSpec(Problem, generate_examples=False, description=_MEANINGS[code])
-        for code in sorted({400, 429, 503, *errors})
+        code: ResponseSpec(
+            None if code in _BODILESS else Problem, generate_examples=False, description=_MEANINGS[code]
+        )
+        for code in sorted({400, 429, 503, *others})
     }
     specs[status] = ResponseSpec(model, generate_examples=False, description="Success")
     return specs
@@ -314,8 +319,11 @@ def _parameters(handler: HTTPRouteHandler, method: str, components: dict[str, An
         own = found.pop(query.__name__)
         components.update(found)
         for name, described in own["properties"].items():
+            # ``attributes[size]=M``
+            nested = {"style": "deepObject", "explode": True} if described.get("type") == "object" else {}
+            required = name in own["required"]
             parameters.append(
-                {"name": name, "in": "query", "required": name in own["required"], "schema": described}
+                {"name": name, "in": "query", "required": required, "schema": described, **nested}
             )
     header = "Idempotency-Key" if method in _MUTATING else "X-Min-Log-Position"
     parameters.append(

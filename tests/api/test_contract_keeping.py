@@ -699,3 +699,29 @@ class TestListsComeInThreeStyles:
             assert {"page", "skip", "limit", "cursor"} <= {each["name"] for each in operation["parameters"]}
         told = paths["/api/v1/products"]["get"]["description"]
         assert "``q``, ``search`` and ``text`` are one" in told
+
+
+def test_the_description_knows_what_is_not_modified_and_what_has_moved(shop: Shop, category: str) -> None:
+    paths = httpx.get(f"{shop.origin}/docs/json").json()["paths"]
+    for template in (
+        "/products",
+        "/listings",
+        "/products/categories",
+        "/products/category/{category}",
+        "/categories",
+        "/categories/{ref}",
+        "/categories/{ref}/attributes",
+        "/collections",
+        "/categories/{category}/products",
+        "/categories/{category}/collections",
+    ):
+        path = template.replace("{category}", category).replace("{ref}", category)
+        etag = shop.guest.get(path).headers["etag"]
+        assert shop.guest.get(path, headers={"If-None-Match": etag}).status_code == 304, path
+        assert "content" not in paths[f"/api/v1{template}"]["get"]["responses"]["304"], path
+    told = paths["/api/v1/products/{ref}"]["get"]["responses"]
+    assert {"301", "304"} <= told.keys()
+    (attributes,) = (
+        each for each in paths["/api/v1/products"]["get"]["parameters"] if each["name"] == "attributes"
+    )
+    assert attributes["style"] == "deepObject"
