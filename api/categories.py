@@ -193,7 +193,7 @@ class CategoryDeletionQuery(Body, frozen=True, kw_only=True):
 class CategoryController(Controller):
     tags = ("Categories",)
 
-    @get("/categories", query=CategoriesQuery, responses=answers(list[CategoryNode], 200, 404))
+    @get("/categories", query=CategoriesQuery, responses=answers(list[CategoryNode], 200, 304, 404))
     async def tree(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """All categories that are active: the roots, and in each node its children."""
         asked = decode_query(request.scope["query_string"], CategoriesQuery)
@@ -203,7 +203,7 @@ class CategoryController(Controller):
         share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
         return answer(encode(tree_of(categories, below=below, depth=asked.depth)), position=position)
 
-    @get("/categories/{ref:str}", responses=answers(CategoryNode, 200, 404))
+    @get("/categories/{ref:str}", responses=answers(CategoryNode, 200, 304, 404))
     async def node(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """A category by integer id, uuid or slug (also one that it had before), with its children."""
         categories, position = await _read(request, backend)
@@ -211,7 +211,7 @@ class CategoryController(Controller):
         share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
         return answer(encode(node_of(categories, category)), position=position)
 
-    @get("/categories/{ref:str}/attributes", responses=answers(CategorySchema, 200, 404))
+    @get("/categories/{ref:str}/attributes", responses=answers(CategorySchema, 200, 304, 404))
     async def attributes(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """What a listing in the category can and must say of itself: the inherited attributes and its own."""
         categories, position = await _read(request, backend)

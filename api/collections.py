@@ -111,14 +111,14 @@ class KeptCollectionsQuery(CursorQuery, frozen=True, kw_only=True):
 class CollectionController(Controller):
     tags = ("Collections",)
 
-    @get("/collections", responses=answers(list[Collection], 200))
+    @get("/collections", responses=answers(list[Collection], 200, 304))
     async def collections(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """All collections that are active."""
         position = await backend.reading.fresh(request, "collections")
         share(request, on=COLLECTIONS)
         return answer(_list_of(await active_collections(backend.read.reads)), position=position)
 
-    @get("/collections/{ref:str}", responses=answers(Collection, 200, 404))
+    @get("/collections/{ref:str}", responses=answers(Collection, 200, 304, 404))
     async def collection(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """A collection by integer id, uuid or slug, also one that it had before."""
         position = await backend.reading.fresh(request, "collections")
@@ -126,7 +126,7 @@ class CollectionController(Controller):
         share(request, on=COLLECTIONS)
         return answer(found.body, position=position)
 
-    @get("/collections/{ref:str}/products", query=ProductQuery, responses=answers(ProductPage, 200, 404))
+    @get("/collections/{ref:str}/products", query=ProductQuery, responses=answers(ProductPage, 200, 304, 404))
     async def products(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """The products of a collection, in its own order unless ``sort`` says otherwise."""
         position = await backend.reading.fresh(request, "collections")
@@ -136,7 +136,7 @@ class CollectionController(Controller):
         )
         return await list_products(request, _asked(request), backend, shelf=shelf, position=position)
 
-    @get("/categories/{category:str}/collections", responses=answers(list[Collection], 200, 404))
+    @get("/categories/{category:str}/collections", responses=answers(list[Collection], 200, 304, 404))
     async def of_category(
         self, request: HttpRequest, category: FromPath[str], backend: Backend
     ) -> ASGIResponse:
@@ -147,7 +147,11 @@ class CollectionController(Controller):
         ids = [each.id for each in below]
         return answer(_list_of(await collections_with(backend.read.reads, ids)), position=position)
 
-    @get("/categories/{category:str}/products", query=ProductQuery, responses=answers(ProductPage, 200, 404))
+    @get(
+        "/categories/{category:str}/products",
+        query=ProductQuery,
+        responses=answers(ProductPage, 200, 304, 404),
+    )
     async def products_in_category(
         self, request: HttpRequest, category: FromPath[str], backend: Backend
     ) -> ASGIResponse:
@@ -159,7 +163,7 @@ class CollectionController(Controller):
     @get(
         "/categories/{category:str}/collections/{collection:str}/products",
         query=ProductQuery,
-        responses=answers(ProductPage, 200, 404),
+        responses=answers(ProductPage, 200, 304, 404),
     )
     async def products_of_category(
         self, request: HttpRequest, category: FromPath[str], collection: FromPath[str], backend: Backend

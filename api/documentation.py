@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from hashlib import sha256
 from importlib.metadata import distribution
+from inspect import getdoc
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from api.models import Problem
 from api.problems import validation_status
 
 _MEANINGS: Final = {
+    301: "It has another slug now: `Location` says where it is",
+    304: "Nothing has changed since the answer with the `ETag` that was sent as `If-None-Match`",
     400: "The input is refused; `details` names the fields",
     401: "No token, or not a good one",
     403: "Not allowed, or sent with cookies but without their `X-CSRF-Token`",
@@ -47,8 +50,16 @@ them, categories, collections) has an `ETag`: sent back as `If-None-Match` it is
 changed. `HEAD` is answered wherever `GET` is.
 """
 
+_BODILESS: Final = {301, 304}
 _MUTATING: Final = {"post", "put", "patch", "delete"}
 _REFERENCE: Final = "#/components/schemas/{name}"
+
+_PIECE: Final = {"total", "skip", "limit", "nextCursor"}
+_PAGINATION: Final = {
+    "type": "object",
+    "properties": {name: {"type": "integer"} for name in ("total", "page", "limit", "pages")},
+    "required": ["total", "page", "limit", "pages"],
+}
 
 _HEADERS: Final = {
     "Idempotency-Key": "Carries out a request once, however often it is sent with this key; up to 255 characters",
@@ -180,11 +191,13 @@ def openapi_config(version: str) -> OpenAPIConfig:
     )
 
 
-def answers(model: Any, status: int, *errors: int) -> dict[int, ResponseSpec]:
-    """What a handler answers with, and how it refuses besides bad input."""
+def answers(model: Any, status: int, *others: int) -> dict[int, ResponseSpec]:
+    """What a handler answers with, and with what else than that and refusals of bad input."""
     specs = {
-        code: ResponseSpec(Problem, generate_examples=False, description=_MEANINGS[code])
-        for code in sorted({400, 429, 503, *errors})
+        code: ResponseSpec(
+            None if code in _BODILESS else Problem, generate_examples=False, description=_MEANINGS[code]
+        )
+        for code in sorted({400, 429, 503, *others})
     }
     specs[status] = ResponseSpec(model, generate_examples=False, description="Success")
     return specs
@@ -212,6 +225,8 @@ def complete(app: Litestar) -> None:
                         _describe_refusals(operations[method])
                     described = operations[method].setdefault("parameters", [])
                     described.extend(_parameters(handler, method, components))
+                    _describe_query(handler, operations[method])
+                    _describe_styles(operations[method], components)
                     if "204" in operations[method]["responses"]:
                         # A handler that answers by itself may not declare this to the framework.
                         operations[method]["responses"].pop("200", None)
@@ -235,6 +250,46 @@ def _describe_body(handler: HTTPRouteHandler, operation: dict[str, Any], compone
         (reference,), found = msgspec.json.schema_components([body], ref_template=_REFERENCE)
         components.update(found)
         operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": reference}}}
+
+
+def _describe_query(handler: HTTPRouteHandler, operation: dict[str, Any]) -> None:
+    """What no parameter says of itself: which are one, and what they mean together."""
+    told = getdoc(handler.opt["query"]) if "query" in handler.opt else None
+    if told:
+        operation["description"] = "\n\n".join(filter(None, (operation.get("description"), told)))
+
+
+def _describe_styles(operation: dict[str, Any], components: dict[str, Any]) -> None:
+    """A list comes in three shapes, as its parameters choose (C8): the model is that of DummyJSON."""
+    content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+    name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    properties = components.get(name, {}).get("properties", {})
+    if not properties.keys() >= _PIECE:
+        return
+    entries = next(schema for schema in properties.values() if schema.get("type") == "array")
+    beside = {
+        field: schema
+        for field, schema in properties.items()
+        if field not in _PIECE and schema.get("type") != "array"
+    }
+    by_cursor = {field: schema for field, schema in properties.items() if field not in {"total", "skip"}}
+    components[f"{name}Numbered"] = {
+        "title": f"{name}Numbered",
+        "type": "object",
+        "properties": {"data": entries, "pagination": _PAGINATION, **beside},
+        "required": ["data", "pagination"],
+    }
+    components[f"{name}ByCursor"] = {
+        "title": f"{name}ByCursor",
+        "type": "object",
+        "properties": by_cursor,
+        "required": [field for field in components[name]["required"] if field in by_cursor],
+    }
+    content["schema"] = {
+        "oneOf": [
+            {"$ref": _REFERENCE.format(name=f"{name}{style}")} for style in ("", "Numbered", "ByCursor")
+        ]
+    }
 
 
 def _describe_refusals(operation: dict[str, Any]) -> None:
@@ -264,8 +319,11 @@ def _parameters(handler: HTTPRouteHandler, method: str, components: dict[str, An
         own = found.pop(query.__name__)
         components.update(found)
         for name, described in own["properties"].items():
+            # ``attributes[size]=M``
+            nested = {"style": "deepObject", "explode": True} if described.get("type") == "object" else {}
+            required = name in own["required"]
             parameters.append(
-                {"name": name, "in": "query", "required": name in own["required"], "schema": described}
+                {"name": name, "in": "query", "required": required, "schema": described, **nested}
             )
     header = "Idempotency-Key" if method in _MUTATING else "X-Min-Log-Position"
     parameters.append(

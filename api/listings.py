@@ -12,10 +12,12 @@ import msgspec
 from litestar import Controller, HttpMethod, Request, delete, post, put, route
 from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec.structs import replace
 
 from api.authentication import BEARER, admin, caller_of, seller
 from api.backend import Backend, BackendParts
+from api.catalogue import joined
 from api.categories import Slug
 from api.commands import View
 from api.documentation import answers
@@ -34,6 +36,7 @@ from api.input import (
     percentage,
 )
 from api.models import DeletedProduct, ModeratedProduct, Product
+from api.wire import encode
 from application.listings.changing import ChangeListing, listing_called
 from application.listings.creating import CreateListing
 from application.listings.deleting import DeleteListing, RestoreListing
@@ -47,6 +50,7 @@ from domain.listings.listing import COMMON, MOST_MEDIA, Listing
 from domain.sellers.events import HOUSE_SELLER, seller_of
 from projections.collections.query import collections_with_listing
 from projections.products.product import kept_body, listing_body
+from projections.products.query import product_by
 from projections.wire import time
 
 HttpRequest = Request[Any, Any, Any]
@@ -324,6 +328,22 @@ _NAMES: Final = ["/products/{ref:str}", "/listings/{ref:str}"]
 _KEPT: Final = ["/admin/products", "/admin/listings"]
 
 
+class _Answered(msgspec.Struct, frozen=True):
+    uuid: UUID
+
+
+class _Said(msgspec.Struct, frozen=True, rename="camel"):
+    """What the catalogue knows of a product that the listing itself does not; nothing of a new one."""
+
+    rating: Raw = Raw(b"0")
+    review_count: int = 0
+    reviews: Raw = Raw(b"[]")
+
+
+_ANSWERED: Final = msgspec.json.Decoder(_Answered)
+_SAID: Final = msgspec.json.Decoder(_Said)
+
+
 class ListingController(Controller):
     """For whoever sells; admins may do with everybody's listings what their sellers may."""
 
@@ -335,13 +355,13 @@ class ListingController(Controller):
     async def offer(self, request: HttpRequest, data: JSONBody[OfferBody], backend: Backend) -> ASGIResponse:
         """Offer something: as a draft or for everybody to see, as ``status`` says or the fields that are given."""
         command = data.command(caller_of(request), stock=None, publish=data.is_whole)
-        return await backend.commands.answer(request, command, _view(backend), status=201)
+        return await _answer(request, command, _view(backend), backend, status=201)
 
     @post("/listings", status_code=201, responses=answers(Product, 201, 401, 403, 409))
     async def draft(self, request: HttpRequest, data: JSONBody[OfferBody], backend: Backend) -> ASGIResponse:
         """Offer something: as a draft, unless ``status`` is ``active``."""
         command = data.command(caller_of(request), stock=None, publish=False)
-        return await backend.commands.answer(request, command, _view(backend), status=201)
+        return await _answer(request, command, _view(backend), backend, status=201)
 
     @post(
         "/products/add",
@@ -354,7 +374,7 @@ class ListingController(Controller):
     ) -> ASGIResponse:
         """Add a product to the catalogue, for everybody to see at once."""
         command = data.command(caller_of(request), stock=0, publish=True)
-        return await backend.commands.answer(request, command, _view(backend), status=201)
+        return await _answer(request, command, _view(backend), backend, status=201)
 
     @route(
         _NAMES,
@@ -372,7 +392,7 @@ class ListingController(Controller):
     async def remove(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Take it back for good; only admins can restore it. What an open order holds stays."""
         command = DeleteListing(listing_id=await _called(ref, backend), caller=caller_of(request))
-        return await backend.commands.answer(request, command, _deleted_view(backend), conditional=True)
+        return await _answer(request, command, _deleted_view(backend), backend, conditional=True)
 
     @post(
         [f"{name}/publish" for name in _NAMES],
@@ -382,7 +402,7 @@ class ListingController(Controller):
     async def publish(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Let everybody see it and buy it: for 60 days, where a person offers it."""
         command = PublishListing(listing_id=await _called(ref, backend), caller=caller_of(request))
-        return await backend.commands.answer(request, command, _view(backend), conditional=True)
+        return await _answer(request, command, _view(backend), backend, conditional=True)
 
     @post(
         [f"{name}/unpublish" for name in _NAMES],
@@ -392,7 +412,7 @@ class ListingController(Controller):
     async def unpublish(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Take it out of the catalogue; it is a draft again."""
         command = UnpublishListing(listing_id=await _called(ref, backend), caller=caller_of(request))
-        return await backend.commands.answer(request, command, _view(backend), conditional=True)
+        return await _answer(request, command, _view(backend), backend, conditional=True)
 
     @post(
         [f"{name}/renew" for name in _NAMES],
@@ -402,7 +422,7 @@ class ListingController(Controller):
     async def renew(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Keep it in the catalogue for another 60 days, or bring it back when its time was over."""
         command = RenewListing(listing_id=await _called(ref, backend), caller=caller_of(request))
-        return await backend.commands.answer(request, command, _view(backend), conditional=True)
+        return await _answer(request, command, _view(backend), backend, conditional=True)
 
 
 class KeptListingController(Controller):
@@ -416,7 +436,7 @@ class KeptListingController(Controller):
     async def add(self, request: HttpRequest, data: JSONBody[OfferBody], backend: Backend) -> ASGIResponse:
         """Add a product to the catalogue of the house, for everybody to see unless ``status`` is ``draft``."""
         command = data.command(caller_of(request), stock=0, publish=True)
-        return await backend.commands.answer(request, command, _view(backend), status=201)
+        return await _answer(request, command, _view(backend), backend, status=201)
 
     @route(
         [f"{path}/{{ref:str}}" for path in _KEPT],
@@ -452,7 +472,7 @@ class KeptListingController(Controller):
     async def restore(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Bring back what was deleted or removed, in the status that it had."""
         command = RestoreListing(listing_id=await _called(ref, backend))
-        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
+        return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
     @post(
         [f"{path}/{{ref:str}}/hide" for path in _KEPT],
@@ -464,7 +484,7 @@ class KeptListingController(Controller):
         """Take a listing out of sight for now; its seller still sees it, and why it is hidden."""
         data = await optional_body(request, ModerationBody)
         command = HideListing(listing_id=await _called(ref, backend), reason=data.reason)
-        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
+        return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
     @post(
         [f"{path}/{{ref:str}}/unhide" for path in _KEPT],
@@ -474,7 +494,7 @@ class KeptListingController(Controller):
     async def unhide(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Let it be seen again."""
         command = UnhideListing(listing_id=await _called(ref, backend))
-        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
+        return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
     @post(
         [f"{path}/{{ref:str}}/remove" for path in _KEPT],
@@ -486,7 +506,7 @@ class KeptListingController(Controller):
         """Take a listing out of sight for good: its seller cannot change it any more, and only admins restore it."""
         data = await optional_body(request, ModerationBody)
         command = RemoveListing(listing_id=await _called(ref, backend), reason=data.reason)
-        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
+        return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
     @put(
         [f"{path}/{{ref:str}}/flags" for path in _KEPT],
@@ -498,7 +518,7 @@ class KeptListingController(Controller):
         """The moderators' flags, as they are from now on; its seller sees none of them."""
         flags = tuple(dict.fromkeys(data.flags))
         command = FlagListing(listing_id=await _called(ref, backend), flags=flags, note=data.note)
-        return await backend.commands.answer(request, command, _moderated_view(backend), conditional=True)
+        return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
 
 async def _change(
@@ -510,7 +530,23 @@ async def _change(
         await backend.reading.fresh(request, "collections")
         collected_in = await collections_with_listing(backend.read.reads, listing_id)
     command = data.command(listing_id, caller_of(request), collected_in)
-    return await backend.commands.answer(request, command, _view(backend), conditional=True)
+    return await _answer(request, command, _view(backend), backend, conditional=True)
+
+
+async def _answer(
+    request: HttpRequest,
+    command: object,
+    view: View,
+    backend: BackendParts,
+    *,
+    status: int = 200,
+    conditional: bool = False,
+) -> ASGIResponse:
+    """The product as S2's clients know it, with what others say of it: that is read anew, and never kept in answers."""
+    carried = await backend.commands.carry_out(request, command, view, status=status, conditional=conditional)
+    found = await product_by(backend.read.reads, _ANSWERED.decode(carried.body).uuid)
+    said = _Said() if found is None else _SAID.decode(found.body)
+    return replace(carried, body=joined(carried.body, encode(said))).response()
 
 
 async def _called(reference: str, backend: BackendParts) -> ListingId:

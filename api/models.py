@@ -515,7 +515,7 @@ class ProductSeller(Shape, frozen=True, kw_only=True):
 
 
 class Product(Shape, frozen=True, kw_only=True):
-    """A command answers with what the listing itself knows: without ``rating``, ``reviews`` and times.
+    """A command answers without ``collections``, ``seller`` and times: the listing itself does not know them.
 
     Besides there is what came with it from elsewhere: ``sku``, ``weight``, ``dimensions``, ``meta``, … ; and ``size``,
     ``gender``, ``condition``, ``material``, ``style`` where they are among its ``attributes``. ``images`` are first

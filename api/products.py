@@ -56,7 +56,7 @@ class KeptDetailQuery(DetailQuery, frozen=True, kw_only=True):
 class ProductController(Controller):
     tags = ("Products",)
 
-    @get(["/products", "/listings"], query=ProductQuery, responses=answers(ProductPage, 200))
+    @get(["/products", "/listings"], query=ProductQuery, responses=answers(ProductPage, 200, 304))
     async def products(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """The products that everybody may see, by id unless ``sortBy`` says otherwise; or listings of one's own.
 
@@ -65,13 +65,13 @@ class ProductController(Controller):
         asked = decode_query(request.scope["query_string"], ProductQuery)
         return await list_products(request, asked, backend)
 
-    @get("/products/search", query=SearchQuery, responses=answers(ProductPage, 200))
+    @get("/products/search", query=SearchQuery, responses=answers(ProductPage, 200, 304))
     async def search(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Products by words of title, description and brand, the best first. ``X-Search-Engine`` says who searched."""
         asked = decode_query(request.scope["query_string"], SearchQuery)
         return await list_products(request, asked, backend)
 
-    @get(["/products/categories", "/products/category-list"], responses=answers(list[str], 200))
+    @get(["/products/categories", "/products/category-list"], responses=answers(list[str], 200, 304))
     async def category_slugs(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """The slugs of all categories that everybody may see (C28)."""
         position = await backend.reading.fresh(request, "categories")
@@ -79,7 +79,7 @@ class ProductController(Controller):
         share(request, on=CATEGORIES, seconds=CATEGORIES_FOR)
         return answer(encode([category.slug for category in categories]), position=position)
 
-    @get("/products/category/{category:str}", query=ProductQuery, responses=answers(ProductPage, 200))
+    @get("/products/category/{category:str}", query=ProductQuery, responses=answers(ProductPage, 200, 304))
     async def in_category(
         self, request: HttpRequest, category: FromPath[str], backend: Backend
     ) -> ASGIResponse:
@@ -94,7 +94,7 @@ class ProductController(Controller):
     @get(
         ["/products/{ref:str}", "/listings/{ref:str}"],
         query=DetailQuery,
-        responses=answers(Product, 200, 404),
+        responses=answers(Product, 200, 301, 304, 404),
     )
     async def product(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """A product by integer id, uuid or slug; a slug that it had before leads to it.
@@ -124,7 +124,7 @@ class KeptProductController(Controller):
     @get(
         ["/admin/products/{ref:str}", "/admin/listings/{ref:str}"],
         query=KeptDetailQuery,
-        responses=answers(KeptProduct, 200, 401, 403, 404),
+        responses=answers(KeptProduct, 200, 301, 401, 403, 404),
     )
     async def product(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """A listing by integer id, uuid or slug, also one that is deleted."""

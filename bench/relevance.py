@@ -25,8 +25,8 @@ from typing import Any, Final
 import msgspec
 
 from application.bootstrap import WriteSide, write_side
-from application.listings.changing import PublishListing, UnpublishListing
 from application.listings.creating import CreateListing
+from application.listings.publishing import PublishListing, UnpublishListing
 from application.ports import Metadata
 from application.settings import Settings
 from bench.table import Row, show

@@ -244,7 +244,7 @@ ROWS = (
         "user",
         "POST /wishlist",
         201,
-        {"id": int, "product": PRODUCT},
+        {"id": int, "product": {"id": int, "title": str}},
         {"productId": "{active}"},
     ),
     Row("S2-WISH-03", "user", "DELETE /wishlist/{wished}", 204),
@@ -677,3 +677,51 @@ class TestListsComeInThreeStyles:
         for wrong in ("limit=-1", "limit=a", "skip=-1", "page=0", "cursor=forged"):
             field = wrong.partition("=")[0]
             assert_problem(client.get(f"{asked}{separator}{wrong}"), 400, "VALIDATION_ERROR", field)
+
+    def test_is_described(self, shop: Shop) -> None:
+        paths = httpx.get(f"{shop.origin}/docs/json").json()["paths"]
+        for _, path, _ in self.LISTS:
+            asked = path.partition("?")[0]
+            (operation,) = (
+                operations["get"]
+                for template, operations in paths.items()
+                if template.count("{") == asked.count("{")
+                and "get" in operations
+                and is_like(asked, template.removeprefix("/api/v1"))
+            )
+            answered = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            name = answered["oneOf"][0]["$ref"]
+            assert [each["$ref"].removeprefix(name) for each in answered["oneOf"]] == [
+                "",
+                "Numbered",
+                "ByCursor",
+            ]
+            assert {"page", "skip", "limit", "cursor"} <= {each["name"] for each in operation["parameters"]}
+        told = paths["/api/v1/products"]["get"]["description"]
+        assert "``q``, ``search`` and ``text`` are one" in told
+
+
+def test_the_description_knows_what_is_not_modified_and_what_has_moved(shop: Shop, category: str) -> None:
+    paths = httpx.get(f"{shop.origin}/docs/json").json()["paths"]
+    for template in (
+        "/products",
+        "/listings",
+        "/products/categories",
+        "/products/category/{category}",
+        "/categories",
+        "/categories/{ref}",
+        "/categories/{ref}/attributes",
+        "/collections",
+        "/categories/{category}/products",
+        "/categories/{category}/collections",
+    ):
+        path = template.replace("{category}", category).replace("{ref}", category)
+        etag = shop.guest.get(path).headers["etag"]
+        assert shop.guest.get(path, headers={"If-None-Match": etag}).status_code == 304, path
+        assert "content" not in paths[f"/api/v1{template}"]["get"]["responses"]["304"], path
+    told = paths["/api/v1/products/{ref}"]["get"]["responses"]
+    assert {"301", "304"} <= told.keys()
+    (attributes,) = (
+        each for each in paths["/api/v1/products"]["get"]["parameters"] if each["name"] == "attributes"
+    )
+    assert attributes["style"] == "deepObject"

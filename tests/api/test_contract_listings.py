@@ -24,6 +24,9 @@ PRODUCT = {
     "category": str,
     "brand": str,
     "stock": int,
+    "rating": (int, float),
+    "reviewCount": int,
+    "reviews": list,
 }
 S0_PRODUCT = {
     "title": "Silk dress",
@@ -597,6 +600,21 @@ class TestChanging:
             read = scene.seller.get(path).json()
             assert scene.seller("PUT", path, json=read).status_code == 200
         assert scene.head() == head
+
+    def test_what_others_say_of_it_is_part_of_the_answer(self, shop: Shop, scene: Scene) -> None:
+        """S2 5.2.7: the whole product, which its client puts in the place of the one that it had."""
+        path = f"/products/{scene.active}"
+        said = scene.user.made(f"{path}/reviews", {"rating": 4, "comment": "Good"})
+        read = shop.guest.get(path, headers={"X-Min-Log-Position": str(scene.head())}).json()
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        changed, again = (scene.admin("PUT", path, json={"price": 5}, headers=key) for _ in range(2))
+        assert changed.content == again.content
+        assert (changed.json()["rating"], changed.json()["reviewCount"]) == (4, 1)
+        assert changed.json()["reviews"] == read["reviews"]
+        scene.user("DELETE", f"/reviews/{said['id']}")
+        shop.guest.get(path, headers={"X-Min-Log-Position": str(scene.head())})
+        later = scene.admin("PUT", path, json={"price": 5}, headers=key).json()
+        assert (later["price"], later["rating"], later["reviews"]) == (5, 0, [])
 
     def test_an_older_version_is_not_overwritten(self, scene: Scene) -> None:
         path = f"/products/{scene.active}"
