@@ -269,8 +269,8 @@ async def list_products(
     )
     # What OpenSearch finds may be behind the catalogue, and what stands in for it is not to outlast its absence. A
     # number that may be a moment old is given once, and not held for as long as the list does not change.
-    if wanted.kept is None and is_exact and (not engine or backend.read.opensearch is None):
-        share(connection, shows=found.keys, on=question.concern | _concern(wanted))
+    if wanted.kept is None and (not engine or backend.read.opensearch is None):
+        share(connection, shows=found.keys, on=question.concern | _concern(wanted), hold=is_exact)
     headers = ((b"x-search-engine", engine.encode()),) if engine else ()
     return answer(body, position=question.position or 0, headers=headers)
 

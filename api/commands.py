@@ -12,7 +12,7 @@ import msgspec
 from litestar.connection import Request
 from litestar.response.base import ASGIResponse
 
-from api.authentication import actor_of, impersonator_of
+from api.authentication import Connection, actor_of, impersonator_of
 from api.client_address import address_of, neighbourhood
 from api.cookies import REFRESH, cookie
 from api.wire import answer, encode
@@ -31,18 +31,22 @@ _COOKIE: Final = b"logPosition=%d; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command came to, as its answer; ``changed`` is absent where the answer was given before."""
+    """What a command came to, as its answer; ``changed`` is absent where the answer was given before.
+
+    ``seen`` is what a browser is to remember that it has seen; nothing, where it remembers that or more.
+    """
 
     status: int
     body: bytes
     position: int
+    seen: int = 0
     version: int = 0
     changed: Changed[Any] | None = None
 
     def response(self, cookies: Sequence[tuple[bytes, bytes]] = ()) -> ASGIResponse:
         headers = [*cookies]
-        if self.position:
-            headers.append((b"set-cookie", _COOKIE % self.position))
+        if self.seen:
+            headers.append((b"set-cookie", _COOKIE % self.seen))
         if self.changed is None:
             headers.append((b"idempotency-replayed", b"true"))
         return answer(
@@ -131,7 +135,12 @@ class Commands:
             changed = await self._bus.handle(command, metadata)
         except AlreadyAnsweredError as before:
             self._note(request, before.position)
-            return Carried(status=before.answer.status, body=before.answer.body, position=before.position)
+            return Carried(
+                status=before.answer.status,
+                body=before.answer.body,
+                position=before.position,
+                seen=self._seen(request, before.position),
+            )
         self._note(request, changed.position)
         if person is not None:
             # Nobody was signed in to ask, and whoever it was about will look next.
@@ -139,7 +148,12 @@ class Commands:
         # Made while the command was recorded, if it was: the same decision has the same answer.
         body = bodies[-1] if bodies else body_of(changed.state)
         return Carried(
-            status=status, body=body, position=changed.position, version=changed.version, changed=changed
+            status=status,
+            body=body,
+            position=changed.position,
+            seen=self._seen(request, changed.position),
+            version=changed.version,
+            changed=changed,
         )
 
     async def also(self, request: HttpRequest, command: object) -> Changed[Any]:
@@ -208,12 +222,23 @@ class Commands:
         hashed = self._keys.request_hash(content)
         return Once(scope=scope, key=key, request_hash=hashed, answer=recorded)
 
+    def _seen(self, request: HttpRequest, position: int) -> int:
+        """An answer that was given before, or that others have overtaken, makes nobody forget what came after it."""
+        newest = max(position, self._acknowledged.of(actor_of(request)))
+        return newest if position and newest > remembered(request) else 0
+
     def _note(self, request: HttpRequest, position: int) -> None:
         if position:
             request.scope["state"]["position"] = position
             actor = actor_of(request)
             if actor != "anonymous":
                 self._acknowledged.note(actor, position)
+
+
+def remembered(connection: Connection) -> int:
+    """The position in the cookie, which is whatever a browser kept of us; one that makes no sense asks for nothing."""
+    kept = connection.cookies.get("logPosition", "") if "cookie" in connection.headers else ""
+    return int(kept) if kept.isascii() and kept.isdigit() and len(kept) < 18 else 0
 
 
 def _expected_version(request: HttpRequest) -> int | None:

@@ -156,7 +156,7 @@ class ThingBody(ExtrasBody, frozen=True, kw_only=True):
 
     ``size``, ``gender``, ``condition``, ``material`` and ``style`` are attributes like any other (S0). ``categories``
     are all that it is found in; it belongs to the first one, or to ``category``. ``salePrice`` is another way to say
-    the discount. ``stock`` is how many there are, those that open orders hold included.
+    the discount. ``stock`` is how many can be bought; those that open orders hold are there besides.
     """
 
     description: Description | UnsetType | None = UNSET

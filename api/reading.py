@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from api.authentication import Connection, actor_of
-from api.commands import Acknowledged
+from api.commands import Acknowledged, remembered
 from domain.kernel import InvalidInputError
 
 PATIENCE: Final = 2.0
@@ -45,7 +45,4 @@ class Reading:
             if not header.isascii() or not header.isdigit() or len(header) > 18:
                 raise InvalidInputError({"X-Min-Log-Position": ["Must be a log position"]})
             return int(header)
-        # A cookie is whatever a browser kept of us; one that makes no sense asks for nothing.
-        cookie = connection.cookies.get("logPosition", "") if "cookie" in connection.headers else ""
-        remembered = int(cookie) if cookie.isascii() and cookie.isdigit() and len(cookie) < 18 else 0
-        return max(remembered, self._acknowledged.of(actor_of(connection)))
+        return max(remembered(connection), self._acknowledged.of(actor_of(connection)))

@@ -81,8 +81,9 @@ def share(
     of: Collection[str] = ("products",),
     on: frozenset[str] = frozenset(),
     seconds: float = PRODUCTS_FOR,
+    hold: bool = True,
 ) -> None:
-    """Say of the answer to this request that it is everybody's: it gets an ETag, and is held if it is a 200.
+    """Say of the answer to this request that it is everybody's: it gets an ETag, and is held if it is a 200 and may be.
 
     ``shows`` are the keys of the documents in it, ``of`` their read models; ``None`` are products of which the answer
     itself does not say which. It is let go when one of them changes, or when something happens that is named by
@@ -97,7 +98,7 @@ def share(
         on=on,
         models=frozenset(models),
         seconds=seconds,
-        holdable=_is_understood(request),
+        holdable=hold and _is_understood(request),
     )
 
 

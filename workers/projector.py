@@ -128,18 +128,29 @@ class Projector:
         self._news.set()
 
     async def _tell(self) -> None:
-        """Whoever misses some of it, or was not there yet, looks in the table, and takes all documents for changed."""
+        """Whoever misses some of it, or was not there yet, looks in the table, and takes all documents for changed.
+
+        The table says nothing of a document that was parked and is repaired, so what cannot be told is told with what
+        comes next.
+        """
         while True:
             obey_cancellation()
             await self._news.wait()
             self._news.clear()
             untold, self._untold = self._untold, {}
-            if self._client.is_connected:
-                for moved in untold.values():
-                    try:
-                        await self._client.publish(ADVANCED_SUBJECT, msgspec.json.encode(moved))
-                    except nats.errors.Error:
-                        break
+            for name, moved in untold.items():
+                if not await self._told(moved):
+                    later = self._untold.get(name)
+                    self._untold[name] = moved if later is None else moved.then(later)
+
+    async def _told(self, moved: Moved) -> bool:
+        if not self._client.is_connected:
+            return False
+        try:
+            await self._client.publish(ADVANCED_SUBJECT, msgspec.json.encode(moved))
+        except nats.errors.Error:
+            return False
+        return True
 
 
 def measured() -> Callable[[Advanced, int], None]:

@@ -253,6 +253,20 @@ class TestReadingOnesWrites:
             seen = shop.guest.get(f"/products/{made['id']}", headers={"Cookie": cookie})
             assert seen.json()["price"] == price
 
+    def test_an_answer_that_is_given_again_makes_no_browser_forget_what_came_after_it(
+        self, shop: Shop, admin: Client, category: str
+    ) -> None:
+        path = f"/products/{admin.made('/products/add', a_product(category))['id']}"
+        key = {"Idempotency-Key": f"cookie {uuid.uuid4().hex}"}
+        admin.patch(path, {"price": 5}, headers=key)
+        newest = admin.patch(path, {"price": 6}).headers["x-log-position"]
+        # The process remembers who asked; where it does not, the browser's own cookie is left alone.
+        again = admin.patch(path, {"price": 5}, headers=key)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert f"logPosition={newest};" in again.headers["set-cookie"]
+        kept = {"Cookie": f"logPosition={newest}"}
+        assert "set-cookie" not in admin.patch(path, {"price": 5}, headers={**key, **kept}).headers
+
     def test_a_program_sees_its_own_changes_without_doing_anything(
         self, shop: Shop, admin: Client, category: str
     ) -> None:
