@@ -229,7 +229,9 @@ async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
     keys = [row[0] for row in found.rows]
     last = found.last
     if last is not None and asked.sort_by is SortBy.MANUAL:
-        last = (*last, *(str(key) for key in keys[: -_REMEMBERED - 1 : -1]))
+        # Where it is now, with those before it, on whichever page they were.
+        so_far = list(asked.listings or ())[: int(last[0])]
+        last = (*last, *(str(key) for key in so_far[: -_REMEMBERED - 1 : -1]))
     seen = (asked.after.seen if asked.after else asked.skip) + len(keys)
     return ProductPage(
         total=found.total if asked.counted else None,
@@ -347,7 +349,7 @@ def _sorting(asked: ProductFilter) -> Sorting:
 
 
 _REMEMBERED: Final = 10
-"""Of an arranged page: some may be taken out, and those behind them move up, before the next page is asked for."""
+"""Of an arranged list: some may be taken out, and those behind them move up, before the next page is asked for."""
 
 
 def values_behind(asked: ProductFilter) -> Values | None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -390,6 +390,7 @@ class TestPagesWhileProductsComeAndGo:
             st.lists(st.tuples(st.booleans(), st.integers(1, 15)), max_size=4), min_size=16, max_size=16
         ),
     )
+    @example(limit=1, changes=[[], [(False, 1), (False, 3)], *([[]] * 14)])  # page by page, all before it
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_arranged_ones_too(self, table: Table, limit: int, changes: list[list[tuple[bool, int]]]) -> None:
         table.clear()
