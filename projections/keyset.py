@@ -17,6 +17,10 @@ from projections.ports import Reads
 
 Values = tuple[int | float | str, ...]
 Entry = TypeVar("Entry")
+Condition = tuple[str, Sequence[Any]]
+"""SQL, and what its ``%s`` are."""
+
+ANY: Sequence[Condition] = (("true", ()),)
 
 
 class Sorting(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +73,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """``columns`` of the rows of ``source`` for which ``where`` holds. Parameters stand with what they are for.
 
     What is told of the rows of the page alone is joined to ``page`` by ``beside``; ``shown`` then says what is told.
+
+    ``either`` are conditions with their parameters, one of which must hold, and never two. Each is asked by itself, so
+    that each goes by an index of its own, which no ``OR`` does.
     """
 
     columns: str
@@ -78,6 +85,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     source_parameters: Sequence[Any] = ()
     beside: str = ""
     shown: str = ""
+    either: Sequence[Condition] = ANY
 
     async def ask(self, reads: Reads, sorting: Sorting, piece: Piece) -> Found:
         """The piece and, where it is asked for, the number of all: in one round trip."""
@@ -98,24 +106,34 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         by = ", ".join(f"{expression} AS by_{place}" for place, expression in enumerate(sorting.by))
         shown = ", ".join((self.shown, *(f"page.by_{place}" for place in places))) if self.shown else "page.*"
         order = ", ".join(f"page.by_{place} {sorting.direction}" for place in places)
-        page = (
-            f"(SELECT {self.columns}, {by} FROM {self.source} WHERE {self.where} AND {behind} "
-            f"ORDER BY {order.replace('page.', '')} OFFSET %s LIMIT %s) page"
-        )
-        of_page = [
-            *sorting.parameters,
-            *self.source_parameters,
-            *self.parameters,
-            *mark,
-            piece.skip,
-            piece.limit + 1,
-        ]
+        in_order = f"ORDER BY {order.replace('page.', '')}"
+        most = piece.limit + 1
+        parts: list[str] = []
+        of_page: list[Any] = []
+        for condition, parameters in self.either:
+            parts.append(
+                f"(SELECT {self.columns}, {by} FROM {self.source} WHERE {self.where} AND {condition} AND {behind} "
+                f"{in_order} LIMIT %s)"
+            )
+            before = [*sorting.parameters, *self.source_parameters, *self.parameters]
+            of_page += [*before, *parameters, *mark, piece.skip + most]
+        page = f"(SELECT * FROM ({' UNION ALL '.join(parts)}) parts {in_order} OFFSET %s LIMIT %s) page"
+        of_page += [piece.skip, most]
         if not piece.counted:
             return f"SELECT {shown} FROM {page} {self.beside} ORDER BY {order}", of_page
-        counted = f"(SELECT count(*) AS total FROM {self.source} WHERE {self.where}) counted"
+        counts = [
+            f"(SELECT count(*) FROM {self.source} WHERE {self.where} AND {condition})"
+            for condition, _ in self.either
+        ]
+        counted = f"(SELECT {' + '.join(counts)} AS total) counted"
+        of_counts = [
+            value
+            for _, parameters in self.either
+            for value in (*self.source_parameters, *self.parameters, *parameters)
+        ]
         return (
             f"SELECT total, {shown} FROM {counted} LEFT JOIN {page} ON true {self.beside} ORDER BY {order}",
-            [*self.source_parameters, *self.parameters, *of_page],
+            [*of_counts, *of_page],
         )
 
 

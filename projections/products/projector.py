@@ -73,6 +73,8 @@ products = read_model(
     Column("slug", Text, nullable=False),
     Column("former_slugs", ARRAY(Text), nullable=False),
     Column("seller_id", Uuid, nullable=False),
+    Column("category_id", Uuid, nullable=False),
+    Column("further_category_ids", ARRAY(Uuid)),
     Column("category_ids", ARRAY(Uuid), nullable=False),
     Column("brand", Text, nullable=False),
     Column("title", Text, nullable=False),
@@ -119,7 +121,23 @@ products = read_model(
     Index("idx_products_title", "title", "number"),
     Index("idx_products_brand", "brand", "number"),
     Index("idx_products_place", "lat", "lng", postgresql_where=text("visible AND lat IS NOT NULL")),
+    # Lists of a category are what is asked for most: they are counted, and put in order, without looking at products.
+    Index(
+        "idx_products_category_shown",
+        "category_id",
+        "price_minor",
+        "number",
+        postgresql_include=["brand", "rating", "in_stock"],
+        postgresql_where=text("visible"),
+    ),
     Index("idx_products_category", "category_ids", postgresql_using="gin"),
+    # Few are in more than one.
+    Index(
+        "idx_products_further_shown",
+        "further_category_ids",
+        postgresql_using="gin",
+        postgresql_where=text("visible AND further_category_ids IS NOT NULL"),
+    ),
     Index("idx_products_tags", "tag_list", postgresql_using="gin"),
     Index("idx_products_facts", "facts", postgresql_using="gin"),
     Index("idx_products_words", "words", postgresql_using="gin"),
@@ -209,6 +227,8 @@ def product_row(product: Product) -> dict[str, Any]:
         "slug": listing.slug,
         "former_slugs": list(listing.former_slugs),
         "seller_id": listing.seller_id,
+        "category_id": listing.category_id,
+        "further_category_ids": list(listing.further_category_ids) or None,
         "category_ids": list(listing.category_ids),
         "brand": listing.brand,
         "title": listing.title,
@@ -382,7 +402,7 @@ def _forgotten(opinions: Sequence[Opinion], person: UUID) -> tuple[Opinion, ...]
 
 PRODUCTS = Projection(
     name="products",
-    version=5,
+    version=6,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,

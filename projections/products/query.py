@@ -9,8 +9,9 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
-from projections.keyset import Piece, Question, Sorting, Values
+from projections.keyset import ANY, Condition, Piece, Question, Sorting, Values
 from projections.ports import Reads
 from projections.products.product import spellings
 
@@ -228,7 +229,9 @@ async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
     keys = [row[0] for row in found.rows]
     last = found.last
     if last is not None and asked.sort_by is SortBy.MANUAL:
-        last = (*last, *(str(key) for key in keys[: -_REMEMBERED - 1 : -1]))
+        # Where it is now, with those before it, on whichever page they were.
+        so_far = list(asked.listings or ())[: int(last[0])]
+        last = (*last, *(str(key) for key in so_far[: -_REMEMBERED - 1 : -1]))
     seen = (asked.after.seen if asked.after else asked.skip) + len(keys)
     return ProductPage(
         total=found.total if asked.counted else None,
@@ -241,20 +244,35 @@ async def products_page(reads: Reads, asked: ProductFilter) -> ProductPage:
 
 def product_question(asked: ProductFilter) -> tuple[Question, Sorting, Piece]:
     assert not asked.words, "those are looked for by who searches"
-    conditions, parameters = conditions_of(asked)
+    # Only of what everybody finds there is an index by categories that makes the difference.
+    is_split = asked.categories is not None and asked.kept is None
+    conditions, parameters = conditions_of(replace(asked, categories=None) if is_split else asked)
     source, arranged = "products", list[Any]()
     if asked.sort_by is SortBy.MANUAL:
         source += " JOIN unnest(%s::uuid[]) WITH ORDINALITY AS arranged(listing, place) ON listing = key"
         arranged = [list(asked.listings or ())]
+    sorting = _sorting(asked)
     question = Question(
-        columns="key, body" if asked.kept is None else "key, body, kept",
+        columns="number",
+        # An index tells the order: so only what is on the page is looked up.
+        beside=f"LEFT JOIN products shown ON shown.number = page.by_{len(sorting.by) - 1}",
+        shown="shown.key, shown.body" if asked.kept is None else "shown.key, shown.body, shown.kept",
+        either=_in_one_of(asked.categories or ()) if is_split else ANY,
         source=source,
         where=" AND ".join(conditions),
         parameters=parameters,
         source_parameters=arranged,
     )
     piece = Piece(skip=asked.skip, limit=asked.limit, after=values_behind(asked), counted=asked.counted)
-    return question, _sorting(asked), piece
+    return question, sorting, piece
+
+
+def _in_one_of(categories: Sequence[UUID]) -> Sequence[Condition]:
+    """Either it belongs into one of them first of all, or it is only found there besides."""
+    wanted = list(categories)
+    first = "category_id = ANY(%s)"
+    besides = "further_category_ids && %s AND category_id <> ALL(%s)"
+    return ((first, (wanted,)), (besides, (wanted, wanted)))
 
 
 async def products_with_keys(reads: Reads, keys: Sequence[UUID]) -> list[bytes]:
@@ -331,7 +349,7 @@ def _sorting(asked: ProductFilter) -> Sorting:
 
 
 _REMEMBERED: Final = 10
-"""Of an arranged page: some may be taken out, and those behind them move up, before the next page is asked for."""
+"""Of an arranged list: some may be taken out, and those behind them move up, before the next page is asked for."""
 
 
 def values_behind(asked: ProductFilter) -> Values | None:

@@ -148,11 +148,11 @@ async def large_url(module_database_url: str) -> str:
 
 _MANY_PRODUCTS: Final = """
 INSERT INTO products_g1 (
-    key, position, number, version, slug, former_slugs, seller_id, category_ids, brand, title, description, tags,
-    tag_list, features, facts, lat, lng, price_minor, rating, stock, in_stock, status, moderation, flags, deleted,
+    key, position, number, version, slug, former_slugs, seller_id, category_id, category_ids, brand, title, description,
+    tags, tag_list, features, facts, lat, lng, price_minor, rating, stock, in_stock, status, moderation, flags, deleted,
     visible, readable, review_count, rating_sum, body, kept, subjects
 )
-SELECT gen_random_uuid(), n, n, 1, 'thing-' || n, '{}', gen_random_uuid(), ARRAY[gen_random_uuid()],
+SELECT gen_random_uuid(), n, n, 1, 'thing-' || n, '{}', gen_random_uuid(), gen_random_uuid(), ARRAY[gen_random_uuid()],
        'Brand ' || n % 200, 'Thing ' || n || ' word' || n % 150 || CASE WHEN n % 100 = 0 THEN ' widget' ELSE '' END,
        repeat('described at some length ', 10), '', '{}', '', ARRAY['size=' || n % 100, 'kind=' || n % 10],
        n % 180 - 90, n % 360 - 180, n * 10, n % 50 / 10.0, n % 7, n % 7 > 0, 'active', 'visible', '{}', false,
