@@ -249,14 +249,14 @@ async def list_products(
             share(connection, on=CATEGORIES | COLLECTIONS | SELLERS)
         nothing = paged("products", (), asked, total=0, next_cursor=None)
         return answer(nothing, position=question.position or 0)
-    engine, is_exact = "", True
+    engine = ""
     if asked.q or wanted.facets or wanted.every_facet:
         searched, found = await search(connection, wanted, backend)
         question.includes(searched)
         engine = found.engine
     else:
         question.includes(await backend.reading.fresh(connection, "products"))
-        found, is_exact = await _counted_page(connection, wanted, backend)
+        found = await _counted_page(wanted, backend)
     entries = _entries(found, asked, backend, notes=question.shows_notes)
     more = {"facets": _facet_bodies(found.facets, question.categories)} if asked.counts_facets else {}
     body = paged(
@@ -267,10 +267,9 @@ async def list_products(
         next_cursor=backend.cursors.seal(found.last, question.belongs_to),
         **more,
     )
-    # What OpenSearch finds may be behind the catalogue, and what stands in for it is not to outlast its absence. A
-    # number that may be a moment old is given once, and not held for as long as the list does not change.
+    # What OpenSearch finds may be behind the catalogue, and what stands in for it is not to outlast its absence.
     if wanted.kept is None and (not engine or backend.read.opensearch is None):
-        share(connection, shows=found.keys, on=question.concern | _concern(wanted), hold=is_exact)
+        share(connection, shows=found.keys, on=question.concern | _concern(wanted))
     headers = ((b"x-search-engine", engine.encode()),) if engine else ()
     return answer(body, position=question.position or 0, headers=headers)
 
@@ -287,21 +286,17 @@ def _concern(wanted: ProductFilter) -> frozenset[str]:
     return frozenset(concern)
 
 
-async def _counted_page(
-    connection: Connection, wanted: ProductFilter, backend: BackendParts
-) -> tuple[ProductPage, bool]:
-    """The page, and whether its number is that of now."""
+async def _counted_page(wanted: ProductFilter, backend: BackendParts) -> ProductPage:
     if not wanted.counted:
-        return await products_page(backend.read.reads, wanted), True
+        return await products_page(backend.read.reads, wanted)
     asked = encode(replace(wanted, sort_by=None, order=Order.ASC, skip=0, limit=0, after=None))
     position = backend.reading.known("products")
-    total = backend.counts.of(asked, position=position, wanted=backend.reading.wanted(connection))
+    total = backend.counts.of(asked, position)
     found = await products_page(backend.read.reads, replace(wanted, counted=total is None))
-    if total is None:
-        backend.counts.keep(asked, found.total or 0, position)
-        return found, True
-    exact = backend.counts.of(asked, position=position, wanted=position)
-    return replace(found, total=total), exact is not None
+    if total is not None:
+        return replace(found, total=total)
+    backend.counts.keep(asked, found.total or 0, position)
+    return found
 
 
 def _entries(

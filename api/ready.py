@@ -81,7 +81,6 @@ def share(
     of: Collection[str] = ("products",),
     on: frozenset[str] = frozenset(),
     seconds: float = PRODUCTS_FOR,
-    hold: bool = True,
 ) -> None:
     """Say of the answer to this request that it is everybody's: it gets an ETag, and is held if it is a 200 and may be.
 
@@ -98,7 +97,7 @@ def share(
         on=on,
         models=frozenset(models),
         seconds=seconds,
-        holdable=hold and _is_understood(request),
+        holdable=_is_understood(request),
     )
 
 
