@@ -38,6 +38,7 @@ from domain.kernel import DomainError, Event, Recorded, tag_of
 from domain.media.events import MediaDeleted, MediaExpired, MediaUploaded
 from domain.orders.events import OrderCancelled, OrderConfirmed, OrderPlaced
 from domain.payments.events import RefundRequested
+from workers.announcing import Announcer
 from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
 from workers.signals import until_signalled
@@ -229,9 +230,13 @@ async def main(settings: Settings) -> None:
 
             await client.subscribe(DOORBELL, cb=hear)
 
+            announcer = Announcer(write.log, client)
+
             async def lead() -> None:
                 await open_the_house(write.bus)
-                await reactor.run(reactions)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(reactor.run(reactions), name="reactions")
+                    group.create_task(announcer.run(), name="announcements")
 
             await until_signalled(while_leading(settings.database_url, "tradelog.reactor", lead))
     finally:
