@@ -18,7 +18,17 @@ from opensearchpy.exceptions import NotFoundError, RequestError, TransportError
 from domain.kernel import CategoryId, InvalidInputError
 from projections.categories.query import Categories, all_categories
 from projections.ports import Reads
+from projections.product_search.facets import (
+    ATTRIBUTES,
+    MOST_FACTS,
+    MOST_VALUES,
+    OWN,
+    PRICE_STEPS,
+    in_order,
+    is_counted,
+)
 from projections.product_search.projector import PRODUCT_SEARCH
+from projections.product_search.suggestions import begins, put_together
 from projections.product_search.words import STOP_WORDS, folded_words
 from projections.products.product import spellings
 from projections.products.query import (
@@ -31,6 +41,8 @@ from projections.products.query import (
     ProductSearch,
     SortBy,
     Suggestion,
+    is_understood,
+    products_with_keys,
 )
 
 T = TypeVar("T")
@@ -40,9 +52,6 @@ ENGINE: Final = "opensearch"
 
 DEEPEST: Final = 10_000
 """How far into its hits OpenSearch goes by offset (``index.max_result_window``)."""
-
-PRICE_STEPS: Final = (0, 25, 50, 100, 250, 500, 1000, 2500)
-"""Where the ranges of the price facet begin, in units of the currency."""
 
 _KEPT_FOR: Final = "1m"
 """How long a point in time waits for the next page. There may be 300 at once (``search.max_open_pit_context``)."""
@@ -54,25 +63,12 @@ _EXACT, _WHOLE, _BEGUN = 60.0, 40.0, 20.0
 More than the weight of the words can come to, so that one kind comes before the next.
 """
 
-_PRODUCTS: Final = "SELECT key, body FROM products WHERE key = ANY(%s) AND visible"
-
 _SORT_FIELDS: Final = {
     SortBy.PRICE: "price",
     SortBy.RATING: "rating",
     SortBy.TITLE: "title.raw",
     SortBy.ID: "number",
 }
-_COMPARABLE: Final = frozenset({SortBy.PRICE, SortBy.RATING, SortBy.ID})
-"""Orders whose values are the same numbers on any engine."""
-
-_OWN: Final = ("category", "brand", "price")
-"""The facets that are no attributes."""
-
-_ATTRIBUTES: Final = ""
-"""All those together that nothing is filtered by."""
-
-_MOST_VALUES: Final = 100
-_MOST_FACTS: Final = 1_000
 _RESERVED: Final = re.compile(r'[.?+*|{}\[\]()"\\#@&<>~]')
 """What has a meaning in Lucene's regular expressions."""
 
@@ -101,7 +97,7 @@ class OpenSearchProductSearch:
     async def search(self, asked: ProductFilter) -> ProductPage:
         if asked.after is None:
             return await self._page(asked, _query(asked), asked.skip)
-        if not _understood(asked, asked.after):
+        if not is_understood(asked, asked.after, ENGINE):
             return await self._page(asked, _query(asked), asked.after.seen)
         page = await self._next_page(asked, asked.after)
         if len(page.bodies) < asked.limit and page.last is not None:
@@ -191,7 +187,7 @@ class OpenSearchProductSearch:
     ) -> ProductPage:
         page = answer["hits"]["hits"][: asked.limit]
         found = [UUID(hit["_id"]) for hit in page]
-        bodies: dict[UUID, bytes] = dict(await self._reads.all(_PRODUCTS, found)) if found else {}
+        bodies = await products_with_keys(self._reads, found) if found else {}
         shown = [key for key in found if key in bodies]
         return ProductPage(
             bodies=[bodies[key] for key in shown],
@@ -272,7 +268,7 @@ def _query(asked: ProductFilter) -> Json:
         "track_total_hits": True if asked.counted else 1,
     }
     if asked.facets or asked.every_facet:
-        narrowing = [(name, clause) for name, clause in _filters(asked) if _is_counted(asked, name)]
+        narrowing = [(name, clause) for name, clause in _filters(asked) if is_counted(asked, name)]
         body["post_filter"] = {"bool": {"filter": [clause for _, clause in narrowing]}}
         # Numbered, because an attribute may be called what no aggregation can be called.
         body["aggs"] = {
@@ -383,20 +379,16 @@ def _further_filters(asked: ProductFilter) -> Iterator[Json]:
 
 def _always(asked: ProductFilter) -> list[Json]:
     """The filters that narrow all facets, too."""
-    return [clause for name, clause in _filters(asked) if not _is_counted(asked, name)]
-
-
-def _is_counted(asked: ProductFilter, name: str) -> bool:
-    return bool(name) and (asked.every_facet or name in asked.facets)
+    return [clause for name, clause in _filters(asked) if not is_counted(asked, name)]
 
 
 def _counting(asked: ProductFilter) -> Iterator[tuple[str, Json]]:
     """How each facet is counted. An attribute that is filtered by has a count of its own, the others share one."""
-    if _is_counted(asked, "category"):
-        yield "category", {"terms": {"field": "category_ids", "size": _MOST_VALUES}}
-    if _is_counted(asked, "brand"):
-        yield "brand", {"terms": {"field": "brand", "size": _MOST_VALUES}}
-    if _is_counted(asked, "price"):
+    if is_counted(asked, "category"):
+        yield "category", {"terms": {"field": "category_ids", "size": MOST_VALUES}}
+    if is_counted(asked, "brand"):
+        yield "brand", {"terms": {"field": "brand", "size": MOST_VALUES}}
+    if is_counted(asked, "price"):
         bounds = [step * 100 for step in PRICE_STEPS]
         ranges: list[Json] = [
             {"key": str(step), "from": start} for step, start in zip(PRICE_STEPS, bounds, strict=True)
@@ -405,29 +397,27 @@ def _counting(asked: ProductFilter) -> Iterator[tuple[str, Json]]:
             each["to"] = end
         yield "price", {"range": {"field": "price", "ranges": ranges}}
     if asked.every_facet:
-        yield _ATTRIBUTES, {"terms": {"field": "facts", "size": _MOST_FACTS}}
+        yield ATTRIBUTES, {"terms": {"field": "facts", "size": MOST_FACTS}}
     attributes = {*asked.attributes, *asked.facets} if asked.every_facet else {*asked.facets}
-    for key in sorted(attributes - set(_OWN)):
+    for key in sorted(attributes - set(OWN)):
         only = _RESERVED.sub(r"\\\g<0>", key) + "=.*"
-        yield key, {"terms": {"field": "facts", "include": only, "size": _MOST_VALUES}}
+        yield key, {"terms": {"field": "facts", "include": only, "size": MOST_VALUES}}
 
 
 def _facets(asked: ProductFilter, counted: Mapping[str, Json]) -> list[Facet]:
-    """``category``, ``brand`` and ``price`` first, then the attributes by their keys."""
     names = [name for name, _ in _counting(asked)] if counted else []
     found: dict[str, list[FacetValue]] = {}
     for place, name in enumerate(names):
         for bucket in counted[str(place)]["values"]["buckets"]:
-            if name == _ATTRIBUTES:
+            if name == ATTRIBUTES:
                 key, value = bucket["key"].split("=", 1)
                 if key in names:
                     continue  # it has a count of its own
             else:
-                key, value = name, bucket["key"] if name in _OWN else bucket["key"][len(name) + 1 :]
+                key, value = name, bucket["key"] if name in OWN else bucket["key"][len(name) + 1 :]
             if bucket["doc_count"]:
                 found.setdefault(key, []).append(FacetValue(value=value, count=bucket["doc_count"]))
-    ordered = [*_OWN, *sorted(found.keys() - set(_OWN))]
-    return [Facet(name=name, values=found[name]) for name in ordered if name in found]
+    return in_order(found)
 
 
 def _highlighting(words: str) -> Json:
@@ -483,13 +473,6 @@ def _sort(asked: ProductFilter) -> list[Any]:
             return [{_SORT_FIELDS[asked.sort_by]: direction}, tie]
 
 
-def _understood(asked: ProductFilter, mark: Mark) -> bool:
-    """Whether its values mean here what they meant to the engine that made it."""
-    if mark.engine == ENGINE:
-        return True
-    return (asked.sort_by or (SortBy.DISTANCE if asked.words else SortBy.ID)) in _COMPARABLE
-
-
 def _suggesting(beginning: str, limit: int, forgiving: Mapping[str, Any] | None = None) -> Json:
     match = {"query": beginning, "operator": "and", **(forgiving or {})}
 
@@ -516,29 +499,18 @@ def _title_begins(beginning: str) -> Json:
 
 
 def _suggestions(answer: Json, categories: Categories, beginning: str, limit: int) -> list[Suggestion]:
-    """A third of them categories and brands each at most, before the products."""
     counted = {name: counts["values"]["buckets"] for name, counts in answer["aggregations"].items()}
     hits = [hit["_source"] for hit in answer["hits"]["hits"]]
     holding = {CategoryId(UUID(bucket["key"])) for bucket in counted["categories"]}
+    begun = [[word] for word in folded_words(beginning)]
     named = [
         category
         for category in categories
-        if category.id in holding or _begins(folded_words(category.name), folded_words(beginning))
+        if category.id in holding or begins(folded_words(category.name), begun)
     ]
-    most = max(1, limit // 3)
-    suggestions = [
-        *(Suggestion(text=each.name, kind="category", slug=each.slug) for each in named[:most]),
-        *(Suggestion(text=bucket["key"], kind="brand") for bucket in counted["brands"][:most]),
-        *(Suggestion(text=hit["title"], kind="product", slug=hit["slug"]) for hit in hits),
-    ]
-    return suggestions[:limit]
-
-
-def _begins(words: Sequence[str], beginnings: Sequence[str]) -> bool:
-    """Whether each of ``beginnings``, of which there are some, is that of a word."""
-    return bool(beginnings) and all(
-        any(word.startswith(beginning) for word in words) for beginning in beginnings
-    )
+    brands = [bucket["key"] for bucket in counted["brands"]]
+    products = [Suggestion(text=hit["title"], kind="product", slug=hit["slug"]) for hit in hits]
+    return put_together(named, brands, products, limit)
 
 
 def _rest_of(asked: ProductFilter, page: ProductPage) -> ProductFilter:

@@ -16,6 +16,15 @@ from msgspec.structs import replace
 from projections.categories.query import Categories, all_categories
 from projections.keyset import Sorting
 from projections.ports import Reads
+from projections.product_search.facets import (
+    ATTRIBUTES,
+    MOST_FACTS,
+    MOST_VALUES,
+    OWN,
+    PRICE_STEPS,
+    in_order,
+    is_counted,
+)
 from projections.product_search.highlights import fragments, marked
 from projections.product_search.question import (
     LONGEST_WORD,
@@ -27,6 +36,7 @@ from projections.product_search.question import (
     roots,
 )
 from projections.product_search.searchable import plain
+from projections.product_search.suggestions import begins, put_together
 from projections.product_search.synonyms import shipped_meanings
 from projections.product_search.vocabulary import corrections, traces
 from projections.product_search.words import folded_words
@@ -41,12 +51,10 @@ from projections.products.query import (
     Suggestion,
     conditions_of,
     distance_from,
+    is_understood,
 )
 
 ENGINE: Final = "postgres"
-
-PRICE_STEPS: Final = (0, 25, 50, 100, 250, 500, 1000, 2500)
-"""Where the ranges of the price facet begin, in units of the currency."""
 
 STEMS: Final = """
 SELECT word, coalesce((ts_lexize('english_stem', word))[1], '') FROM unnest(%s::text[]) AS asked (word)
@@ -72,17 +80,8 @@ _SCORE: Final = """(1000000 * (
 ))::bigint"""
 
 _SORTS: Final = {SortBy.PRICE: "price_minor", SortBy.RATING: "rating", SortBy.TITLE: "title_start"}
-_COMPARABLE: Final = frozenset({SortBy.PRICE, SortBy.RATING, SortBy.ID})
-"""Orders whose values are the same numbers on any engine."""
-
-_MOST_VALUES: Final = 100
-_MOST_FACTS: Final = 1_000
 _MOST_STEMS: Final = 50_000
 _MINOR: Final = 100
-_OWN: Final = ("category", "brand", "price")
-"""The facets that are no attributes."""
-_ATTRIBUTES: Final = ""
-"""All those together that nothing is filtered by."""
 _BETWEEN: Final = "\x1f"
 """Parts the tags of a product while they travel together."""
 
@@ -167,7 +166,6 @@ class PostgresProductSearch:
     async def _suggestions(
         self, words: Sequence[Asked], categories: Categories, limit: int
     ) -> list[Suggestion]:
-        """A third of them categories and brands each at most, before the products."""
         forms = [[word.text, *(meant.text for meant in word.meant)] for word in words]
         start = " ".join((each[1:] or each)[0] for each in forms)
         end = start + _BEHIND_ALL
@@ -177,23 +175,18 @@ class PostgresProductSearch:
         rows = await self._reads.all(
             SUGGESTED, start, end, end, start, end, end, 3 * limit, limit, limit, begun, _LOOKED_AT
         )
-        most = max(1, limit // 3)
-        named = [each for each in categories if _begins(folded_words(each.name), forms)]
+        named = [each for each in categories if begins(folded_words(each.name), forms)]
         brands = {
             brand: None
             for kind, text, _, _, said in rows
             if (brand := said if kind == "word" else text) and kind != "title"
-            if _begins(folded_words(brand), forms)
+            if begins(folded_words(brand), forms)
         }
         products: dict[str, Suggestion] = {}
         for kind, title, slug, _, _ in sorted(rows, key=lambda row: (row[0] != "title", -row[3], row[1])):
             if kind != "brand":
                 products.setdefault(title.casefold(), Suggestion(text=title, kind="product", slug=slug))
-        return [
-            *(Suggestion(text=each.name, kind="category", slug=each.slug) for each in named[:most]),
-            *(Suggestion(text=brand, kind="brand") for brand in list(brands)[:most]),
-            *products.values(),
-        ][:limit]
+        return put_together(named, list(brands), products.values(), limit)
 
     async def _stemmed(self, texts: Sequence[str]) -> list[Asked]:
         """Postgres knows the stems; those that it was asked for before are remembered."""
@@ -336,13 +329,12 @@ class _Statement:
 
     def _mark(self) -> list[Any] | None:
         """Where the page before ended, if its values mean here what they meant to the engine that made them."""
-        asked = self._asked
-        sort_by = asked.sort_by or (None if asked.words else SortBy.ID)
-        if asked.after is None or len(asked.after.values) != len(self._places):
+        after = self._asked.after
+        if after is None or len(after.values) != len(self._places):
             return None
-        if asked.after.engine != ENGINE and sort_by not in _COMPARABLE:
+        if not is_understood(self._asked, after, ENGINE):
             return None
-        *first, number = asked.after.values
+        *first, number = after.values
         return [*first, -int(number) if self._sorting.by[-1] == "-number" else number]
 
     def _columns(self) -> Iterator[str]:
@@ -391,57 +383,51 @@ class _Counted(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     parameters: Sequence[Any] = ()
     order: str = "count DESC, value"
-    most: int = _MOST_VALUES
+    most: int = MOST_VALUES
 
 
 def _attributes(asked: ProductFilter) -> list[str]:
     """Those that are filtered by; none can be told from another facet by its name."""
-    return [key for key in asked.attributes if key not in _OWN]
-
-
-def _is_counted(asked: ProductFilter, name: str) -> bool:
-    return asked.every_facet or name in asked.facets
+    return [key for key in asked.attributes if key not in OWN]
 
 
 def _counting(asked: ProductFilter) -> Iterator[_Counted]:
     """An attribute that is filtered by has a count of its own, the others share one."""
-    if _is_counted(asked, "category"):
+    if is_counted(asked, "category"):
         yield _Counted(
             name="category", value="id::text", source="CROSS JOIN unnest(category_ids) AS id WHERE true"
         )
-    if _is_counted(asked, "brand"):
+    if is_counted(asked, "brand"):
         yield _Counted(name="brand", value="brand", source="WHERE brand <> ''")
-    if _is_counted(asked, "price"):
+    if is_counted(asked, "price"):
         steps = ", ".join(str(step * _MINOR) for step in PRICE_STEPS)
         price = f"width_bucket(price_minor, ARRAY[{steps}]::bigint[])"
         yield _Counted(name="price", value=price, source="WHERE true", order="value")
     facts = "CROSS JOIN unnest(facts) AS fact"
-    apart = sorted(key for key in _attributes(asked) if _is_counted(asked, key))
+    apart = sorted(key for key in _attributes(asked) if is_counted(asked, key))
     for key in apart:
         yield _Counted(
             name=key, value="fact", source=f"{facts} WHERE starts_with(fact, %s)", parameters=[f"{key}="]
         )
-    others = sorted({*asked.facets} - {*_OWN, *apart})
+    others = sorted({*asked.facets} - {*OWN, *apart})
     if asked.every_facet or others:
         key = "split_part(fact, '=', 1)"
         which, keys = (f"{key} <> ALL(%s)", apart) if asked.every_facet else (f"{key} = ANY(%s)", others)
         source = f"{facts} WHERE {which}"
-        yield _Counted(name=_ATTRIBUTES, value="fact", source=source, parameters=[keys], most=_MOST_FACTS)
+        yield _Counted(name=ATTRIBUTES, value="fact", source=source, parameters=[keys], most=MOST_FACTS)
 
 
 def _facets(counts: Iterable[tuple[_Counted, Sequence[tuple[Any, int]]]]) -> list[Facet]:
-    """``category``, ``brand`` and ``price`` first, then the attributes by their keys; none without a value."""
     found: dict[str, list[FacetValue]] = {}
     for counted, values in counts:
         for value, count in values:
             name, text = counted.name, value
             if name == "price":
                 text = str(PRICE_STEPS[value - 1])
-            elif name not in _OWN:
+            elif name not in OWN:
                 name, _, text = value.partition("=")
             found.setdefault(name, []).append(FacetValue(value=text, count=count))
-    ordered = [*_OWN, *sorted(found.keys() - set(_OWN))]
-    return [Facet(name=name, values=found[name]) for name in ordered if name in found]
+    return in_order(found)
 
 
 def _narrowing(asked: ProductFilter) -> Iterator[tuple[str, tuple[list[str], list[Any]]]]:
@@ -455,7 +441,7 @@ def _narrowing(asked: ProductFilter) -> Iterator[tuple[str, tuple[list[str], lis
     everywhere = len(conditions_of(ProductFilter())[0])
     for name, narrowed in alone.items():
         conditions, values = conditions_of(narrowed)
-        if _is_counted(asked, name) and len(conditions) > everywhere:
+        if is_counted(asked, name) and len(conditions) > everywhere:
             yield name, (conditions[everywhere:], values)
 
 
@@ -468,7 +454,7 @@ def _without(asked: ProductFilter, narrowing: Collection[str]) -> ProductFilter:
         min_price=None if "price" in narrowing else asked.min_price,
         max_price=None if "price" in narrowing else asked.max_price,
         attributes={
-            key: values for key, values in asked.attributes.items() if key in _OWN or key not in narrowing
+            key: values for key, values in asked.attributes.items() if key in OWN or key not in narrowing
         },
     )
 
@@ -495,8 +481,3 @@ def _words(text: str) -> list[str]:
 def _asked(text: str, stem: str) -> Asked:
     """Postgres leaves words alone that have a figure in them."""
     return Asked(text=text, stem=stem if not stem or text.isalpha() else text)
-
-
-def _begins(words: Sequence[str], beginnings: Sequence[Sequence[str]]) -> bool:
-    """Whether one of each of ``beginnings`` is that of a word."""
-    return all(any(word.startswith(tuple(each)) for word in words) for each in beginnings)

@@ -69,6 +69,10 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool | None = None
 
 
+_COMPARABLE: Final = frozenset({SortBy.PRICE, SortBy.RATING, SortBy.ID})
+"""Orders whose values are the same numbers on any engine."""
+
+
 class ProductFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which products, in which order (S2 §5.2, C22). Prices in minor units; ``none`` and empty mean any.
 
@@ -101,6 +105,13 @@ class ProductFilter(msgspec.Struct, frozen=True, kw_only=True):
     facets: Sequence[str] = ()
     every_facet: bool = False
     highlighted: bool = False
+
+
+def is_understood(asked: ProductFilter, mark: Mark, engine: str) -> bool:
+    """Whether the mark's values mean to this engine what they meant to the one that made it."""
+    if mark.engine == engine:
+        return True
+    return (asked.sort_by or (None if asked.words else SortBy.ID)) in _COMPARABLE
 
 
 class FoundProduct(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,11 +286,9 @@ def _in_one_of(categories: Sequence[UUID]) -> Sequence[Condition]:
     return ((first, (wanted,)), (besides, (wanted, wanted)))
 
 
-async def products_with_keys(reads: Reads, keys: Sequence[UUID]) -> list[bytes]:
-    """The bodies of those that are visible, in the order of ``keys``."""
-    rows = await reads.all("SELECT key, body FROM products WHERE key = ANY(%s) AND visible", list(keys))
-    bodies = dict(rows)
-    return [bodies[key] for key in keys if key in bodies]
+async def products_with_keys(reads: Reads, keys: Sequence[UUID]) -> dict[UUID, bytes]:
+    """The bodies of those that are visible."""
+    return dict(await reads.all("SELECT key, body FROM products WHERE key = ANY(%s) AND visible", list(keys)))
 
 
 def conditions_of(asked: ProductFilter) -> tuple[list[str], list[Any]]:
