@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+from application.listings.changing import editable
 from application.ports import Changed, Clock, EventStore, Loaded, Metadata, Proposal, StreamRef
 from domain.accounts.events import Caller
 from domain.illustrating import attach, detach
 from domain.kernel import ListingId, MediaId
-from domain.listings.listing import LISTINGS, Listing, ProductNotFoundError
+from domain.listings.listing import LISTINGS, Listing
 from domain.media.media import MEDIA, Media, found
 
 
@@ -49,7 +50,7 @@ async def attach_media(command: AttachMedia, metadata: Metadata, *, store: Event
     refs = _refs(command.listing_id, command.media_ids)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Shown]:
-        listing = _editable(loaded[0].state, command.caller)
+        listing = editable(loaded[0].state, command.caller)
         wanted = [each.state for each in loaded[1:]]
         decided = attach(listing, wanted, command.caller, index=command.index)
         events = zip(refs, (decided.listing_events, *decided.media_events), strict=True)
@@ -63,7 +64,7 @@ async def reorder_media(command: ReorderMedia, metadata: Metadata, *, store: Eve
     refs = _refs(command.listing_id, command.media_ids)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Shown]:
-        listing = _editable(loaded[0].state, command.caller)
+        listing = editable(loaded[0].state, command.caller)
         events = listing.reorder_media(command.media_ids)
         after = LISTINGS.fold(listing, events)
         assert after is not None
@@ -79,7 +80,7 @@ async def detach_media(
     refs = _refs(command.listing_id, (command.media_id,))
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Shown]:
-        listing = _editable(loaded[0].state, command.caller)
+        listing = editable(loaded[0].state, command.caller)
         decided = detach(listing, command.media_id, loaded[1].state, clock.now())
         events = zip(refs, (decided.listing_events, *decided.media_events), strict=True)
         return Proposal(outcome=Shown(listing=decided.listing), events=list(events))
@@ -89,10 +90,3 @@ async def detach_media(
 
 def _refs(listing_id: ListingId, media_ids: Sequence[MediaId]) -> list[StreamRef[Any, Any]]:
     return [StreamRef(LISTINGS, listing_id), *(StreamRef(MEDIA, media_id) for media_id in media_ids)]
-
-
-def _editable(listing: Listing | None, caller: Caller) -> Listing:
-    if listing is None:
-        raise ProductNotFoundError("Product not found")
-    listing.require_editable_by(caller)
-    return listing

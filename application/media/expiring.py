@@ -7,7 +7,7 @@ import msgspec
 from application.ports import Changed, Clock, EventStore, Metadata
 from domain.kernel import MediaId
 from domain.media.events import MediaEvent
-from domain.media.media import MEDIA, Media, MediaNotFoundError
+from domain.media.media import MEDIA, Media, known
 
 
 class ExpireMedia(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,8 +20,6 @@ async def expire_media(
     """Whoever asks may be behind: whether it is due is the file's to say."""
 
     def decide(media: Media | None) -> list[MediaEvent]:
-        if media is None:
-            raise MediaNotFoundError("Media not found")
-        return media.expire(clock.now())
+        return known(media).expire(clock.now())
 
     return await store.change(MEDIA, command.media_id, decide, metadata)

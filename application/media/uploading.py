@@ -10,7 +10,7 @@ from application.media.kinds import BEGINNING, kind_of
 from application.ports import Changed, Clock, EventStore, Metadata, ObjectStore
 from domain.kernel import AccountId, InvalidInputError, MediaId
 from domain.media.events import MediaEvent, MediaPurpose
-from domain.media.media import MEDIA, Media, MediaNotFoundError, SentFile, found
+from domain.media.media import MEDIA, Media, MediaNotFoundError, SentFile, found, known
 
 _MISSING: Final = "Nothing was sent to its address yet"
 
@@ -92,8 +92,7 @@ async def delete_media(command: DeleteMedia, metadata: Metadata, *, store: Event
     """To ask for this twice changes nothing. What was stored of it goes in answer to the event."""
 
     def decide(media: Media | None) -> list[MediaEvent]:
-        if media is None:
-            raise MediaNotFoundError("Media not found")
+        media = known(media)
         media.require_owned_by(command.account_id)
         return media.delete()
 

@@ -327,8 +327,16 @@ def upload_key(account_id: AccountId, media_id: MediaId) -> str:
     return f"{uploads_of(account_id)}{media_id}"
 
 
+def known(media: Media | None) -> Media:
+    """Whatever became of it."""
+    if media is None:
+        raise MediaNotFoundError("Media not found")
+    return media
+
+
 def found(media: Media | None) -> Media:
-    if media is None or media.gone:
+    media = known(media)
+    if media.gone:
         raise MediaNotFoundError("Media not found")
     return media
 
