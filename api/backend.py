@@ -18,9 +18,11 @@ from api.paging import Cursors
 from api.reading import Reading
 from api.wire import addressing
 from application.bootstrap import WriteSide
+from application.listings.changing import listing_called
 from application.mail.ports import MailQueue
 from application.payments.paying import RecordPaymentResult
 from application.settings import Settings
+from domain.kernel import ListingId
 from projections.bootstrap import ReadSide
 
 
@@ -44,6 +46,10 @@ class BackendParts:
     categories: KnownCategories
     mails: MailQueue
     counts: Counts = field(default_factory=Counts)
+
+    async def listing_called(self, reference: str) -> ListingId:
+        """The listing that an integer id, a uuid or a slug in a path or body names."""
+        return await listing_called(reference, self.write.store, self.write.keys)
 
     @property
     def payments(self) -> Payments | None:

@@ -17,7 +17,6 @@ from api.input import AnyReference, Body, Faults, Quantity
 from api.models import Cart
 from api.wire import answer
 from application.carts.filling import AddToCart, ChangeCartItem, PricedCart
-from application.listings.changing import listing_called
 from domain.accounts.events import Caller
 from projections.carts.cart import cart_body
 from projections.carts.query import cart_of_account
@@ -67,7 +66,7 @@ class CartController(Controller):
         caller = caller_of(request)
         command = AddToCart(
             account_id=caller.account_id,
-            listing_id=await listing_called(data.reference, backend.write.store, backend.write.keys),
+            listing_id=await backend.listing_called(data.reference),
             quantity=data.quantity,
         )
         return await backend.commands.answer(request, command, cart_view(caller, backend), status=201)
@@ -102,7 +101,7 @@ async def _set_quantity(
     caller = caller_of(request)
     command = ChangeCartItem(
         account_id=caller.account_id,
-        listing_id=await listing_called(reference, backend.write.store, backend.write.keys),
+        listing_id=await backend.listing_called(reference),
         quantity=quantity,
     )
     return await backend.commands.answer(request, command, cart_view(caller, backend))

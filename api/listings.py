@@ -37,7 +37,7 @@ from api.input import (
 )
 from api.models import DeletedProduct, ModeratedProduct, Product
 from api.wire import encode
-from application.listings.changing import ChangeListing, listing_called
+from application.listings.changing import ChangeListing
 from application.listings.creating import CreateListing
 from application.listings.deleting import DeleteListing, RestoreListing
 from application.listings.moderating import FlagListing, HideListing, RemoveListing, UnhideListing
@@ -391,7 +391,7 @@ class ListingController(Controller):
     @delete(_NAMES, status_code=200, responses=answers(DeletedProduct, 200, 401, 403, 404, 409))
     async def remove(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Take it back for good; only admins can restore it. What an open order holds stays."""
-        command = DeleteListing(listing_id=await _called(ref, backend), caller=caller_of(request))
+        command = DeleteListing(listing_id=await backend.listing_called(ref), caller=caller_of(request))
         return await _answer(request, command, _deleted_view(backend), backend, conditional=True)
 
     @post(
@@ -401,7 +401,7 @@ class ListingController(Controller):
     )
     async def publish(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Let everybody see it and buy it: for 60 days, where a person offers it."""
-        command = PublishListing(listing_id=await _called(ref, backend), caller=caller_of(request))
+        command = PublishListing(listing_id=await backend.listing_called(ref), caller=caller_of(request))
         return await _answer(request, command, _view(backend), backend, conditional=True)
 
     @post(
@@ -411,7 +411,7 @@ class ListingController(Controller):
     )
     async def unpublish(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Take it out of the catalogue; it is a draft again."""
-        command = UnpublishListing(listing_id=await _called(ref, backend), caller=caller_of(request))
+        command = UnpublishListing(listing_id=await backend.listing_called(ref), caller=caller_of(request))
         return await _answer(request, command, _view(backend), backend, conditional=True)
 
     @post(
@@ -421,7 +421,7 @@ class ListingController(Controller):
     )
     async def renew(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Keep it in the catalogue for another 60 days, or bring it back when its time was over."""
-        command = RenewListing(listing_id=await _called(ref, backend), caller=caller_of(request))
+        command = RenewListing(listing_id=await backend.listing_called(ref), caller=caller_of(request))
         return await _answer(request, command, _view(backend), backend, conditional=True)
 
 
@@ -460,7 +460,7 @@ class KeptListingController(Controller):
         """Delete a listing; it can be restored. What an open order holds stays."""
         data = await optional_body(request, ModerationBody)
         command = DeleteListing(
-            listing_id=await _called(ref, backend), caller=caller_of(request), reason=data.reason
+            listing_id=await backend.listing_called(ref), caller=caller_of(request), reason=data.reason
         )
         return await backend.commands.answer(request, command, None, status=204, conditional=True)
 
@@ -471,7 +471,7 @@ class KeptListingController(Controller):
     )
     async def restore(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Bring back what was deleted or removed, in the status that it had."""
-        command = RestoreListing(listing_id=await _called(ref, backend))
+        command = RestoreListing(listing_id=await backend.listing_called(ref))
         return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
     @post(
@@ -483,7 +483,7 @@ class KeptListingController(Controller):
     async def hide(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Take a listing out of sight for now; its seller still sees it, and why it is hidden."""
         data = await optional_body(request, ModerationBody)
-        command = HideListing(listing_id=await _called(ref, backend), reason=data.reason)
+        command = HideListing(listing_id=await backend.listing_called(ref), reason=data.reason)
         return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
     @post(
@@ -493,7 +493,7 @@ class KeptListingController(Controller):
     )
     async def unhide(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Let it be seen again."""
-        command = UnhideListing(listing_id=await _called(ref, backend))
+        command = UnhideListing(listing_id=await backend.listing_called(ref))
         return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
     @post(
@@ -505,7 +505,7 @@ class KeptListingController(Controller):
     async def remove(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Take a listing out of sight for good: its seller cannot change it any more, and only admins restore it."""
         data = await optional_body(request, ModerationBody)
-        command = RemoveListing(listing_id=await _called(ref, backend), reason=data.reason)
+        command = RemoveListing(listing_id=await backend.listing_called(ref), reason=data.reason)
         return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
     @put(
@@ -517,14 +517,14 @@ class KeptListingController(Controller):
     ) -> ASGIResponse:
         """The moderators' flags, as they are from now on; its seller sees none of them."""
         flags = tuple(dict.fromkeys(data.flags))
-        command = FlagListing(listing_id=await _called(ref, backend), flags=flags, note=data.note)
+        command = FlagListing(listing_id=await backend.listing_called(ref), flags=flags, note=data.note)
         return await _answer(request, command, _moderated_view(backend), backend, conditional=True)
 
 
 async def _change(
     request: HttpRequest, ref: str, data: ListingChangeBody, backend: BackendParts
 ) -> ASGIResponse:
-    listing_id = await _called(ref, backend)
+    listing_id = await backend.listing_called(ref)
     collected_in: tuple[CollectionId, ...] = ()
     if data.collections is not UNSET:
         await backend.reading.fresh(request, "collections")
@@ -547,10 +547,6 @@ async def _answer(
     found = await product_by(backend.read.reads, _ANSWERED.decode(carried.body).uuid)
     said = _Said() if found is None else _SAID.decode(found.body)
     return replace(carried, body=joined(carried.body, encode(said))).response()
-
-
-async def _called(reference: str, backend: BackendParts) -> ListingId:
-    return await listing_called(reference, backend.write.store, backend.write.keys)
 
 
 def _view(backend: BackendParts) -> View:

@@ -18,11 +18,10 @@ from api.documentation import answers
 from api.input import Body, Faults
 from api.models import ListingImage, ListingImages, SignedUpload, UploadedMedia
 from api.wire import answer, encode
-from application.listings.changing import listing_called
 from application.media.attaching import AttachMedia, DetachMedia, ReorderMedia, Shown
 from application.media.uploading import CompleteUpload, DeleteMedia, RequestUpload
 from application.slugs import reference_kind
-from domain.kernel import InvalidInputError, ListingId, MediaId
+from domain.kernel import InvalidInputError, MediaId
 from domain.listings.listing import MOST_MEDIA
 from domain.media.events import MediaPurpose
 from domain.media.media import MOST_OPEN, Media, MediaNotFoundError, upload_key
@@ -197,7 +196,7 @@ class ListingImageController(Controller):
     ) -> ASGIResponse:
         """Show a picture that you sent: behind the others, or before the one that has this place now."""
         command = AttachMedia(
-            listing_id=await _listing(ref, backend),
+            listing_id=await backend.listing_called(ref),
             caller=caller_of(request),
             media_ids=(_media_called(data.media_id or data.key or ""),),
             index=data.place,
@@ -219,7 +218,7 @@ class ListingImageController(Controller):
     ) -> ASGIResponse:
         """Put all images of a listing into another order."""
         command = ReorderMedia(
-            listing_id=await _listing(ref, backend),
+            listing_id=await backend.listing_called(ref),
             caller=caller_of(request),
             media_ids=tuple(map(MediaId, data.image_ids or data.media_ids or ())),
         )
@@ -239,7 +238,7 @@ class ListingImageController(Controller):
     ) -> ASGIResponse:
         """Show it no longer. The file stays for a week, for another listing to show it."""
         command = DetachMedia(
-            listing_id=await _listing(ref, backend),
+            listing_id=await backend.listing_called(ref),
             caller=caller_of(request),
             media_id=_media_called(image),
         )
@@ -260,7 +259,3 @@ def _images(shown: Shown, backend: BackendParts) -> list[dict[str, Any]]:
 
 def _viewed(backend: BackendParts) -> Callable[[Media], dict[str, Any]]:
     return lambda media: media_body(media, backend.settings.public_url)
-
-
-async def _listing(reference: str, backend: BackendParts) -> ListingId:
-    return await listing_called(reference, backend.write.store, backend.write.keys)

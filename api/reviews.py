@@ -16,7 +16,6 @@ from api.input import Body, Check, decode_query
 from api.models import KeptReviewPage, ListedReview, ModeratedReview, ReviewPage
 from api.paging import CursorQuery
 from api.wire import answer, encode
-from application.listings.changing import listing_called
 from application.reviews.moderating import HideReview, UnhideReview
 from application.reviews.submitting import DeleteReview, EditReview, Reviewed, SubmitReview, review_called
 from application.slugs import reference_kind
@@ -125,7 +124,7 @@ class ReviewController(Controller):
         """Say what you think of a product: once, and not of what you sell yourself. You need not have bought it."""
         command = SubmitReview(
             caller=caller_of(request),
-            listing_id=await listing_called(ref, backend.write.store, backend.write.keys),
+            listing_id=await backend.listing_called(ref),
             rating=data.rating,
             comment=data.comment,
         )

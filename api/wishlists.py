@@ -15,7 +15,6 @@ from api.input import AnyReference, Body, decode_query
 from api.models import WishlistItem, WishlistPage
 from api.paging import CursorQuery
 from api.wire import answer
-from application.listings.changing import listing_called
 from application.wishlists.wishing import AddToWishlist, RemoveFromWishlist, Wished
 from projections.products.product import listing_body
 from projections.wishlists.query import wish_body, wishlist_page
@@ -52,7 +51,7 @@ class WishlistController(Controller):
         """Wish for a product; to do so again changes nothing."""
         command = AddToWishlist(
             account_id=caller_of(request).account_id,
-            listing_id=await listing_called(str(data.product_id), backend.write.store, backend.write.keys),
+            listing_id=await backend.listing_called(str(data.product_id)),
         )
         return await backend.commands.answer(request, command, _view, status=201)
 
@@ -61,7 +60,7 @@ class WishlistController(Controller):
         """Take a product off the list, by the entry's or the product's id, which are the same."""
         command = RemoveFromWishlist(
             account_id=caller_of(request).account_id,
-            listing_id=await listing_called(ref, backend.write.store, backend.write.keys),
+            listing_id=await backend.listing_called(ref),
         )
         return await backend.commands.answer(request, command, None, status=204)
 
