@@ -38,6 +38,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return any("Sort" in node["Node Type"] for node in self.nodes)
 
 
+async def explained(connection: AsyncConnection[Any], query: str, parameters: Any) -> Plan:
+    explaining = await connection.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), parameters)
+    row = await explaining.fetchone()
+    assert row is not None
+    return Plan(statement=query, nodes=list(_nodes(row[0][0]["Plan"])))
+
+
 class Asked:
     """The read models' database to whoever asks, with the plan of each question."""
 
@@ -50,11 +57,8 @@ class Asked:
         return rows[0] if rows else None
 
     async def all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        self.plans.append(await explained(self._connection, query, parameters))
         cursor = self._connection.cursor(binary=True)
-        await cursor.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), parameters)
-        row = await cursor.fetchone()
-        assert row is not None
-        self.plans.append(Plan(statement=query, nodes=list(_nodes(row[0][0]["Plan"]))))
         await cursor.execute(query.encode(), parameters)
         return await cursor.fetchall()
 

@@ -59,6 +59,7 @@ from projections.sellers.query import (
 from projections.sessions.query import sessions_of
 from projections.wishlists.query import wishes_of, wishlist_page
 from tests.conftest import FreshDatabase
+from tests.projections.plans import Plan, explained
 from workers.projector import sinks
 
 ROWS = 4_000
@@ -156,13 +157,10 @@ class Explaining:
     def __init__(self, full: AsyncConnection[Any], empty: ReadPool) -> None:
         self._full = full
         self._empty = empty
-        self.plans: list[dict[str, Any]] = []
+        self.plans: list[Plan] = []
 
     async def explain(self, query: str, parameters: Any) -> None:
-        explained = await self._full.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), parameters)
-        row = await explained.fetchone()
-        assert row is not None
-        self.plans.append(row[0][0]["Plan"])
+        self.plans.append(await explained(self._full, query, parameters))
 
     async def one(self, query: str, *parameters: Any) -> tuple[Any, ...] | None:
         await self.explain(query, parameters)
@@ -175,18 +173,7 @@ class Explaining:
     @property
     def scanned(self) -> list[str]:
         """The tables that would be read from one end to the other."""
-        return [
-            node["Relation Name"]
-            for plan in self.plans
-            for node in _nodes(plan)
-            if node["Node Type"] == "Seq Scan" and node["Relation Name"] not in READ_WHOLE
-        ]
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
+        return [table for plan in self.plans for table in plan.scanned_whole() if table not in READ_WHOLE]
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +280,7 @@ class TestLists:
     ) -> None:
         explaining.plans.clear()
         await QUESTIONS[question](explaining)
-        used = [node.get("Index Name") for plan in explaining.plans for node in _nodes(plan)]
+        used = [node.get("Index Name") for plan in explaining.plans for node in plan.nodes]
         assert used.count(index) == 2, "for how many there are, and for the page"
 
     @pytest.mark.parametrize("name", [None, "orders"])
