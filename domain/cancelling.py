@@ -61,7 +61,7 @@ def cancel_order(
         stock={
             line.listing_id: (
                 listings[line.listing_id].restore_stock(order.id, line.quantity)
-                if order.paid
+                if order.committed
                 else listings[line.listing_id].release(order.id, line.quantity)
             )
             for line in order.lines

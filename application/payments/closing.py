@@ -79,6 +79,7 @@ async def send_refund(
         sent = answer.id
         if answer.status in {"failed", "canceled"}:
             refusal = PaymentFailedError("The refund failed", details={"code": answer.status})
+    assert payment.order_id is not None, "nothing is asked back of what is for no order"
     payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, payment.id)
     order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, payment.order_id)
 

@@ -114,6 +114,8 @@ async def confirm_payment(
     known: Payment | None = await _glanced(payment_ref, store, within=A_DAY)
     if known is None:
         raise PaymentNotFoundError("Payment not found")
+    if known.order_id is None:
+        raise OrderNotFoundError("There is no order for this payment yet")
     # Of which order it is never changes, so that one question is enough for both as they are now.
     loaded, of_order = await store.load_many([payment_ref, StreamRef(ORDERS, known.order_id)])
     payment: Payment = loaded.present
@@ -170,7 +172,7 @@ async def record_payment_result(
                 payment_events += paid.request_refund(paid.refundable, FOR_CANCELLATION)
             confirmed = current.confirm(intent.id, now)
             order_events = [*order_events, *confirmed]
-            if confirmed:
+            if confirmed and not current.committed:
                 stock = [
                     (ref, listing.present.commit(order.id, line.quantity))
                     for ref, listing, line in zip(listing_refs, loaded[2:], order.lines, strict=True)

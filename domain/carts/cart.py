@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.carts.events import (
+    CartAbandoned,
     CartCheckedOut,
     CartEvent,
     CartItemAdded,
@@ -118,6 +119,8 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(cart, lines=_without(cart.lines, (listing_id,)))
             case CartCheckedOut(listing_ids=listing_ids):
                 return replace(cart, lines=_without(cart.lines, listing_ids))
+            case CartAbandoned():
+                return replace(cart, lines={}, coupon=None)
             case CouponApplied(promotion_id=promotion_id, code=code):
                 return replace(cart, coupon=HeldCoupon(promotion_id=promotion_id, code=code))
             case CouponRemoved():

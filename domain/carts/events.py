@@ -1,8 +1,10 @@
 """What can happen to a cart."""
 
+from datetime import datetime
 from typing import TypeAlias
 
 from domain.kernel import AccountId, CartId, Event, ListingId, OrderId, PromotionId, stream_id
+from domain.money import Money
 
 
 def cart_of(account_id: AccountId) -> CartId:
@@ -16,15 +18,21 @@ class CartOpened(Event, frozen=True, kw_only=True, tag="cart_opened"):
 
 
 class CartItemAdded(Event, frozen=True, kw_only=True, tag="cart_item_added"):
+    """``price`` is what one of it was sold for then, which its owner was shown."""
+
     cart_id: CartId
     listing_id: ListingId
     quantity: int
+    price: Money | None = None
+    at: datetime | None = None
 
 
 class CartItemQuantityChanged(Event, frozen=True, kw_only=True, tag="cart_item_quantity_changed"):
     cart_id: CartId
     listing_id: ListingId
     quantity: int
+    price: Money | None = None
+    at: datetime | None = None
 
 
 class CartItemRemoved(Event, frozen=True, kw_only=True, tag="cart_item_removed"):
@@ -38,6 +46,13 @@ class CartCheckedOut(Event, frozen=True, kw_only=True, tag="cart_checked_out"):
     cart_id: CartId
     order_id: OrderId
     listing_ids: tuple[ListingId, ...]
+
+
+class CartAbandoned(Event, frozen=True, kw_only=True, tag="cart_abandoned"):
+    """Nobody has touched it for long: it is empty again, and has no coupon."""
+
+    cart_id: CartId
+    at: datetime
 
 
 class CouponApplied(Event, frozen=True, kw_only=True, tag="coupon_applied"):
@@ -58,6 +73,7 @@ CartEvent: TypeAlias = (
     | CartItemQuantityChanged
     | CartItemRemoved
     | CartCheckedOut
+    | CartAbandoned
     | CouponApplied
     | CouponRemoved
 )

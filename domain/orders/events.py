@@ -1,9 +1,10 @@
 """What can happen to an order."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, TypeAlias
+from uuid import UUID
 
 import msgspec
 
@@ -39,6 +40,45 @@ class PaymentStatus(StrEnum):
     FAILED = "failed"
     REFUNDED = "refunded"
     PARTIALLY_REFUNDED = "partially_refunded"
+
+
+class ParcelStatus(StrEnum):
+    """How far what one seller sends is. It is ``processing`` as soon as it may be sent."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+
+class TrackingStatus(StrEnum):
+    """What a carrier says of a parcel (S2 §6.2.6, C-8)."""
+
+    PENDING = "pending"
+    PICKED_UP = "picked_up"
+    IN_TRANSIT = "in_transit"
+    OUT_FOR_DELIVERY = "out_for_delivery"
+    DELIVERED = "delivered"
+    EXCEPTION = "exception"
+
+
+class ReturnStatus(StrEnum):
+    """How far a return is; ``none`` is the order's word where there is none (C33)."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    RECEIVED = "received"
+    REFUNDED = "refunded"
+
+
+class NoteVisibility(StrEnum):
+    """Who reads a note: everybody who may see the order, or admins alone."""
+
+    EVERYBODY = "everybody"
+    INTERNAL = "internal"
 
 
 class CancelCause(StrEnum):
@@ -82,6 +122,31 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     promotion_discount: Money = Money(0)
     category: str = ""
     category_path: tuple[CategoryId, ...] = ()
+    shipping_profile_id: UUID | None = None
+
+
+class PlacedParcel(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seller sends, and what of the order's ``shipping`` that is.
+
+    Parcels are numbered from 1 on, in the order in which their sellers stand among the lines.
+    """
+
+    seller_id: SellerId
+    shipping: Money = Money(0)
+
+
+class TaxLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A tax as an invoice tells it: ``amount`` is ``rate`` of ``base``. ``rate`` is a share: 0.08."""
+
+    name: str = "Tax"
+    rate: Decimal
+    base: Money
+    amount: Money
+
+
+class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
+    listing_id: ListingId
+    quantity: int
 
 
 class AppliedPromotion(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +161,8 @@ class AppliedPromotion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True, tag="order_placed"):
+    """Its stock is reserved in the same append. Orders of earlier days name neither parcels nor taxes."""
+
     subject = "account_id"
 
     order_id: OrderId
@@ -113,9 +180,21 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order_placed"):
     shipping_address: Annotated[PostalAddress, Personal(erased=PostalAddress())]
     billing_address: Annotated[PostalAddress | None, Personal(erased=None)] = None
     placed_at: datetime
+    shipping_method: str = "standard"
+    parcels: tuple[PlacedParcel, ...] = ()
+    taxes: tuple[TaxLine, ...] = ()
 
 
 class OrderPaymentLinked(Event, frozen=True, kw_only=True, tag="order_payment_linked"):
+    """It is to be paid by this intent; a later one takes the place of one that was closed."""
+
+    order_id: OrderId
+    intent_id: str
+
+
+class OrderPaymentClosed(Event, frozen=True, kw_only=True, tag="order_payment_closed"):
+    """The provider will not take the payment that was prepared, though the order stands: it needs another one."""
+
     order_id: OrderId
     intent_id: str
 
@@ -127,6 +206,7 @@ class OrderPaymentFailed(Event, frozen=True, kw_only=True, tag="order_payment_fa
     intent_id: str
     code: str
     message: str
+    account_id: AccountId | None = None
 
 
 class OrderConfirmed(Event, frozen=True, kw_only=True, tag="order_confirmed"):
@@ -135,6 +215,140 @@ class OrderConfirmed(Event, frozen=True, kw_only=True, tag="order_confirmed"):
     order_id: OrderId
     intent_id: str
     confirmed_at: datetime
+    account_id: AccountId | None = None
+
+
+class OrderProcessingStarted(Event, frozen=True, kw_only=True, tag="order_processing_started"):
+    """An admin has it sent before its money is there, on account say. Its stock is committed in the same append."""
+
+    order_id: OrderId
+    account_id: AccountId
+    started_at: datetime
+
+
+class ParcelShipped(Event, frozen=True, kw_only=True, tag="parcel_shipped"):
+    """It is on its way. ``tracking_url`` may be empty, as all that is not known."""
+
+    order_id: OrderId
+    account_id: AccountId
+    parcel: int
+    seller_id: SellerId
+    carrier: str = ""
+    tracking_number: str = ""
+    tracking_url: str = ""
+    estimated_delivery: date | None = None
+    shipped_at: datetime
+
+
+class ParcelTrackingChanged(Event, frozen=True, kw_only=True, tag="parcel_tracking_changed"):
+    """Of a parcel that is on its way: another carrier, a number that was mistyped. All of it, as it is now."""
+
+    order_id: OrderId
+    parcel: int
+    carrier: str = ""
+    tracking_number: str = ""
+    tracking_url: str = ""
+    estimated_delivery: date | None = None
+
+
+class TrackingUpdated(Event, frozen=True, kw_only=True, tag="tracking_updated"):
+    """What the carrier, or somebody for it, says of a parcel; ``occurred_at`` is when that happened."""
+
+    order_id: OrderId
+    parcel: int
+    status: TrackingStatus
+    location: str = ""
+    description: str = ""
+    occurred_at: datetime
+
+
+class ParcelDelivered(Event, frozen=True, kw_only=True, tag="parcel_delivered"):
+    order_id: OrderId
+    account_id: AccountId
+    parcel: int
+    seller_id: SellerId
+    delivered_at: datetime
+
+
+class OrderNoteAdded(Event, frozen=True, kw_only=True, tag="order_note_added"):
+    """By the buyer or an admin; ``author`` is the public number of whose account it was."""
+
+    subject = "account_id"
+
+    order_id: OrderId
+    account_id: AccountId
+    note_id: UUID
+    author: int
+    by_admin: bool = False
+    note: PersonalText
+    visibility: NoteVisibility = NoteVisibility.EVERYBODY
+    created_at: datetime
+
+
+class OrderReturnRequested(Event, frozen=True, kw_only=True, tag="order_return_requested"):
+    """The buyer wants to send goods back. ``reason`` is in their own words."""
+
+    subject = "account_id"
+
+    order_id: OrderId
+    account_id: AccountId
+    return_id: UUID
+    lines: tuple[ReturnedLine, ...]
+    reason: PersonalText = ""
+    requested_at: datetime
+
+
+class OrderReturnApproved(Event, frozen=True, kw_only=True, tag="order_return_approved"):
+    """The buyer may send them."""
+
+    order_id: OrderId
+    account_id: AccountId
+    return_id: UUID
+    approved_at: datetime
+
+
+class OrderReturnRejected(Event, frozen=True, kw_only=True, tag="order_return_rejected"):
+    subject = "account_id"
+
+    order_id: OrderId
+    account_id: AccountId
+    return_id: UUID
+    reason: PersonalText = ""
+    rejected_at: datetime
+
+
+class OrderReturnReceived(Event, frozen=True, kw_only=True, tag="order_return_received"):
+    """The goods are back: in the stock too if ``restocked``, and ``refund`` is asked back, all in one append.
+
+    ``refund_id`` is the name of that refund; empty where nothing goes back, be it that nothing was paid.
+    """
+
+    order_id: OrderId
+    account_id: AccountId
+    return_id: UUID
+    restocked: bool
+    refund: Money
+    refund_id: str = ""
+    received_at: datetime
+
+
+class OrderDisputed(Event, frozen=True, kw_only=True, tag="order_disputed"):
+    """The buyer's bank asks for the money back, or has come to an end of it. ``status`` is in the provider's words."""
+
+    order_id: OrderId
+    intent_id: str
+    dispute_id: str
+    amount: Money
+    reason: str = ""
+    status: str
+
+
+class InvoiceIssued(Event, frozen=True, kw_only=True, tag="invoice_issued"):
+    """``number`` is one of a series without holes. What the invoice says is what the order says."""
+
+    order_id: OrderId
+    number: str
+    issued_at: datetime
 
 
 class OrderCancelled(Event, frozen=True, kw_only=True, tag="order_cancelled"):
@@ -161,8 +375,27 @@ class OrderRefunded(Event, frozen=True, kw_only=True, tag="order_refunded"):
     intent_id: str
     refund_id: str
     amount: Money
+    account_id: AccountId | None = None
 
 
 OrderEvent: TypeAlias = (
-    OrderPlaced | OrderPaymentLinked | OrderPaymentFailed | OrderConfirmed | OrderCancelled | OrderRefunded
+    OrderPlaced
+    | OrderPaymentLinked
+    | OrderPaymentClosed
+    | OrderPaymentFailed
+    | OrderConfirmed
+    | OrderProcessingStarted
+    | ParcelShipped
+    | ParcelTrackingChanged
+    | TrackingUpdated
+    | ParcelDelivered
+    | OrderNoteAdded
+    | OrderReturnRequested
+    | OrderReturnApproved
+    | OrderReturnRejected
+    | OrderReturnReceived
+    | OrderDisputed
+    | InvoiceIssued
+    | OrderCancelled
+    | OrderRefunded
 )

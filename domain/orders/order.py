@@ -1,9 +1,11 @@
-"""An order, from the moment it is placed until it is paid."""
+"""An order, from the moment it is placed until its last parcel has arrived, or has come back."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -14,26 +16,58 @@ from domain.kernel import (
     AlreadyExistsError,
     Decider,
     ForbiddenError,
+    InvalidInputError,
+    ListingId,
     NotFoundError,
     OrderId,
     RuleViolatedError,
+    SellerId,
 )
 from domain.money import Money
 from domain.orders.events import (
     AppliedPromotion,
     CancelCause,
+    InvoiceIssued,
+    NoteVisibility,
     OrderCancelled,
     OrderConfirmed,
+    OrderDisputed,
     OrderEvent,
     OrderLine,
+    OrderNoteAdded,
+    OrderPaymentClosed,
     OrderPaymentFailed,
     OrderPaymentLinked,
     OrderPlaced,
+    OrderProcessingStarted,
     OrderRefunded,
+    OrderReturnApproved,
+    OrderReturnReceived,
+    OrderReturnRejected,
+    OrderReturnRequested,
     OrderStatus,
+    ParcelDelivered,
+    ParcelShipped,
+    ParcelStatus,
+    ParcelTrackingChanged,
     PaymentStatus,
     PostalAddress,
+    ReturnedLine,
+    ReturnStatus,
+    TaxLine,
+    TrackingStatus,
+    TrackingUpdated,
 )
+from domain.orders.parcels import Parcel, Shipment, parcels_of
+from domain.orders.returns import OPEN_RETURNS, Return, units_of, worth_of
+from domain.sellers.events import seller_of
+
+_NOTHING_SAID: Final = Shipment()
+
+_ParcelEvent: TypeAlias = ParcelShipped | ParcelTrackingChanged | TrackingUpdated | ParcelDelivered
+
+RETURN_WINDOW: Final = timedelta(days=30)
+"""How long after its delivery something can be sent back."""
 
 UNPAID_AFTER: Final = timedelta(minutes=30)
 """How long an order waits for its payment (A25)."""
@@ -59,6 +93,26 @@ class OrderCannotCancelError(RuleViolatedError):
     code = "ORDER_CANNOT_CANCEL"
 
 
+class OrderStatusError(RuleViolatedError):
+    """Orders only go forward, and not past a step (C33)."""
+
+    code = "INVALID_STATUS_TRANSITION"
+
+
+class ParcelNotFoundError(NotFoundError):
+    code = "PARCEL_NOT_FOUND"
+
+
+class OrderCannotReturnError(RuleViolatedError):
+    """Only what has arrived can come back, once, and not for ever."""
+
+    code = "ORDER_CANNOT_RETURN"
+
+
+class ReturnNotFoundError(NotFoundError):
+    code = "RETURN_NOT_FOUND"
+
+
 class OrderCancelledError(RuleViolatedError):
     """There is nothing to pay for any more."""
 
@@ -73,7 +127,28 @@ class PaymentAmountMismatchError(RuleViolatedError):
     code = "PAYMENT_AMOUNT_MISMATCH"
 
 
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """``author`` is the public number of whose account it was."""
+
+    id: UUID
+    author: int
+    by_admin: bool
+    note: str
+    visibility: NoteVisibility
+    created_at: datetime
+
+
+class Dispute(msgspec.Struct, frozen=True, kw_only=True):
+    """``status`` is in the provider's words."""
+
+    amount: Money
+    reason: str
+    status: str
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """``status`` is what its parcels come to, as soon as they may be sent: as far as the one that is behind."""
+
     id: OrderId
     number: str
     account_id: AccountId
@@ -97,6 +172,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_at: datetime | None = None
     cancel_cause: CancelCause | None = None
     cancel_reason: str = ""
+    shipping_method: str = "standard"
+    taxes: tuple[TaxLine, ...] = ()
+    started_at: datetime | None = None
+    closed_intents: tuple[str, ...] = ()
+    parcels: tuple[Parcel, ...] = ()
+    notes: tuple[Note, ...] = ()
+    returns: tuple[Return, ...] = ()
+    disputes: Mapping[str, Dispute] = msgspec.field(default_factory=dict)
+    invoice_number: str = ""
+    invoiced_at: datetime | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -108,16 +193,55 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return self.confirmed_at is not None
 
     @property
+    def committed(self) -> bool:
+        """Whether its units have left the stock for good: they are paid, or are sent before they are."""
+        return self.paid or self.started_at is not None
+
+    @property
+    def seller_ids(self) -> tuple[SellerId, ...]:
+        return tuple(parcel.seller_id for parcel in self.parcels)
+
+    @property
+    def return_status(self) -> ReturnStatus:
+        """Of the return that was asked for last (C33)."""
+        return self.returns[-1].status if self.returns else ReturnStatus.NONE
+
+    @property
     def coupon_code(self) -> str:
         return next((applied.code for applied in self.promotions if applied.code), "")
 
+    def parcel(self, number: int) -> Parcel:
+        if not 1 <= number <= len(self.parcels):
+            raise ParcelNotFoundError("The order has no such parcel", details={"parcel": number})
+        return self.parcels[number - 1]
+
+    def parcels_from(self, seller_id: SellerId) -> tuple[int, ...]:
+        """The numbers of what this seller sends: one, or none."""
+        return tuple(parcel.number for parcel in self.parcels if parcel.seller_id == seller_id)
+
+    def parcel_status(self, parcel: Parcel) -> ParcelStatus:
+        if self.cancelled:
+            return ParcelStatus.CANCELLED
+        if parcel.delivered:
+            return ParcelStatus.DELIVERED
+        if parcel.sent:
+            return ParcelStatus.SHIPPED
+        return ParcelStatus.PROCESSING if self.committed else ParcelStatus.PENDING
+
+    def owned_by(self, caller: Caller) -> bool:
+        return self.account_id == caller.account_id
+
+    def sold_by(self, caller: Caller) -> bool:
+        """Whether some of its lines are theirs, of which they may see and send what they sold."""
+        return bool(self.parcels_from(seller_of(caller.account_id)))
+
     def require_visible_to(self, caller: Caller) -> None:
-        """The buyer, or an admin (S2 §6.2.3)."""
-        if not caller.is_admin and self.account_id != caller.account_id:
+        """All of it: the buyer, or an admin (S2 §6.2.3)."""
+        if not caller.is_admin and not self.owned_by(caller):
             raise ForbiddenError("You don't have permission to view this order")
 
     def link_payment(self, intent_id: str, amount: Money) -> list[OrderEvent]:
-        """The order is paid by this intent and no other."""
+        """The order is paid by this intent and no other, unless that is closed by now."""
         if self.intent_id == intent_id:
             return []
         if self.intent_id:
@@ -132,6 +256,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 details={"amount": [f"Must be {self.total.minor} {self.total.currency.lower()}"]},
             )
 
+    def close_payment(self, intent_id: str) -> list[OrderEvent]:
+        """The provider says that this one will not be made: another one may be."""
+        if self.intent_id != intent_id or self.paid or self.cancelled:
+            return []
+        return [OrderPaymentClosed(order_id=self.id, intent_id=intent_id)]
+
     def require_payable(self) -> None:
         if self.cancelled:
             raise OrderCancelledError(f"Order {self.number} is cancelled")
@@ -142,12 +272,257 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """The money is there. One that was cancelled before stays so, and whoever records this asks the money back."""
         if self.paid or self.cancelled:
             return []
-        return [OrderConfirmed(order_id=self.id, intent_id=intent_id, confirmed_at=at)]
+        return [
+            OrderConfirmed(order_id=self.id, intent_id=intent_id, confirmed_at=at, account_id=self.account_id)
+        ]
 
     def fail_payment(self, intent_id: str, code: str, message: str) -> list[OrderEvent]:
         if self.paid or self.cancelled:
             return []
-        return [OrderPaymentFailed(order_id=self.id, intent_id=intent_id, code=code, message=message)]
+        return [
+            OrderPaymentFailed(
+                order_id=self.id, intent_id=intent_id, code=code, message=message, account_id=self.account_id
+            )
+        ]
+
+    def advance(
+        self,
+        to: OrderStatus,
+        at: datetime,
+        *,
+        parcels: Collection[int],
+        may_skip: bool,
+        shipment: Shipment = _NOTHING_SAID,
+    ) -> list[OrderEvent]:
+        """Bring these parcels, by their numbers, as far as ``to``; what is there already is left as it is.
+
+        ``may_skip`` is an admin's: to have sent what is not paid, or to say that it arrived though nobody said that
+        it left. To be shipped again corrects what was said of how. ``to`` be cancelled is ``cancel``.
+        """
+        if to is OrderStatus.PENDING is self.status:
+            return []
+        if self.cancelled or to in (OrderStatus.PENDING, OrderStatus.CANCELLED):
+            raise self._impossible(to)
+        events: list[OrderEvent] = []
+        if not self.committed:
+            if not may_skip:
+                raise self._impossible(to)
+            events.append(OrderProcessingStarted(order_id=self.id, account_id=self.account_id, started_at=at))
+        chosen = [self.parcel(number) for number in parcels]
+        match to:
+            case OrderStatus.PROCESSING:
+                if any(parcel.sent for parcel in chosen):
+                    raise self._impossible(to)
+            case OrderStatus.SHIPPED:
+                if chosen and all(parcel.delivered for parcel in chosen):
+                    raise self._impossible(to)
+                for parcel in chosen:
+                    events += self._shipped(parcel, shipment, at)
+            case OrderStatus.DELIVERED:
+                for parcel in chosen:
+                    if not parcel.sent and not may_skip:
+                        raise self._impossible(to)
+                    events += self._delivered(parcel, at)
+        return events
+
+    def track(
+        self, number: int, status: TrackingStatus, location: str, description: str, at: datetime
+    ) -> list[OrderEvent]:
+        """What a carrier says of a parcel that is on its way. Said twice, it is said once; its arrival is one."""
+        parcel = self.parcel(number)
+        if self.cancelled or not self.committed:
+            raise self._impossible(OrderStatus.SHIPPED)
+        told = TrackingUpdated(
+            order_id=self.id,
+            parcel=number,
+            status=status,
+            location=location,
+            description=description,
+            occurred_at=at,
+        )
+        if parcel.after(told).tracking[-1] in parcel.tracking:
+            return []
+        events: list[OrderEvent] = []
+        if not parcel.sent:
+            events += self._shipped(parcel, parcel.shipment, at)
+        events.append(told)
+        if status is TrackingStatus.DELIVERED:
+            events += self._delivered(parcel, at)
+        return events
+
+    def add_note(
+        self, note_id: UUID, caller: Caller, note: str, visibility: NoteVisibility, at: datetime
+    ) -> list[OrderEvent]:
+        """By the buyer or an admin (S2-ORD-09); only admins write what only admins read."""
+        self.require_visible_to(caller)
+        if visibility is NoteVisibility.INTERNAL and not caller.is_admin:
+            raise ForbiddenError("Only admins write internal notes")
+        return [
+            OrderNoteAdded(
+                order_id=self.id,
+                account_id=self.account_id,
+                note_id=note_id,
+                author=caller.number,
+                by_admin=caller.is_admin and not self.owned_by(caller),
+                note=note,
+                visibility=visibility,
+                created_at=at,
+            )
+        ]
+
+    def returnable(self) -> dict[ListingId, int]:
+        """What has arrived, and neither came back nor is about to."""
+        arrived = {parcel.seller_id for parcel in self.parcels if parcel.delivered}
+        gone = units_of(each for each in self.returns if each.status is not ReturnStatus.REJECTED)
+        left = {
+            line.listing_id: line.quantity - gone.get(line.listing_id, 0)
+            for line in self.lines
+            if line.seller_id in arrived
+        }
+        return {listing_id: quantity for listing_id, quantity in left.items() if quantity > 0}
+
+    def request_return(
+        self,
+        return_id: UUID,
+        units: Mapping[ListingId, int],
+        reason: str,
+        at: datetime,
+        *,
+        window: timedelta,
+    ) -> list[OrderEvent]:
+        """The buyer wants to send ``units`` back, or all that can be where none are named."""
+        returnable = self.returnable()
+        if not returnable:
+            raise OrderCannotReturnError(
+                "Only what was delivered can be returned, and only once",
+                details={"status": self.status.value},
+            )
+        numbers = {line.listing_id: line.number for line in self.lines}
+        wanted = dict(units) or returnable
+        if wanted.keys() - numbers.keys():
+            raise InvalidInputError({"items": ["Must be of this order"]})
+        too_many = {
+            numbers[listing_id]: returnable.get(listing_id, 0)
+            for listing_id, quantity in wanted.items()
+            if quantity > returnable.get(listing_id, 0)
+        }
+        if too_many:
+            raise OrderCannotReturnError(
+                "That is more than can be returned",
+                details={
+                    "items": [{"productId": each, "returnable": left} for each, left in too_many.items()]
+                },
+            )
+        senders = {line.seller_id for line in self.lines if line.listing_id in wanted}
+        arrivals = [parcel.delivered_at for parcel in self.parcels if parcel.seller_id in senders]
+        if any(arrived is not None and arrived + window < at for arrived in arrivals):
+            raise OrderCannotReturnError(
+                f"It can be returned for {window.days} days after its delivery", details={"days": window.days}
+            )
+        return [
+            OrderReturnRequested(
+                order_id=self.id,
+                account_id=self.account_id,
+                return_id=return_id,
+                lines=tuple(
+                    ReturnedLine(listing_id=listing_id, quantity=quantity)
+                    for listing_id, quantity in wanted.items()
+                ),
+                reason=reason,
+                requested_at=at,
+            )
+        ]
+
+    def a_return(self, return_id: UUID) -> Return:
+        found = next((each for each in self.returns if each.id == return_id), None)
+        if found is None:
+            raise ReturnNotFoundError("Return not found")
+        return found
+
+    def require_return_judged_by(self, caller: Caller, return_id: UUID) -> None:
+        """An admin; or the seller, where nothing of it is another seller's."""
+        returned = self.a_return(return_id)
+        sellers = {line.seller_id for line in self.lines if line.listing_id in returned.lines}
+        if not caller.is_admin and sellers != {seller_of(caller.account_id)}:
+            raise ForbiddenError("This is not for you to decide")
+
+    def approve_return(self, return_id: UUID, at: datetime) -> list[OrderEvent]:
+        returned = self.a_return(return_id)
+        if returned.status is ReturnStatus.APPROVED:
+            return []
+        self._require_return(returned, ReturnStatus.REQUESTED)
+        return [
+            OrderReturnApproved(
+                order_id=self.id, account_id=self.account_id, return_id=return_id, approved_at=at
+            )
+        ]
+
+    def reject_return(self, return_id: UUID, reason: str, at: datetime) -> list[OrderEvent]:
+        """Also of goods that were approved of and turn out not to be as they should."""
+        returned = self.a_return(return_id)
+        if returned.status is ReturnStatus.REJECTED:
+            return []
+        self._require_return(returned, *OPEN_RETURNS)
+        return [
+            OrderReturnRejected(
+                order_id=self.id,
+                account_id=self.account_id,
+                return_id=return_id,
+                reason=reason,
+                rejected_at=at,
+            )
+        ]
+
+    def worth_of_return(self, return_id: UUID) -> Money:
+        """What its goods were sold for, with their tax: and the shipping, once everything has come back."""
+        returned = self.a_return(return_id)
+        before = [each for each in self.returns if each.arrived and each.id != return_id]
+
+        def worth(returns: list[Return]) -> Money:
+            return worth_of(self.lines, self.tax, self.shipping, units_of(returns))
+
+        return worth([*before, returned]) - worth(before)
+
+    def receive_return(
+        self, return_id: UUID, refund: Money, refund_id: str, at: datetime, *, restocked: bool
+    ) -> list[OrderEvent]:
+        """The goods are here; to be appended with the refund and the stock."""
+        returned = self.a_return(return_id)
+        if returned.arrived:
+            return []
+        self._require_return(returned, *OPEN_RETURNS)
+        return [
+            OrderReturnReceived(
+                order_id=self.id,
+                account_id=self.account_id,
+                return_id=return_id,
+                restocked=restocked,
+                refund=refund,
+                refund_id=refund_id,
+                received_at=at,
+            )
+        ]
+
+    def dispute(
+        self, intent_id: str, dispute_id: str, amount: Money, reason: str, status: str
+    ) -> list[OrderEvent]:
+        if self.disputes.get(dispute_id) == Dispute(amount=amount, reason=reason, status=status):
+            return []
+        return [
+            OrderDisputed(
+                order_id=self.id,
+                intent_id=intent_id,
+                dispute_id=dispute_id,
+                amount=amount,
+                reason=reason,
+                status=status,
+            )
+        ]
+
+    def issue_invoice(self, number: str, at: datetime) -> list[OrderEvent]:
+        if self.invoice_number:
+            return []
+        return [InvoiceIssued(order_id=self.id, number=number, issued_at=at)]
 
     def require_cancellable_by(self, caller: Caller) -> None:
         """The buyer, or an admin (S2 §6.2.5)."""
@@ -160,7 +535,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """What was sent away cannot be stopped any more (C33). ``open_intent`` is the payment that must not be made."""
         if self.cancelled:
             return []
-        if self.status not in (OrderStatus.PENDING, OrderStatus.PROCESSING):
+        if any(parcel.sent for parcel in self.parcels):
             raise OrderCannotCancelError(
                 f"An order that is {self.status} cannot be cancelled", details={"status": self.status.value}
             )
@@ -176,7 +551,58 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def refund(self, intent_id: str, refund_id: str, amount: Money) -> list[OrderEvent]:
-        return [OrderRefunded(order_id=self.id, intent_id=intent_id, refund_id=refund_id, amount=amount)]
+        return [
+            OrderRefunded(
+                order_id=self.id,
+                intent_id=intent_id,
+                refund_id=refund_id,
+                amount=amount,
+                account_id=self.account_id,
+            )
+        ]
+
+    def _shipped(self, parcel: Parcel, shipment: Shipment, at: datetime) -> list[OrderEvent]:
+        said = {name: getattr(shipment, name) for name in shipment.__struct_fields__}
+        if not parcel.sent:
+            return [
+                ParcelShipped(
+                    order_id=self.id,
+                    account_id=self.account_id,
+                    parcel=parcel.number,
+                    seller_id=parcel.seller_id,
+                    shipped_at=at,
+                    **said,
+                )
+            ]
+        if shipment in (_NOTHING_SAID, parcel.shipment) or parcel.delivered:
+            return []
+        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **said)]
+
+    def _delivered(self, parcel: Parcel, at: datetime) -> list[OrderEvent]:
+        if parcel.delivered:
+            return []
+        return [
+            ParcelDelivered(
+                order_id=self.id,
+                account_id=self.account_id,
+                parcel=parcel.number,
+                seller_id=parcel.seller_id,
+                delivered_at=at,
+            )
+        ]
+
+    def _impossible(self, to: OrderStatus) -> OrderStatusError:
+        return OrderStatusError(
+            f"An order that is {self.status} cannot become {to}",
+            details={"status": self.status.value, "to": to.value},
+        )
+
+    def _require_return(self, returned: Return, *statuses: ReturnStatus) -> None:
+        if returned.status not in statuses:
+            raise OrderStatusError(
+                f"A return that is {returned.status} cannot become that",
+                details={"returnStatus": returned.status.value},
+            )
 
     @classmethod
     def evolve(cls, order: Order | None, event: OrderEvent) -> Order:
@@ -201,17 +627,63 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 confirmed_at=None,
                 discount=event.discount,
                 promotions=event.promotions,
+                shipping_method=event.shipping_method,
+                taxes=event.taxes,
+                parcels=parcels_of(event),
             )
         assert order is not None, "an order's first event is OrderPlaced"
         match event:
             case OrderPaymentLinked(intent_id=intent_id):
                 return replace(order, intent_id=intent_id)
+            case OrderPaymentClosed(intent_id=intent_id):
+                return replace(order, intent_id="", closed_intents=(*order.closed_intents, intent_id))
             case OrderPaymentFailed():
                 return replace(order, payment_status=PaymentStatus.FAILED)
             case OrderConfirmed(confirmed_at=at):
-                return replace(
-                    order, status=OrderStatus.PROCESSING, payment_status=PaymentStatus.PAID, confirmed_at=at
+                status = OrderStatus.PROCESSING if order.status is OrderStatus.PENDING else order.status
+                return replace(order, status=status, payment_status=PaymentStatus.PAID, confirmed_at=at)
+            case OrderProcessingStarted(started_at=at):
+                return replace(order, status=OrderStatus.PROCESSING, started_at=at)
+            case ParcelShipped() | ParcelTrackingChanged() | TrackingUpdated() | ParcelDelivered():
+                return _with_parcel(order, event)
+            case OrderNoteAdded():
+                note = Note(
+                    id=event.note_id,
+                    author=event.author,
+                    by_admin=event.by_admin,
+                    note=event.note,
+                    visibility=event.visibility,
+                    created_at=event.created_at,
                 )
+                return replace(order, notes=(*order.notes, note))
+            case OrderReturnRequested():
+                returned = Return(
+                    id=event.return_id,
+                    lines={line.listing_id: line.quantity for line in event.lines},
+                    reason=event.reason,
+                    status=ReturnStatus.REQUESTED,
+                    requested_at=event.requested_at,
+                )
+                return replace(order, returns=(*order.returns, returned))
+            case OrderReturnApproved(return_id=return_id, approved_at=at):
+                return _with_return(order, return_id, ReturnStatus.APPROVED, resolved_at=at)
+            case OrderReturnRejected(return_id=return_id, reason=reason, rejected_at=at):
+                return _with_return(order, return_id, ReturnStatus.REJECTED, resolved_at=at, rejection=reason)
+            case OrderReturnReceived():
+                return _with_return(
+                    order,
+                    event.return_id,
+                    ReturnStatus.RECEIVED,
+                    received_at=event.received_at,
+                    restocked=event.restocked,
+                    refund=event.refund,
+                    refund_id=event.refund_id,
+                )
+            case OrderDisputed():
+                dispute = Dispute(amount=event.amount, reason=event.reason, status=event.status)
+                return replace(order, disputes={**order.disputes, event.dispute_id: dispute})
+            case InvoiceIssued(number=number, issued_at=at):
+                return replace(order, invoice_number=number, invoiced_at=at)
             case OrderCancelled():
                 return replace(
                     order,
@@ -220,13 +692,39 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                     cancel_cause=event.cause,
                     cancel_reason=event.reason,
                 )
-            case OrderRefunded(amount=amount):
+            case OrderRefunded(amount=amount, refund_id=refund_id):
                 refunded = order.refunded + amount
                 whole = refunded >= order.total
-                status = PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED
-                return replace(order, refunded=refunded, payment_status=status)
+                payment_status = PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED
+                returns = tuple(
+                    replace(each, status=ReturnStatus.REFUNDED)
+                    if each.refund_id and each.refund_id == refund_id
+                    else each
+                    for each in order.returns
+                )
+                return replace(order, refunded=refunded, payment_status=payment_status, returns=returns)
             case _:
                 assert_never(event)
+
+
+def _with_parcel(order: Order, event: _ParcelEvent) -> Order:
+    """What its parcels come to together: as far as the one that is behind."""
+    parcels = tuple(
+        parcel.after(event) if parcel.number == event.parcel else parcel for parcel in order.parcels
+    )
+    status = order.status
+    if all(parcel.delivered for parcel in parcels):
+        status = OrderStatus.DELIVERED
+    elif all(parcel.sent for parcel in parcels):
+        status = OrderStatus.SHIPPED
+    return replace(order, parcels=parcels, status=status)
+
+
+def _with_return(order: Order, return_id: UUID, status: ReturnStatus, **fields: object) -> Order:
+    returns = tuple(
+        replace(each, status=status, **fields) if each.id == return_id else each for each in order.returns
+    )
+    return replace(order, returns=returns)
 
 
 ORDERS: Decider[Order, OrderEvent] = Decider("orders", Order.evolve)

@@ -8,17 +8,40 @@ from domain.money import Money
 
 
 class PaymentIntentCreated(Event, frozen=True, kw_only=True, tag="payment_intent_created"):
-    """The provider is ready to take ``amount``; ``client_secret`` lets the buyer's client complete it."""
+    """The provider is ready to take ``amount``; ``client_secret`` lets the buyer's client complete it.
+
+    Without an order where the client asks for it first, and places its order with it (C35).
+    """
 
     subject = "account_id"
 
     payment_id: PaymentId
     intent_id: str
-    order_id: OrderId
+    order_id: OrderId | None = None
     account_id: AccountId
     amount: Money
     client_secret: PersonalText
     created_at: datetime
+
+
+class PaymentLinkedToOrder(Event, frozen=True, kw_only=True, tag="payment_linked_to_order"):
+    """What was prepared before there was an order is that order's now, and no other's."""
+
+    payment_id: PaymentId
+    order_id: OrderId
+
+
+class PaymentActionRequired(Event, frozen=True, kw_only=True, tag="payment_action_required"):
+    """The buyer has to do something more, as to sign in at their bank; ``url`` is where, if it is somewhere."""
+
+    payment_id: PaymentId
+    url: str = ""
+
+
+class PaymentProcessing(Event, frozen=True, kw_only=True, tag="payment_processing"):
+    """It was confirmed, and the provider does not know yet what will become of it."""
+
+    payment_id: PaymentId
 
 
 class PaymentSucceeded(Event, frozen=True, kw_only=True, tag="payment_succeeded"):
@@ -42,7 +65,7 @@ class PaymentIntentCancelled(Event, frozen=True, kw_only=True, tag="payment_inte
 
 
 class RefundRequested(Event, frozen=True, kw_only=True, tag="refund_requested"):
-    """``amount`` is to go back to the buyer. ``reason`` is for the books: order_cancelled, …"""
+    """``amount`` is to go back to the buyer. ``reason`` is for the books: order_cancelled, order_returned, …"""
 
     payment_id: PaymentId
     refund_id: str
@@ -67,12 +90,45 @@ class RefundFailed(Event, frozen=True, kw_only=True, tag="refund_failed"):
     message: str
 
 
+class RefundRetried(Event, frozen=True, kw_only=True, tag="refund_retried"):
+    """One that failed is tried once more, under a name of its own: ``refund_id`` is that of the refund that failed."""
+
+    payment_id: PaymentId
+    refund_id: str
+    retry_id: str
+
+
+class RefundNoted(Event, frozen=True, kw_only=True, tag="refund_noted"):
+    """Somebody sent money back at the provider itself, and not through us."""
+
+    payment_id: PaymentId
+    refund_id: str
+    provider_id: str
+    amount: Money
+
+
+class PaymentDisputed(Event, frozen=True, kw_only=True, tag="payment_disputed"):
+    """The payer's bank asks for ``amount`` back. ``status`` is in the provider's words: needs_response, won, lost, …"""
+
+    payment_id: PaymentId
+    dispute_id: str
+    amount: Money
+    reason: str = ""
+    status: str
+
+
 PaymentEvent: TypeAlias = (
     PaymentIntentCreated
+    | PaymentLinkedToOrder
+    | PaymentActionRequired
+    | PaymentProcessing
     | PaymentSucceeded
     | PaymentFailed
     | PaymentIntentCancelled
     | RefundRequested
     | RefundSucceeded
     | RefundFailed
+    | RefundRetried
+    | RefundNoted
+    | PaymentDisputed
 )

@@ -12,13 +12,19 @@ from msgspec.structs import replace
 from domain.kernel import AccountId, Decider, NotFoundError, OrderId, PaymentId, RuleViolatedError
 from domain.money import Money
 from domain.payments.events import (
+    PaymentActionRequired,
+    PaymentDisputed,
     PaymentEvent,
     PaymentFailed,
     PaymentIntentCancelled,
     PaymentIntentCreated,
+    PaymentLinkedToOrder,
+    PaymentProcessing,
     PaymentSucceeded,
     RefundFailed,
+    RefundNoted,
     RefundRequested,
+    RefundRetried,
     RefundSucceeded,
 )
 
@@ -44,8 +50,13 @@ class RefundState(StrEnum):
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """``retry_of`` is the refund that failed and that this one stands in for."""
+
     amount: Money
     status: RefundState = RefundState.REQUESTED
+    reason: str = ""
+    provider_id: str = ""
+    retry_of: str = ""
 
 
 class PaymentState(StrEnum):
@@ -59,9 +70,14 @@ class PaymentState(StrEnum):
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
+    """``order_id`` is none as long as it is prepared for an order that is still to be placed (C35).
+
+    ``disputes`` are what the payer's bank asks for, by the provider's names for them, in the provider's words.
+    """
+
     id: PaymentId
     intent_id: str
-    order_id: OrderId
+    order_id: OrderId | None
     account_id: AccountId
     amount: Money
     client_secret: str
@@ -70,6 +86,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     brand: str = ""
     last4: str = ""
     cancelled: bool = False
+    action_url: str = ""
+    disputes: dict[str, str] = msgspec.field(default_factory=dict)
     refunds: dict[str, Refund] = msgspec.field(default_factory=dict)
 
     @property
@@ -106,6 +124,54 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [RefundFailed(payment_id=self.id, refund_id=refund_id, code=code, message=message)]
 
+    def link(self, order_id: OrderId) -> list[PaymentEvent]:
+        """What was prepared before there was an order belongs to this one from now on."""
+        if self.order_id == order_id:
+            return []
+        if self.order_id is not None:
+            raise RuleViolatedError("This payment is another order's")
+        return [PaymentLinkedToOrder(payment_id=self.id, order_id=order_id)]
+
+    def require_action(self, url: str) -> list[PaymentEvent]:
+        """The buyer is asked for something more; what has come to its end since is not asked for again."""
+        waiting = self.status is PaymentState.REQUIRES_CONFIRMATION and self.action_url == url
+        if waiting or self.cancelled or self.status is PaymentState.SUCCEEDED:
+            return []
+        return [PaymentActionRequired(payment_id=self.id, url=url)]
+
+    def start_processing(self) -> list[PaymentEvent]:
+        if self.cancelled or self.status in (PaymentState.PROCESSING, PaymentState.SUCCEEDED):
+            return []
+        return [PaymentProcessing(payment_id=self.id)]
+
+    def retry_refund(self, refund_id: str) -> list[PaymentEvent]:
+        """One that failed, once more: nothing where it is tried again already, or did not fail."""
+        refund = self.refunds[refund_id]
+        if refund.status is not RefundState.FAILED:
+            return []
+        if any(each.retry_of == refund_id for each in self.refunds.values()):
+            return []
+        if refund.amount > self.refundable:
+            return []
+        retry_id = f"{self.intent_id}-{len(self.refunds) + 1}"
+        return [RefundRetried(payment_id=self.id, refund_id=refund_id, retry_id=retry_id)]
+
+    def note_refund(self, provider_id: str, amount: Money) -> list[PaymentEvent]:
+        """Money that went back without us, by the provider's name for it: noted once."""
+        if any(refund.provider_id == provider_id for refund in self.refunds.values()):
+            return []
+        refund_id = f"{self.intent_id}-{len(self.refunds) + 1}"
+        return [RefundNoted(payment_id=self.id, refund_id=refund_id, provider_id=provider_id, amount=amount)]
+
+    def dispute(self, dispute_id: str, amount: Money, reason: str, status: str) -> list[PaymentEvent]:
+        if self.disputes.get(dispute_id) == status:
+            return []
+        return [
+            PaymentDisputed(
+                payment_id=self.id, dispute_id=dispute_id, amount=amount, reason=reason, status=status
+            )
+        ]
+
     def succeed(self, brand: str, last4: str) -> list[PaymentEvent]:
         """Money that has come does not go away by a later message of failure, and comes only once."""
         if self.status is PaymentState.SUCCEEDED:
@@ -132,24 +198,49 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
             )
         assert payment is not None, "a payment's first event is PaymentIntentCreated"
         match event:
+            case PaymentLinkedToOrder(order_id=order_id):
+                return replace(payment, order_id=order_id)
+            case PaymentActionRequired(url=url):
+                return replace(payment, status=PaymentState.REQUIRES_CONFIRMATION, action_url=url)
+            case PaymentProcessing():
+                return replace(payment, status=PaymentState.PROCESSING, action_url="")
             case PaymentSucceeded(brand=brand, last4=last4):
-                return replace(payment, status=PaymentState.SUCCEEDED, brand=brand, last4=last4)
+                return replace(
+                    payment, status=PaymentState.SUCCEEDED, brand=brand, last4=last4, action_url=""
+                )
             case PaymentFailed():
-                return replace(payment, status=PaymentState.FAILED)
+                return replace(payment, status=PaymentState.FAILED, action_url="")
             case PaymentIntentCancelled():
                 return replace(payment, status=PaymentState.FAILED, cancelled=True)
-            case RefundRequested(refund_id=refund_id, amount=amount):
-                return replace(payment, refunds={**payment.refunds, refund_id: Refund(amount=amount)})
-            case RefundSucceeded(refund_id=refund_id):
-                return _settled(payment, refund_id, RefundState.SUCCEEDED)
+            case RefundRequested(refund_id=refund_id, amount=amount, reason=reason):
+                return _with_refund(payment, refund_id, Refund(amount=amount, reason=reason))
+            case RefundSucceeded(refund_id=refund_id, provider_id=provider_id):
+                settled = replace(
+                    payment.refunds[refund_id], status=RefundState.SUCCEEDED, provider_id=provider_id
+                )
+                return _with_refund(payment, refund_id, settled)
             case RefundFailed(refund_id=refund_id):
-                return _settled(payment, refund_id, RefundState.FAILED)
+                failed = replace(payment.refunds[refund_id], status=RefundState.FAILED)
+                return _with_refund(payment, refund_id, failed)
+            case RefundRetried(refund_id=refund_id, retry_id=retry_id):
+                failed = payment.refunds[refund_id]
+                again = Refund(amount=failed.amount, reason=failed.reason, retry_of=refund_id)
+                return _with_refund(payment, retry_id, again)
+            case RefundNoted(refund_id=refund_id, provider_id=provider_id, amount=amount):
+                noted = Refund(
+                    amount=amount,
+                    status=RefundState.SUCCEEDED,
+                    reason="at_the_provider",
+                    provider_id=provider_id,
+                )
+                return _with_refund(payment, refund_id, noted)
+            case PaymentDisputed(dispute_id=dispute_id, status=status):
+                return replace(payment, disputes={**payment.disputes, dispute_id: status})
             case _:
                 assert_never(event)
 
 
-def _settled(payment: Payment, refund_id: str, status: RefundState) -> Payment:
-    refund = replace(payment.refunds[refund_id], status=status)
+def _with_refund(payment: Payment, refund_id: str, refund: Refund) -> Payment:
     return replace(payment, refunds={**payment.refunds, refund_id: refund})
 
 

@@ -166,7 +166,11 @@ class TestWhatComesBack:
 class TestTheRules:
     @pytest.mark.parametrize("status", [OrderStatus.SHIPPED, OrderStatus.DELIVERED])
     def test_what_was_sent_cannot_be_cancelled(self, status: OrderStatus) -> None:
-        order = replace(order_after(LINKED, CONFIRMED), status=status)
+        paid = order_after(LINKED, CONFIRMED)
+        sent = paid.advance(OrderStatus.SHIPPED, NOW, parcels=[1], may_skip=False)
+        if status is OrderStatus.DELIVERED:
+            sent += order_after(LINKED, CONFIRMED, *sent).advance(status, NOW, parcels=[1], may_skip=False)
+        order = order_after(LINKED, CONFIRMED, *sent)
         with pytest.raises(OrderCannotCancelError) as refused:
             cancelled(order, payment_after(PAID))
         assert refused.value.details == {"status": status.value}

@@ -149,7 +149,7 @@ def order_after(*events: OrderConfirmed | OrderPaymentFailed | OrderPaymentLinke
 
 
 LINKED = OrderPaymentLinked(order_id=ORDER_ID, intent_id="pi_1")
-CONFIRMED = OrderConfirmed(order_id=ORDER_ID, intent_id="pi_1", confirmed_at=NOW)
+CONFIRMED = OrderConfirmed(order_id=ORDER_ID, intent_id="pi_1", confirmed_at=NOW, account_id=BUYER.account_id)
 FAILED = OrderPaymentFailed(order_id=ORDER_ID, intent_id="pi_1", code="card_declined", message="no")
 
 
