@@ -116,7 +116,7 @@ async def flash_sale(shop: Shop) -> list[Row]:
         # What every process does once is not the sale's: it knows its buyers and has its connections open.
         for port in (one, two):
             warm = [
-                order_request(token, shop.listings[0], key=f"warm-{port}-{token[-8:]}")
+                order_request(token, shop.listings[0], key=f"warm-{port}-{product}-{token[-8:]}")
                 for token in shop.tokens
             ]
             (await drive(port, lambda number, warm=warm: iter([warm[number]]), connections=BUYERS)).require(
@@ -126,7 +126,7 @@ async def flash_sale(shop: Shop) -> list[Row]:
         def buying(offset: int, connection: int) -> Any:
             token = shop.tokens[offset + connection]
             for turn in range(TRIES):
-                yield order_request(token, product, key=f"flash-{offset}-{connection}-{turn}")
+                yield order_request(token, product, key=f"flash-{product}-{offset}-{connection}-{turn}")
 
         loads = await asyncio.gather(
             *(
