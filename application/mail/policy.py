@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from domain.accounts.events import (
     AccountDeletionCancelled,
@@ -20,6 +20,9 @@ from domain.accounts.events import (
 )
 from domain.kernel import AccountId, Event, Recorded
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
+
+Admins: TypeAlias = Callable[[], Awaitable[Collection[AccountId]]]
+"""Those who can sign in, as they are now."""
 
 NOTICES_LAST: Final = timedelta(days=7)
 """A notice that comes later than this would only frighten: somebody did something, once."""
@@ -79,8 +82,19 @@ def mails_for(event: Event) -> list[Template]:
             return [template] if template is not None else []
 
 
+FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset()
+"""Causes that are about nobody's account: every admin is written to."""
+
+
+async def recipients_of(event: Event, admins: Admins) -> Sequence[AccountId]:
+    """Who is written to because of one of ``CAUSES``, each a mail of their own."""
+    if type(event) in FOR_ADMINS:
+        return sorted(await admins())
+    return [account_of(event)]
+
+
 def account_of(event: Event) -> AccountId:
-    """Who is written to because of one of ``CAUSES``."""
+    """Whose account one of ``CAUSES`` is about."""
     account_id: AccountId | None = getattr(event, "account_id", None)
     assert account_id is not None, "a cause of mail tells whose account it is about"
     return account_id

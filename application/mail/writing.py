@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
-from application.mail.policy import SWITCHED_OFF_BY_PREFERENCE, Template, account_of, useful_until
-from application.mail.ports import Message
+from application.mail.policy import FOR_ADMINS, SWITCHED_OFF_BY_PREFERENCE, Template, useful_until
+from application.mail.ports import Attachment, Message
 from application.mail.rendering import render
 from application.ports import Clock, EventStore, OneTimeTokens
 from domain.accounts.account import ACCOUNTS, Account
@@ -26,9 +26,10 @@ from domain.accounts.events import (
     PasswordChanged,
     PasswordReset,
     PasswordResetRequested,
+    Role,
 )
 from domain.accounts.sign_in import SIGN_INS
-from domain.kernel import Event, Recorded
+from domain.kernel import AccountId, Event, Recorded
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 
 _HEADERS: Final = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}
@@ -45,6 +46,7 @@ class PointlessMailError(Exception):
 class _Content(msgspec.Struct, frozen=True, kw_only=True):
     to: str
     fields: Mapping[str, Any]
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Writer:
@@ -60,15 +62,17 @@ class Writer:
         self._shop = shop
         self._domain = sender.rpartition("@")[2]
 
-    async def write(self, recorded: Recorded[Event], template: Template) -> Message:
+    async def write(self, recorded: Recorded[Event], template: Template, to: AccountId) -> Message:
         """``PointlessMailError`` if it is too late for it."""
         if self._clock.now() >= useful_until(recorded):
             raise PointlessMailError("it is too late")
-        account = (await self._store.load(ACCOUNTS, account_of(recorded.event))).state
+        account = (await self._store.load(ACCOUNTS, to)).state
         if account is None or account.erased:
             raise PointlessMailError("the person was erased")
         if template in SWITCHED_OFF_BY_PREFERENCE and not account.preferences.email_notifications:
             raise PointlessMailError("the person wants no notifications by mail")
+        if type(recorded.event) in FOR_ADMINS and Role.ADMIN not in account.roles:
+            raise PointlessMailError("the person is no admin any more")
         content = await self._content(recorded, account)
         if not content.to:
             raise PointlessMailError("the person was erased")
@@ -86,8 +90,9 @@ class Writer:
             text=rendered.text,
             html=rendered.html,
             # Of the cause, which has one id for ever: whoever is sent this mail twice can tell.
-            message_id=f"<{recorded.id}.{template}@{self._domain}>",
+            message_id=f"<{uuid5(recorded.id, str(to))}.{template}@{self._domain}>",
             headers=_HEADERS,
+            attachments=content.attachments,
         )
 
     async def _content(  # noqa: PLR0911 - one line per event

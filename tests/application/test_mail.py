@@ -7,6 +7,7 @@ import io
 import json
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
 from application.adapters.clock import SystemClock
 from application.adapters.mail.console import ConsoleMailer
@@ -38,9 +40,10 @@ from application.mail.policy import (
     account_of,
     mails_for,
     owed_because_of,
+    recipients_of,
     useful_until,
 )
-from application.mail.ports import MailDelayedError, MailRefusedError, Message
+from application.mail.ports import Attachment, MailDelayedError, MailRefusedError, Message
 from application.mail.rendering import SUBJECTS, render
 from application.mail.writing import greeted, masked
 from application.production import faults_of
@@ -84,6 +87,8 @@ MESSAGE = Message(
     message_id="<1.verify-email@ecom.com>",
     headers={"Auto-Submitted": "auto-generated"},
 )
+REPORT = Attachment(name="sales 2026-11-20.csv", content_type="text/csv", content="a;ß\r\n1;2\r\n".encode())
+WITH_REPORT = replace(MESSAGE, attachments=(REPORT,))
 
 
 def recorded(event: Event, at: datetime = NOW) -> Recorded[Event]:
@@ -138,6 +143,13 @@ class TestWhatIsOwed:
         assert mails_for(event) == templates
         if templates:
             assert account_of(event) == ANN
+
+    async def test_to_whose_account_it_is_about(self) -> None:
+        async def admins() -> list[AccountId]:
+            raise AssertionError("nobody asks for them")
+
+        changed = PasswordChanged(account_id=ANN, password_hash="x")
+        assert await recipients_of(changed, admins) == [ANN]
 
     def test_every_cause_and_every_template_stands_in_the_table_above(self) -> None:
         assert {type(event) for event, templates in OWED if templates} == set(CAUSES)
@@ -348,6 +360,15 @@ class TestBySmtp:
         assert text.get_content().splitlines() == MESSAGE.text.splitlines()
         assert html.get_content().splitlines() == MESSAGE.html.splitlines()
 
+    async def test_what_is_attached_arrives_as_it_is(self, port: int, answering: Answering) -> None:
+        await smtp(port).send(WITH_REPORT)
+        mail = answering.mail()
+        text, (attached,) = mail.get_body(("plain",)), mail.iter_attachments()
+        assert text is not None
+        assert text.get_content().splitlines() == MESSAGE.text.splitlines()
+        assert (attached.get_filename(), attached.get_content_type()) == (REPORT.name, "text/csv")
+        assert attached.get_payload(decode=True) == REPORT.content
+
     @pytest.mark.parametrize("stage", ["recipient_answer", "data_answer"])
     @pytest.mark.parametrize(
         ("answer", "error"),
@@ -470,11 +491,11 @@ def sendgrid() -> Iterator[SendGrid]:
     service.server.server_close()
 
 
-async def send_by(base: str) -> None:
+async def send_by(base: str, message: Message = MESSAGE) -> None:
     async with httpx.AsyncClient() as client:
         await SendGridMailer(
             client, "SG.key", api_base=base, sender="noreply@ecom.com", sender_name="Tradelog"
-        ).send(MESSAGE)
+        ).send(message)
 
 
 class TestByHttp:
@@ -499,6 +520,18 @@ class TestByHttp:
                     },
                 },
             )
+        ]
+
+    async def test_with_what_is_attached(self, sendgrid: SendGrid) -> None:
+        await send_by(sendgrid.url, WITH_REPORT)
+        ((_, _, body),) = sendgrid.asked
+        assert body["attachments"] == [
+            {
+                "content": b64encode(REPORT.content).decode(),
+                "type": "text/csv",
+                "filename": REPORT.name,
+                "disposition": "attachment",
+            }
         ]
 
     @pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
@@ -537,6 +570,12 @@ async def test_on_a_console_links_can_be_followed() -> None:
     output = io.StringIO()
     await ConsoleMailer(output).send(MESSAGE)
     assert output.getvalue() == "Mail to ann@example.com\nSubject: Grüße\n\nHello Ann, a text with ß\n\n"
+
+
+async def test_on_a_console_what_is_attached_is_named() -> None:
+    output = io.StringIO()
+    await ConsoleMailer(output).send(WITH_REPORT)
+    assert output.getvalue().endswith("Attached: sales 2026-11-20.csv (text/csv, 11 bytes)\n")
 
 
 async def test_in_memory_it_stays() -> None:

@@ -331,7 +331,9 @@ class TestOnce:
         await town.person(verified=False)
         await town.changes_password(await town.person())
         room = await town.room(MemoryMailer())
-        ledger = Ledger(room.ledger._log, room.ledger._places, town.queue, Later())
+        ledger = Ledger(
+            room.ledger._log, room.ledger._places, town.queue, Later(), admins=room.ledger._admins
+        )
         assert await ledger.catch_up() > 0
         assert await ledger.catch_up() == 0
         assert await town.mails() == []
@@ -639,3 +641,47 @@ async def _owed(town: Town, count: int) -> bool:
 
 async def _ended(town: Town) -> bool:
     return {mail.state for mail in await town.mails()} == {MailState.SENT}
+
+
+class TestSeveralPeople:
+    """One cause, written of to each admin, say: each gets a mail of their own."""
+
+    async def test_are_owed_a_mail_each_and_it_is_sent_to_each_once(self, town: Town) -> None:
+        ann, bob = await town.person(), await town.person("Bob")
+        position = await town.changes_password(ann)
+        room = await town.room(mailer := Failing(MailRefusedError("550")))
+        owed = [OwedMail(position, "password-changed", person.id) for person in (ann, bob)]
+        for _ in range(2):
+            await town.queue.owe(owed)
+        await all_of(room)
+        assert sorted(mail.state.value for mail in await town.mails()) == ["dead", "sent"]
+        (dead,) = await town.mails(MailState.DEAD)
+        retried = await town.queue.retry(position, "password-changed")
+        assert (retried.account_id, retried.state) == (dead.account_id, MailState.WAITING)
+        await all_of(room)
+        assert {message.to for message in mailer.sent} == {ann.email, bob.email}
+        assert len({message.message_id for message in mailer.sent}) == len(mailer.sent) == 2
+
+    async def test_are_listed_together_however_small_the_page_is(self, town: Town) -> None:
+        people = [await town.person() for _ in range(3)]
+        positions = [await town.changes_password(people[0]) for _ in range(2)]
+        for position in positions:
+            await town.queue.owe([OwedMail(position, "password-changed", person.id) for person in people])
+        listed = await town.queue.listed(None, after=0, limit=2)
+        assert [(mail.cause, mail.account_id) for mail in listed] == [
+            (positions[0], account_id) for account_id in sorted(person.id for person in people)
+        ]
+
+    async def test_a_queue_of_former_code_learns_of_them_and_forgets_nothing(
+        self, town: Town, database_url: str
+    ) -> None:
+        ann, bob = await town.person(), await town.person("Bob")
+        with psycopg.connect(database_url) as connection:
+            connection.execute(
+                "ALTER TABLE mails DROP CONSTRAINT mails_pkey, ADD PRIMARY KEY (cause, template)"
+            )
+        await town.queue.owe([OwedMail(1, "password-changed", ann.id)])
+        for _ in range(2):
+            await migrate(database_url)
+        await town.queue.owe([OwedMail(1, "password-changed", person.id) for person in (ann, bob)])
+        assert {mail.account_id for mail in await town.mails()} == {ann.id, bob.id}
