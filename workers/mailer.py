@@ -47,9 +47,10 @@ from application.mail.ports import (
     MailState,
     Message,
     OwedMail,
+    PointlessMailError,
     QueuedMail,
 )
-from application.mail.writing import PointlessMailError, Writer
+from application.mail.writing import Writer
 from application.ports import Clock, StoredEvent
 from application.settings import Settings
 from domain.accounts.events import AccountErased
@@ -403,6 +404,7 @@ async def mail_room(
                 origin=settings.pages,
                 shop=settings.email_from_name,
                 sender=settings.email_from,
+                unpaid_after=settings.unpaid_after,
             )
             first, longest = settings.mail_waits
             waits = Waits(attempts=settings.mail_attempts, first=first, longest=longest)

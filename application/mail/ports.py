@@ -41,6 +41,10 @@ class MailRefusedError(Exception):
     """It was not sent, and would not be if it were tried again. The message names no person either."""
 
 
+class PointlessMailError(Exception):
+    """Nobody is to get this mail any more."""
+
+
 class Mailer(Protocol):
     """A way out: a mail server, a service that takes mail by HTTP, or a double."""
 

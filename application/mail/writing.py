@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 import msgspec
 
+from application.mail.order_mails import OrderMailCause, page_of, said_of_order
 from application.mail.policy import FOR_ADMINS, SWITCHED_OFF_BY_PREFERENCE, Template, useful_until
-from application.mail.ports import Attachment, Message
+from application.mail.ports import Attachment, Message, PointlessMailError
 from application.mail.rendering import render
 from application.ports import Clock, EventStore, OneTimeTokens
 from domain.accounts.account import ACCOUNTS, Account
@@ -30,6 +32,18 @@ from domain.accounts.events import (
 )
 from domain.accounts.sign_in import SIGN_INS
 from domain.kernel import AccountId, Event, Recorded
+from domain.orders.events import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPaymentFailed,
+    OrderProcessingStarted,
+    OrderRefunded,
+    OrderReturnApproved,
+    OrderReturnRejected,
+    ParcelDelivered,
+    ParcelShipped,
+)
+from domain.orders.order import ORDERS, Order
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 
 _HEADERS: Final = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}
@@ -39,10 +53,6 @@ _NAME: Final = re.compile(r"[^\W\d_]+(?:[ '\u2019-][^\W\d_]+)*")
 _LONGEST_NAME: Final = 50
 
 
-class PointlessMailError(Exception):
-    """Nobody is to get this mail any more."""
-
-
 class _Content(msgspec.Struct, frozen=True, kw_only=True):
     to: str
     fields: Mapping[str, Any]
@@ -50,10 +60,21 @@ class _Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Writer:
-    """``origin`` is where the shop's pages are, ``shop`` how it signs, ``sender`` the address that it writes from."""
+    """``origin`` is where the shop's pages are, ``shop`` how it signs, ``sender`` the address that it writes from.
+
+    ``unpaid_after`` is how long an order waits for its payment.
+    """
 
     def __init__(
-        self, store: EventStore, tokens: OneTimeTokens, clock: Clock, *, origin: str, shop: str, sender: str
+        self,
+        store: EventStore,
+        tokens: OneTimeTokens,
+        clock: Clock,
+        *,
+        origin: str,
+        shop: str,
+        sender: str,
+        unpaid_after: timedelta,
     ) -> None:
         self._store = store
         self._tokens = tokens
@@ -61,6 +82,7 @@ class Writer:
         self._origin = origin
         self._shop = shop
         self._domain = sender.rpartition("@")[2]
+        self._unpaid_after = unpaid_after
 
     async def write(self, recorded: Recorded[Event], template: Template, to: AccountId) -> Message:
         """``PointlessMailError`` if it is too late for it."""
@@ -115,6 +137,18 @@ class Writer:
                 return _Content(to=account.email, fields={"reason": reason})
             case PasswordChanged() | PasswordReset():
                 return _Content(to=account.email, fields={"link": f"{self._origin}/forgot-password"})
+            case (
+                OrderConfirmed()
+                | OrderProcessingStarted()
+                | OrderPaymentFailed()
+                | ParcelShipped()
+                | ParcelDelivered()
+                | OrderRefunded()
+                | OrderCancelled()
+                | OrderReturnApproved()
+                | OrderReturnRejected()
+            ) as event:
+                return await self._about_order(event, account)
             case SellerVerified() | SellerReinstated():
                 return _Content(to=account.email, fields={"link": f"{self._origin}/seller"})
             case _:
@@ -138,6 +172,12 @@ class Writer:
             raise PointlessMailError("its link is not good any more")
         link = self._link("recover-account", account, requested.number)
         return _Content(to=account.email, fields={"link": link, "until": requested.erase_after})
+
+    async def _about_order(self, event: OrderMailCause, account: Account) -> _Content:
+        order: Order = (await self._store.load(ORDERS, event.order_id)).present
+        said = said_of_order(event, order, self._unpaid_after)
+        fields = {"order": order, "number": order.number, "link": page_of(self._origin, order), **said}
+        return _Content(to=account.email, fields=fields)
 
     def _link(self, kind: str, account: Account, number: int) -> str:
         """The kind of a token is also the page that takes it."""
