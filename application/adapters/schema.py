@@ -98,8 +98,23 @@ CREATE TABLE IF NOT EXISTS mails (
     error text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),
     sent_at timestamptz,
-    PRIMARY KEY (cause, template)
+    PRIMARY KEY (cause, template, account_id)
 )
+"""
+
+# Tables that former code has made, when one cause was written of to one person only. Asked first, because ALTER TABLE
+# would wait for every mail that is on its way.
+_MAILS_BY_ACCOUNT: Final[LiteralString] = """
+DO $$
+BEGIN
+    IF (
+        SELECT cardinality(conkey) = 2 FROM pg_constraint
+        WHERE conrelid = 'mails'::regclass AND conname = 'mails_pkey'
+    ) THEN
+        ALTER TABLE mails DROP CONSTRAINT mails_pkey, ADD PRIMARY KEY (cause, template, account_id);
+    END IF;
+END
+$$
 """
 
 # Few rows wait or are dead, however many were sent: what is looked at every second is small.
@@ -284,6 +299,7 @@ SCHEMA: Final[tuple[LiteralString, ...]] = (
     _REACTIONS,
     _RATE_LIMITS,
     _MAILS,
+    _MAILS_BY_ACCOUNT,
     _MAILS_IN_HAND,
     _MAILS_DONE,
     _LOG_TURNS,

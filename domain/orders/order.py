@@ -176,6 +176,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     taxes: tuple[TaxLine, ...] = ()
     started_at: datetime | None = None
     closed_intents: tuple[str, ...] = ()
+    failed_intents: frozenset[str] = frozenset()
     parcels: tuple[Parcel, ...] = ()
     notes: tuple[Note, ...] = ()
     returns: tuple[Return, ...] = ()
@@ -281,7 +282,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [
             OrderPaymentFailed(
-                order_id=self.id, intent_id=intent_id, code=code, message=message, account_id=self.account_id
+                order_id=self.id,
+                intent_id=intent_id,
+                code=code,
+                message=message,
+                account_id=self.account_id,
+                repeated=intent_id in self.failed_intents,
             )
         ]
 
@@ -637,8 +643,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(order, intent_id=intent_id)
             case OrderPaymentClosed(intent_id=intent_id):
                 return replace(order, intent_id="", closed_intents=(*order.closed_intents, intent_id))
-            case OrderPaymentFailed():
-                return replace(order, payment_status=PaymentStatus.FAILED)
+            case OrderPaymentFailed(intent_id=intent_id):
+                failed = order.failed_intents | {intent_id}
+                return replace(order, payment_status=PaymentStatus.FAILED, failed_intents=failed)
             case OrderConfirmed(confirmed_at=at):
                 status = OrderStatus.PROCESSING if order.status is OrderStatus.PENDING else order.status
                 return replace(order, status=status, payment_status=PaymentStatus.PAID, confirmed_at=at)
