@@ -188,6 +188,22 @@ class TestPaying:
         assert answer.json()["status"] == "succeeded"
         assert client.v1.payment_intents.retrieve(intent.id).status == "succeeded"
 
+    @pytest.mark.parametrize(
+        ("outcome", "status"), [("succeeded", "succeeded"), ("failed", "requires_payment_method")]
+    )
+    def test_who_is_sent_to_the_bank_comes_back(
+        self, client: stripe.StripeClient, outcome: str, status: str
+    ) -> None:
+        intent = client.v1.payment_intents.confirm(
+            new_intent(client).id,
+            {"payment_method": "pm_card_threeDSecure2Required", "return_url": "https://shop.example/orders"},
+        )
+        assert intent.next_action is not None
+        assert intent.next_action.redirect_to_url is not None
+        answer = httpx.get(str(intent.next_action.redirect_to_url.url), params={"outcome": outcome})
+        assert (answer.status_code, answer.headers["location"]) == (303, "https://shop.example/orders")
+        assert client.v1.payment_intents.retrieve(intent.id).status == status
+
     def test_a_paid_intent_is_neither_paid_again_nor_cancelled(self, client: stripe.StripeClient) -> None:
         intent = pay(client, new_intent(client).id)
         with pytest.raises(stripe.InvalidRequestError) as refusal:

@@ -35,6 +35,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.params import FromPath
+from litestar.response import Redirect
 
 from workers.local.process import LOOPBACK, Process, answers_http
 from workers.local.process import Server as LocalServer
@@ -173,10 +174,11 @@ class StripeError(Exception):
 class SimulatedStripe:
     """What Stripe decides and remembers."""
 
-    def __init__(self, objects: Objects, webhooks: Webhooks, *, key: str) -> None:
+    def __init__(self, objects: Objects, webhooks: Webhooks, *, key: str, origin: str) -> None:
         self.objects = objects
         self.webhooks = webhooks
         self._key = key
+        self._origin = origin
         self._settle_after: float | None = SETTLE_AFTER
         self._to_send: list[Callable[[], None]] = []
 
@@ -316,7 +318,7 @@ class SimulatedStripe:
         require_return_url(intent, params)
         intent |= {"payment_method": method, "last_payment_error": None, "next_action": None}
         if card.authenticates:
-            intent |= {"status": "requires_action", "next_action": next_action(intent, params)}
+            intent |= {"status": "requires_action", "next_action": next_action(intent, params, self._origin)}
             self._happened("payment_intent.requires_action", intent)
             return intent
         if card.decline_code is not None:
@@ -755,10 +757,10 @@ def bank_details(account: Card) -> StripeObject:
     }
 
 
-def next_action(intent: StripeObject, params: Params) -> StripeObject:
+def next_action(intent: StripeObject, params: Params, origin: str) -> StripeObject:
     if "return_url" in params:
         redirect = {
-            "url": f"/simulator/payment_intents/{intent['id']}/authenticate",
+            "url": f"{origin}/simulator/payment_intents/{intent['id']}/authenticate",
             "return_url": params["return_url"],
         }
         return {"type": "redirect_to_url", "redirect_to_url": redirect}
@@ -1149,6 +1151,16 @@ def readers(resource: str, kind: str) -> list[HTTPRouteHandler]:
     return [list_all, retrieve]
 
 
+@get("/simulator/payment_intents/{intent_id:str}/authenticate")
+async def bank_page(stripe: Stripe, intent_id: FromPath[str], outcome: str = "succeeded") -> Redirect:
+    """Not Stripe's: where the payer is sent, who gives the second factor, or refuses it, and is sent back."""
+    action = stripe.intent(intent_id)["next_action"] or {}
+    if "redirect_to_url" not in action:
+        raise StripeError(400, "invalid_request_error", "Nobody is sent here for this PaymentIntent")
+    stripe.answer(None, "", lambda: stripe.authenticate_payer(intent_id, succeeds=outcome != "failed"))
+    return Redirect(action["redirect_to_url"]["return_url"], status_code=303)
+
+
 def settler(resource: str) -> HTTPRouteHandler:
     """`POST /simulator/<resource>/{id}/settle`."""
 
@@ -1172,10 +1184,12 @@ def stripe_error_response(_: HttpRequest, error: StripeError) -> Response[Stripe
     return Response(error.body, status_code=error.status, headers={"Request-Id": new_id("req")})
 
 
-def create_app(*, key: str, webhook_url: str | None, webhook_secret: str, state: Path | None) -> Litestar:
+def create_app(
+    *, key: str, webhook_url: str | None, webhook_secret: str, state: Path | None, origin: str = ""
+) -> Litestar:
     objects = Objects(state)
     webhooks = Webhooks(objects, url=webhook_url, sign=lambda body: signature(body, webhook_secret))
-    stripe = SimulatedStripe(objects, webhooks, key=key)
+    stripe = SimulatedStripe(objects, webhooks, key=key, origin=origin)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -1198,6 +1212,7 @@ def create_app(*, key: str, webhook_url: str | None, webhook_secret: str, state:
             answer_dispute,
             close_dispute,
             authenticate_payer,
+            bank_page,
             *map(settler, OUTCOMES),
             change_pace,
             change_webhooks,
@@ -1272,6 +1287,7 @@ def main() -> None:
         webhook_url=chosen.webhook_url,
         webhook_secret=os.environ["STRIPE_WEBHOOK_SECRET"],
         state=chosen.state,
+        origin=f"http://{chosen.host}:{chosen.port}",
     )
     uvloop.run(serve(app, chosen.host, chosen.port))
 
