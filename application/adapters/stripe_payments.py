@@ -10,7 +10,7 @@ import stripe
 
 from application.errors import PaymentProviderError
 from application.payments.paying import PaymentResult, RecordPaymentResult
-from application.ports import PaymentIntent, ProviderRefund
+from application.ports import PaymentIntent, ProviderDispute, ProviderRefund
 from domain.kernel import InvalidInputError
 from domain.payments.payment import PaymentFailedError, PaymentNotFoundError
 
@@ -83,10 +83,13 @@ class StripePayments:
 
         return await _asked(cancelled())
 
-    async def refund(self, intent_id: str, amount: int, *, idempotency_key: str) -> ProviderRefund:
+    async def refund(
+        self, intent_id: str, amount: int, *, idempotency_key: str, metadata: Mapping[str, str]
+    ) -> ProviderRefund:
         try:
             refund = await self._client.v1.refunds.create_async(
-                {"payment_intent": intent_id, "amount": amount}, {"idempotency_key": idempotency_key}
+                {"payment_intent": intent_id, "amount": amount, "metadata": dict(metadata)},
+                {"idempotency_key": idempotency_key},
             )
         except stripe.InvalidRequestError as refused:
             raise PaymentFailedError(
@@ -94,7 +97,21 @@ class StripePayments:
             ) from refused
         except stripe.StripeError as down:
             raise PaymentProviderError("The payment provider does not answer") from down
-        return ProviderRefund(id=refund.id, amount=refund.amount, status=refund.status or "")
+        return _refund(refund.to_dict())
+
+    async def refunds(self, intent_id: str) -> list[ProviderRefund]:
+        try:
+            listed = await self._client.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
+            return [_refund(refund.to_dict()) async for refund in listed.auto_paging_iter()]
+        except stripe.StripeError as down:
+            raise PaymentProviderError("The payment provider does not answer") from down
+
+    async def disputes(self, intent_id: str) -> list[ProviderDispute]:
+        try:
+            listed = await self._client.v1.disputes.list_async({"payment_intent": intent_id, "limit": 100})
+            return [_dispute(dispute.to_dict()) async for dispute in listed.auto_paging_iter()]
+        except stripe.StripeError as down:
+            raise PaymentProviderError("The payment provider does not answer") from down
 
     async def _retrieved(self, intent_id: str) -> Any:
         return await self._client.v1.payment_intents.retrieve_async(intent_id, {"expand": ["latest_charge"]})
@@ -151,6 +168,7 @@ def _intent(intent: Mapping[str, Any]) -> PaymentIntent:
     card: Mapping[str, Any] = {}
     if charge and not isinstance(charge, str):
         card = (charge.get("payment_method_details") or {}).get("card") or {}
+    error = intent.get("last_payment_error") or {}
     return PaymentIntent(
         id=intent["id"],
         client_secret=intent.get("client_secret") or "",
@@ -162,4 +180,30 @@ def _intent(intent: Mapping[str, Any]) -> PaymentIntent:
         brand=card.get("brand") or "",
         last4=card.get("last4") or "",
         metadata=dict(intent.get("metadata") or {}),
+        charge_id=(charge if isinstance(charge, str) else charge["id"]) if charge else "",
+        action_url=((intent.get("next_action") or {}).get("redirect_to_url") or {}).get("url") or "",
+        failure_code=error.get("code") or "",
+        failure_message=error.get("message") or "",
+    )
+
+
+def _refund(refund: Mapping[str, Any]) -> ProviderRefund:
+    return ProviderRefund(
+        id=refund["id"],
+        amount=refund["amount"],
+        status=refund.get("status") or "",
+        intent_id=refund.get("payment_intent") or "",
+        metadata=dict(refund.get("metadata") or {}),
+        failure_code=refund.get("failure_reason") or "",
+    )
+
+
+def _dispute(dispute: Mapping[str, Any]) -> ProviderDispute:
+    return ProviderDispute(
+        id=dispute["id"],
+        intent_id=dispute["payment_intent"],
+        amount=dispute["amount"],
+        currency=dispute["currency"],
+        reason=dispute.get("reason") or "",
+        status=dispute["status"],
     )
