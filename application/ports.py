@@ -254,6 +254,20 @@ class ProviderDispute(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class ProviderMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the provider says happened there; ``kind`` and ``object_id`` are in its words.
+
+    ``command`` is what follows from it for us: nothing, where it is about nothing that we know of, or where it is not
+    understood.
+    """
+
+    id: str
+    kind: str
+    object_id: str = ""
+    created_at: datetime | None = None
+    command: object | None = None
+
+
 class PaymentProvider(Protocol):
     async def create_intent(
         self, *, amount: int, currency: str, metadata: Mapping[str, str], idempotency_key: str
