@@ -50,7 +50,7 @@ from api.oauth import OAuthController
 from api.operations import OperationsController
 from api.orders import OrderController
 from api.paging import Cursors
-from api.payments import PaymentController, StripeWebhookController
+from api.payments import KeptPaymentController, PaymentController, StripeWebhookController
 from api.problems import failed, refused, refused_by_framework, unavailable
 from api.products import KeptProductController, ProductController
 from api.projections import ProjectionController
@@ -170,6 +170,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     CartController,
                     OrderController,
                     PaymentController,
+                    KeptPaymentController,
                     StripeWebhookController,
                     SellerController,
                     FollowController,

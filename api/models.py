@@ -880,13 +880,81 @@ class Order(Shape, frozen=True, kw_only=True):
     cancel_reason: str | None = None
 
 
-class PaymentIntent(Shape, frozen=True, kw_only=True):
+class NextAction(Shape, frozen=True, kw_only=True):
+    """``url`` is where the payer has to go; without one the provider's script does it, with the client secret."""
+
+    type: Literal["redirect_to_url", "use_stripe_sdk"]
+    url: str | None
+
+
+class PaymentRefund(Shape, frozen=True, kw_only=True):
+    id: str
+    amount: int
+    reason: Annotated[str, Meta(examples=["order_cancelled"])]
+    status: Literal["requested", "succeeded", "failed"]
+
+
+class Payment(Shape, frozen=True, kw_only=True):
+    """Amounts are in the smallest unit of the currency. Of a card nothing is known but ``brand`` and ``last4``."""
+
     id: Annotated[str, Meta(examples=["pi_1234567890"])]
-    client_secret: str
+    order_id: Annotated[str | None, Meta(examples=["ORD-2025122401"])]
     amount: Annotated[int, Meta(examples=[244942])]
     currency: str
     status: Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "failed"]
+    brand: str | None
+    last4: str | None
+    payment_url: str | None
+    next_action: NextAction | None
+    failure_code: str | None
+    failure_message: str | None
     created_at: str
+
+
+class PaymentIntent(Payment, frozen=True, kw_only=True):
+    client_secret: str
+    refunds: list[PaymentRefund]
+
+
+class KeptRefund(PaymentRefund, frozen=True, kw_only=True):
+    provider_id: str | None
+    retry_of: str | None
+
+
+class PaymentDispute(Shape, frozen=True, kw_only=True):
+    """``status`` and ``reason`` are in the provider's words."""
+
+    id: str
+    amount: int
+    reason: str
+    status: Annotated[str, Meta(examples=["needs_response"])]
+    updated_at: str
+
+
+class KeptPayment(Payment, frozen=True, kw_only=True):
+    """``unsettled`` ones are compared with the provider until they are."""
+
+    uuid: UUID
+    order_uuid: UUID | None
+    user_id: int | None
+    user_uuid: UUID
+    closed: bool
+    unsettled: bool
+    refundable_amount: int
+    refunds: list[KeptRefund]
+    disputed: bool
+    disputes: list[PaymentDispute]
+    updated_at: str
+
+
+class PaymentPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    payments: list[KeptPayment]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class PlacedOrder(Order, frozen=True, kw_only=True):

@@ -32,7 +32,6 @@ from api.input import (
 from api.limits import COUPON, charge_guess
 from api.models import Order, OrderPage, PlacedOrder
 from api.paging import CursorQuery, Style, paged
-from api.payments import payment_body
 from api.wire import answer, encode
 from application.listings.changing import listing_called
 from application.orders.cancelling import CancelOrder
@@ -47,6 +46,7 @@ from domain.orders.order import OrderNotFoundError
 from domain.placing import WantedLine
 from projections.orders.order import order_body
 from projections.orders.query import order_by_id, orders_of
+from projections.payments.payment import payment_body
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -243,7 +243,12 @@ async def _with_payment(request: HttpRequest, placed: Carried, backend: BackendP
     intent = payment_body(requested.state)
     # An order that was not paid by an intent when it was placed has been linked to this one since, which is one event.
     linked = placed.version and placed.version + (body["paymentIntentId"] is None)
-    body |= {"paymentIntentId": intent["id"], "clientSecret": intent["clientSecret"], "paymentIntent": intent}
+    body |= {
+        "paymentIntentId": intent["id"],
+        "clientSecret": intent["clientSecret"],
+        "paymentUrl": intent["paymentUrl"],
+        "paymentIntent": intent,
+    }
     return replace(
         placed, body=encode(body), position=max(placed.position, requested.position), version=linked
     )

@@ -187,6 +187,16 @@ from application.orders.cancelling import (
 )
 from application.orders.placing import PlaceOrder, place_order
 from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
+from application.payments.confirming import ConfirmOrder, confirm_order
+from application.payments.linking import LinkPayment, PreparePayment, link_payment, prepare_payment
+from application.payments.noting import (
+    KeepProviderEvent,
+    RecordDispute,
+    RecordRefunds,
+    keep_provider_event,
+    record_dispute,
+    record_refunds,
+)
 from application.payments.paying import (
     ConfirmPayment,
     RecordPaymentResult,
@@ -416,6 +426,12 @@ def handlers(
         SendRefund: partial(send_refund, store=store, payments=payments),
         RequestPayment: partial(request_payment, store=store, payments=payments),
         ConfirmPayment: partial(confirm_payment, store=store, payments=payments, clock=clock),
+        PreparePayment: partial(prepare_payment, store=store, payments=payments, tariff=tariff),
+        LinkPayment: partial(link_payment, store=store, payments=payments, clock=clock),
+        RecordRefunds: partial(record_refunds, store=store, payments=payments, clock=clock),
+        RecordDispute: partial(record_dispute, store=store),
+        KeepProviderEvent: partial(keep_provider_event, store=store),
+        ConfirmOrder: partial(confirm_order, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),
         OpenHouseSeller: partial(open_house_seller, store=store, keys=keys),
         ApplyToSell: partial(

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from application.errors import ConcurrentChangeError, UnavailableError
-from application.payments.paying import A_DAY, linked_payment
+from application.payments.linking import Prepared, prepared_payment
+from application.payments.paying import A_DAY
 from application.ports import (
     AlreadyAnsweredError,
     Changed,
@@ -19,7 +20,6 @@ from application.ports import (
     Keys,
     Loaded,
     Metadata,
-    PaymentIntent,
     PaymentProvider,
     Proposal,
     ReturnableNumbers,
@@ -38,7 +38,7 @@ from domain.money import Money
 from domain.orders.events import OrderPlaced, PostalAddress
 from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
-from domain.payments.payment import PAYMENTS
+from domain.payments.payment import Payment
 from domain.placing import WantedLine, merged, order_of
 from domain.promotions.redemptions import REDEMPTIONS
 from domain.redeeming import redeemed
@@ -77,14 +77,14 @@ async def place_order(
     tariff: Tariff,
 ) -> Changed[Order]:
     called = await _called(command.coupon_code, metadata, store, keys)
-    intent = await payments.intent(command.intent_id) if command.intent_id else None
+    prepared = await _prepared(command.intent_id, metadata, store, payments)
     now = clock.now()
     counter = f"orders:{now:%Y%m%d}"
     number = await numbers.next(counter)
     wish = _Wish(
         command=command,
         called=called,
-        intent=intent,
+        prepared=prepared,
         number=f"ORD-{now:%Y%m%d}{number:02d}",
         at=now,
         tariff=tariff,
@@ -104,7 +104,7 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     command: PlaceOrder
     called: HeldCoupon | None
-    intent: PaymentIntent | None
+    prepared: Prepared | None
     number: str
     at: datetime
     tariff: Tariff
@@ -129,6 +129,10 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
         self, listing_ids: Sequence[ListingId], held: HeldCoupon | None, loaded: Sequence[Loaded[Any]]
     ) -> Proposal[Order]:
         command = self.command
+        payment = None
+        if self.prepared is not None:
+            *loaded, of_payment = loaded
+            payment = of_payment.state
         deals = len(deal_refs(held, command.caller.account_id))
         there = _There.of(loaded, len(listing_ids), deals, held)
         cart = there.cart
@@ -149,28 +153,36 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
             coupon_must_count=self.called is not None or _is_all_of(cart, listing_ids),
             expected_total=command.expected_total,
         )
-        return self._proposal(placed, reserved, there)
+        return self._proposal(placed, reserved, there, payment)
 
     def _proposal(
-        self, placed: OrderPlaced, reserved: Mapping[ListingId, Sequence[ListingEvent]], there: _There
+        self,
+        placed: OrderPlaced,
+        reserved: Mapping[ListingId, Sequence[ListingEvent]],
+        there: _There,
+        payment: Payment | None,
     ) -> Proposal[Order]:
         order = Order.evolve(None, placed)
         order_events: list[Any] = [placed]
         stock: Mapping[ListingId, Sequence[ListingEvent]] = reserved
-        if not order.total.minor:
+        of_payment: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
+        if self.prepared is not None:
+            settled = self.prepared.linked(payment, order, self.at)
+            order_events += settled.order
+            of_payment = [(self.prepared.ref, settled.payment)]
+            if settled.commits:
+                stock = _committed(order, reserved, there.listings)
+        elif not order.total.minor:
             # The provider takes no payment of nothing, so nobody would ever say that it has come.
             order_events += order.confirm("", self.at)
             stock = _committed(order, reserved, there.listings)
         events: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = [
             *((StreamRef(LISTINGS, listing_id), decided) for listing_id, decided in stock.items()),
             *((StreamRef(REDEMPTIONS, count), counted) for count, counted in redeemed(order).items()),
+            *of_payment,
         ]
         if there.cart is not None:
             events.append((self.cart_ref, _checked_out(there.cart, order)))
-        if self.intent is not None:
-            created, linked = linked_payment(None, order, self.intent)
-            order_events += linked
-            events.append((StreamRef(PAYMENTS, stream_id("payment", self.intent.id)), created))
         events.insert(0, (StreamRef(ORDERS, order.id), order_events))
         after = ORDERS.fold(None, order_events)
         assert after is not None
@@ -194,6 +206,7 @@ async def _placed(wish: _Wish, metadata: Metadata, store: EventStore) -> Changed
             *listing_refs,
             *(StreamRef(SELLERS, seller_id) for seller_id in sellers),
             *deal_refs(held, account_id),
+            *((wish.prepared.ref,) if wish.prepared is not None else ()),
         ]
         return await store.change_together(refs, partial(wish.decide, listing_ids, held), metadata)
 
@@ -261,6 +274,17 @@ def _checked_out(cart: Cart, order: Order) -> list[CartEvent]:
 
 def _listings_in(cart: Cart | None) -> list[ListingId]:
     return list(cart.lines) if cart else []
+
+
+async def _prepared(
+    intent_id: str, metadata: Metadata, store: EventStore, payments: PaymentProvider
+) -> Prepared | None:
+    """The payment that is named. A repeated order is answered though its payment is an order's by now: its own."""
+    if not intent_id:
+        return None
+    if metadata.once is not None:
+        await store.raise_if_answered(metadata.once)
+    return await prepared_payment(intent_id, store, payments)
 
 
 async def _called(code: str, metadata: Metadata, store: EventStore, keys: Keys) -> HeldCoupon | None:

@@ -123,6 +123,18 @@ class NothingToPayError(RuleViolatedError):
     code = "NOTHING_TO_PAY"
 
 
+class PaymentNotSucceededError(AlreadyExistsError):
+    """409: the provider says that the order is not paid, or not yet (S0)."""
+
+    code = "PAYMENT_NOT_SUCCEEDED"
+
+
+class OrderAlreadyFinalError(AlreadyExistsError):
+    """409: it has come to another end, and cannot be confirmed any more (S0)."""
+
+    code = "ORDER_ALREADY_FINAL"
+
+
 class PaymentAmountMismatchError(RuleViolatedError):
     code = "PAYMENT_AMOUNT_MISMATCH"
 
@@ -278,7 +290,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def fail_payment(self, intent_id: str, code: str, message: str) -> list[OrderEvent]:
-        if self.paid or self.cancelled:
+        if self.intent_id != intent_id or self.paid or self.cancelled:
             return []
         return [
             OrderPaymentFailed(
@@ -557,6 +569,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def refund(self, intent_id: str, refund_id: str, amount: Money) -> list[OrderEvent]:
+        """Its own money went back. What came besides and was not owed is nothing to it."""
+        if intent_id != self.intent_id:
+            return []
         return [
             OrderRefunded(
                 order_id=self.id,
