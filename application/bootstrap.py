@@ -476,7 +476,7 @@ async def write_side(
         stack.callback(images.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
-        tariff = Tariff(tax_rate=settings.tax_rate, smallest_payment=settings.smallest_payment)
+        tariff = settings.tariff
         bus = CommandBus(
             handlers(
                 store=store,

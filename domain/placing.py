@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -14,12 +15,13 @@ from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId, Sell
 from domain.listings.events import ListingEvent
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.money import Money
-from domain.orders.events import OrderLine, OrderPlaced, PostalAddress
+from domain.orders.events import OrderLine, OrderPlaced, PlacedParcel, PostalAddress
 from domain.orders.order import PaymentTooSmallError, PriceChangedError
 from domain.orders.pricing import Tariff, Totals, line_totals
+from domain.orders.shipping import require_sendable
 from domain.promotions.events import CouponFault
 from domain.redeeming import Deals, quote
-from domain.sellers.events import seller_of
+from domain.sellers.events import ShippingProfile, seller_of
 from domain.sellers.seller import Seller
 
 MOST_UNITS = 999
@@ -67,6 +69,7 @@ def order_of(
         require_not_own(listing, account.id)
         reserved[listing.id] = listing.reserve(order_id, line.quantity)
         lines.append(line_of(listing, line.quantity, deals.tree))
+    require_sendable(lines, deals.tariff.shipping, deals.sending)
     quoted = quote(lines, deals)
     _require_prices(wanted, lines, quoted.totals)
     if coupon_must_count and quoted.fault is not CouponFault.BETTER_OFFER_APPLIES:
@@ -94,6 +97,12 @@ def order_of(
         shipping_address=shipping_address,
         billing_address=billing_address,
         placed_at=deals.at,
+        shipping_method=deals.sending.method.value,
+        parcels=tuple(
+            PlacedParcel(seller_id=seller_id, shipping=shipping)
+            for seller_id, shipping in totals.parcels.items()
+        ),
+        taxes=totals.taxes,
     )
     return placed, reserved
 
@@ -114,7 +123,13 @@ def line_of(listing: Listing, quantity: int, tree: CategoryTree | None) -> Order
         discounted_total=discounted,
         category=listing.category,
         category_path=listing.category_ids if tree is None else tree.lineage(listing.category_ids),
+        shipping_profile_id=listing.shipping_profile_id,
     )
+
+
+def profiles_of(sellers: Iterable[Seller]) -> dict[UUID, ShippingProfile]:
+    """The shipping profiles of all of them, by which ``Sending`` knows what their parcels cost."""
+    return {profile_id: profile for seller in sellers for profile_id, profile in seller.shipping.items()}
 
 
 def require_may_buy(buyer: Account | None) -> Account:
