@@ -185,7 +185,7 @@ from application.orders.cancelling import (
     cancel_order,
     cancel_unpaid_order,
 )
-from application.orders.placing import PlaceOrder, place_order
+from application.orders.placing import CheckOut, Conditions, PlaceOrder, check_out, place_order
 from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
 from application.payments.paying import (
     ConfirmPayment,
@@ -265,7 +265,11 @@ class WriteSide:
     images: PillowImages
     payments: StripePayments
     clock: SystemClock
-    tariff: Tariff
+    conditions: Conditions
+
+    @property
+    def tariff(self) -> Tariff:
+        return self.conditions.tariff
 
 
 def handlers(
@@ -281,7 +285,7 @@ def handlers(
     images: ports.Images,
     upload_max_size: int,
     session_lifetime: timedelta,
-    tariff: Tariff,
+    conditions: Conditions,
     deletion_grace: timedelta = GRACE,
     unpaid_after: timedelta = UNPAID_AFTER,
     listing_lifetime: timedelta = LIFETIME,
@@ -406,7 +410,16 @@ def handlers(
             numbers=numbers,
             clock=clock,
             payments=payments,
-            tariff=tariff,
+            conditions=conditions,
+        ),
+        CheckOut: partial(
+            check_out,
+            store=store,
+            keys=keys,
+            numbers=numbers,
+            clock=clock,
+            payments=payments,
+            conditions=conditions,
         ),
         CancelOrder: partial(cancel_order, store=store, clock=clock),
         CancelUnpaidOrder: partial(
@@ -437,7 +450,7 @@ def handlers(
         CreatePromotion: partial(create_promotion, store=store, keys=keys, numbers=numbers, clock=clock),
         ChangePromotion: partial(change_promotion, store=store, keys=keys, clock=clock),
         DeletePromotion: partial(delete_promotion, store=store, keys=keys),
-        ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=tariff),
+        ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=conditions.tariff),
         RemoveCoupon: partial(remove_coupon, store=store),
     }
 
@@ -476,7 +489,7 @@ async def write_side(
         stack.callback(images.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
-        tariff = settings.tariff
+        conditions = Conditions(tariff=settings.tariff, verified_only=settings.require_email_verification)
         bus = CommandBus(
             handlers(
                 store=store,
@@ -493,7 +506,7 @@ async def write_side(
                 deletion_grace=settings.deletion_grace,
                 unpaid_after=settings.unpaid_after,
                 listing_lifetime=settings.offer_lifetime,
-                tariff=tariff,
+                conditions=conditions,
                 seller_auto_approve=settings.seller_auto_approve,
             )
         )
@@ -511,5 +524,5 @@ async def write_side(
             images=images,
             payments=payments,
             clock=clock,
-            tariff=tariff,
+            conditions=conditions,
         )

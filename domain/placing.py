@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from domain.accounts.account import Account, UserNotFoundError
+from domain.accounts.account import Account, AddressNotFoundError, UserNotFoundError
 from domain.carts.cart import OwnListingError
 from domain.categories.tree import CategoryTree
-from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId, SellerId
+from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId, SellerId, stream_id
 from domain.listings.events import ListingEvent
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.money import Money
@@ -132,6 +132,30 @@ def profiles_of(sellers: Iterable[Seller]) -> dict[UUID, ShippingProfile]:
     return {profile_id: profile for seller in sellers for profile_id, profile in seller.shipping.items()}
 
 
+def postal_of(buyer: Account, named: int | UUID | None) -> PostalAddress | None:
+    """An entry of the buyer's address book as it is now, by number or uuid; their default one, if none is named."""
+    if named is None:
+        if buyer.default_address is None:
+            return None
+        named = buyer.default_address
+    found = next(
+        (each for each in buyer.addresses if named in (each.number, stream_id("address", each.number))), None
+    )
+    if found is None:
+        raise AddressNotFoundError("Address not found")
+    details = found.details
+    return PostalAddress(
+        first_name=details.first_name,
+        last_name=details.last_name,
+        address=", ".join(filter(None, (details.address, details.address_line2))),
+        city=details.city,
+        state=details.state,
+        zip_code=details.zip_code,
+        country=details.country,
+        phone=details.phone,
+    )
+
+
 def require_may_buy(buyer: Account | None) -> Account:
     """Whoever is forgotten, suspended or about to leave buys nothing, though a request of theirs is still under way."""
     if buyer is None or buyer.erased:
@@ -145,9 +169,13 @@ def require_not_own(listing: Listing, account_id: AccountId) -> None:
         raise OwnListingError("You cannot buy what you sell", details={"productId": listing.number})
 
 
-def require_on_sale(listing: Listing, seller: Seller | None) -> None:
+def sells(seller: Seller | None) -> bool:
     """What a seller offers is there as long as the seller is (C-2); of some sellers there are no events."""
-    if seller is not None and not seller.sells:
+    return seller is None or seller.sells
+
+
+def require_on_sale(listing: Listing, seller: Seller | None) -> None:
+    if not sells(seller):
         raise ProductNotFoundError("Product not found", details={"productId": listing.number})
 
 
