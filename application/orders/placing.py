@@ -55,7 +55,7 @@ from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS
 from domain.placing import WantedLine, merged, order_of, postal_of, profiles_of, require_may_buy
 from domain.promotions.redemptions import REDEMPTIONS
-from domain.redeeming import Deals, OfferedMethod, offered_methods, redeemed
+from domain.redeeming import Coupon, Deals, OfferedMethod, Quote, offered_methods, quote, redeemed
 from domain.sellers.events import ShippingProfile
 from domain.sellers.seller import SELLERS, Seller
 
@@ -105,14 +105,22 @@ class CheckOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as it was placed, and in which ways it could have been sent."""
+    """An order as it is placed, or would be; what became of the coupon, and in which ways it can be sent."""
 
     order: Order
+    coupon: Coupon | None
+    quoted: Quote
     methods: Sequence[OfferedMethod]
 
     @classmethod
     def of(cls, settled: Settled) -> CheckedOut:
-        return cls(order=settled.order, methods=offered_methods(settled.order.lines, settled.deals))
+        lines, deals = settled.order.lines, settled.deals
+        return cls(
+            order=settled.order,
+            coupon=deals.coupon,
+            quoted=quote(lines, deals),
+            methods=offered_methods(lines, deals),
+        )
 
 
 async def place_order(
