@@ -29,6 +29,7 @@ from api.avatars import avatar_routes
 from api.backend import BackendParts
 from api.carts import CartController
 from api.categories import CategoryController, KeptCategoryController
+from api.checkout import CheckoutController
 from api.client_address import ClientAddresses
 from api.collections import CollectionController, KeptCollectionController
 from api.commands import Acknowledged, Commands
@@ -62,6 +63,7 @@ from api.search import SearchController, SearchIndexController
 from api.security_headers import for_documentation
 from api.sellers import FollowController, SellerController, ShippingProfileController
 from api.sessions import SessionController
+from api.shipping import ShippingController
 from api.sign_in import SignInController
 from api.users import UserController
 from api.wire import addressing
@@ -169,6 +171,8 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     WishlistController,
                     CartController,
                     OrderController,
+                    CheckoutController,
+                    ShippingController,
                     PaymentController,
                     KeptPaymentController,
                     StripeWebhookController,

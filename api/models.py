@@ -957,6 +957,52 @@ class PaymentPage(Shape, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class TaxLine(Shape, frozen=True, kw_only=True):
+    """``amount`` is ``rate`` of ``base``."""
+
+    name: str
+    rate: Annotated[float, Meta(examples=[0.08])]
+    base: float
+    amount: float
+
+
+class ShippingRate(Shape, frozen=True, kw_only=True):
+    method_id: Literal["standard", "express"]
+    name: str
+    amount: float
+    currency: str
+    estimated_days: int
+
+
+class ShippingMethod(Shape, frozen=True, kw_only=True):
+    id: Literal["standard", "express"]
+    name: str
+    description: str
+    base_amount: float
+    currency: str
+    estimated_days: int
+
+
+class CheckoutPreview(Shape, frozen=True, kw_only=True):
+    """What an order would come to if it were placed now; ``shippingMethods`` tells what it costs to send it."""
+
+    products: list[OrderLine]
+    items: list[OrderItem]
+    subtotal: Annotated[float, Meta(examples=[100.0])]
+    discount: float
+    coupon_code: str | None
+    coupon: CartCoupon | None
+    promotions: list[AppliedPromotion]
+    tax: Annotated[float, Meta(examples=[8.0])]
+    taxes: list[TaxLine]
+    shipping: Annotated[float, Meta(examples=[5.0])]
+    shipping_method: Literal["standard", "express"]
+    shipping_methods: list[ShippingRate]
+    total: Annotated[float, Meta(examples=[113.0])]
+    total_amount: float
+    currency: str
+
+
 class PlacedOrder(Order, frozen=True, kw_only=True):
     """``paymentIntent`` is null where the payment provider could not be reached; ask ``/payments/intents`` later."""
 
@@ -964,6 +1010,16 @@ class PlacedOrder(Order, frozen=True, kw_only=True):
     payment_url: str | None
     payment_intent: PaymentIntent | None
     order_uuid: UUID = msgspec.field(name="order_id")
+
+
+class CheckedOutOrder(PlacedOrder, frozen=True, kw_only=True):
+    """All that the preview said, and the order; which is there once more as ``order`` (S0)."""
+
+    order: Order
+    coupon: CartCoupon | None
+    taxes: list[TaxLine]
+    shipping_method: Literal["standard", "express"]
+    shipping_methods: list[ShippingRate]
 
 
 class OrderPage(Shape, frozen=True, kw_only=True):

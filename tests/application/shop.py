@@ -25,7 +25,7 @@ from application.bus import CommandBus
 from application.categories.creating import CreateCategory
 from application.errors import InvalidImageError, PaymentProviderError
 from application.listings.creating import CreateListing
-from application.orders.placing import PlaceOrder
+from application.orders.placing import Conditions, PlaceOrder
 from application.payments.paying import PaymentResult, RecordPaymentResult
 from application.ports import (
     Changed,
@@ -252,7 +252,7 @@ class Shop:
                 images=PlainImages(),
                 upload_max_size=5_242_880,
                 session_lifetime=timedelta(days=7),
-                tariff=Tariff(),
+                conditions=Conditions(tariff=Tariff()),
             )
         )
 
