@@ -40,13 +40,13 @@ from application.orders.placing import PlaceOrder
 from application.orders.references import order_called
 from application.payments.paying import RequestPayment
 from domain.accounts.events import Caller
-from domain.kernel import DomainError, ForbiddenError, InvalidInputError, OrderId
+from domain.kernel import DomainError, InvalidInputError, OrderId
 from domain.orders.events import PostalAddress
 from domain.orders.order import Order as OrderState
 from domain.orders.order import OrderNotFoundError
 from domain.placing import WantedLine
-from projections.orders.order import order_body
-from projections.orders.query import order_by_id, orders_of
+from projections.orders.order import order_body, seen_body
+from projections.orders.query import FoundOrder, order_by_id, orders_of
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -164,13 +164,12 @@ class OrderController(Controller):
 
     @get("/orders/{ref:str}", responses=answers(Order, 200, 401, 403, 404))
     async def order(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
-        """An order by number or uuid, for its buyer and for admins."""
+        """An order by number or uuid: whole for its buyer and for admins, and what is theirs for those who sold it."""
         position = await backend.reading.fresh(request, "orders")
         found = await order_by_id(backend.read.reads, order_called(ref))
         if found is None:
             raise OrderNotFoundError("Order not found")
-        _require_visible(caller_of(request), found.account_id)
-        return answer(found.body, position=position)
+        return answer(_seen(found, caller_of(request)), position=position, version=found.version)
 
     @route(
         "/orders/{ref:str}/cancel",
@@ -249,6 +248,8 @@ async def _with_payment(request: HttpRequest, placed: Carried, backend: BackendP
     )
 
 
-def _require_visible(caller: Caller, account_id: UUID) -> None:
-    if not caller.is_admin and caller.account_id != account_id:
-        raise ForbiddenError("You don't have permission to view this order")
+def _seen(found: FoundOrder, caller: Caller) -> bytes:
+    if caller.account_id == found.account_id and not caller.is_admin:
+        return found.body
+    document = found.document
+    return encode(seen_body(document.order, document.updated_at, caller))

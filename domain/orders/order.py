@@ -66,6 +66,10 @@ _NOTHING_SAID: Final = Shipment()
 
 _ParcelEvent: TypeAlias = ParcelShipped | ParcelTrackingChanged | TrackingUpdated | ParcelDelivered
 
+MOST_TRACKING: Final = 200
+MOST_NOTES: Final = 200
+"""A carrier tells of a parcel a dozen times: more than this is a program that runs wild."""
+
 RETURN_WINDOW: Final = timedelta(days=30)
 """How long after its delivery something can be sent back."""
 
@@ -325,10 +329,32 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                     events += self._delivered(parcel, at)
         return events
 
+    def require_sent_by(self, caller: Caller) -> None:
+        """Who has something of it to send: an admin, or the seller of one of its lines."""
+        if not caller.is_admin and not self.sold_by(caller):
+            raise ForbiddenError("You don't have permission to change this order")
+
+    def sent_by(self, caller: Caller) -> tuple[int, ...]:
+        """The numbers of the parcels that this caller looks after: an admin after all of them."""
+        if caller.is_admin:
+            return tuple(parcel.number for parcel in self.parcels)
+        return self.parcels_from(seller_of(caller.account_id))
+
     def track(
-        self, number: int, status: TrackingStatus, location: str, description: str, at: datetime
+        self,
+        number: int,
+        status: TrackingStatus,
+        location: str,
+        description: str,
+        occurred_at: datetime,
+        *,
+        at: datetime,
     ) -> list[OrderEvent]:
-        """What a carrier says of a parcel that is on its way. Said twice, it is said once; its arrival is one."""
+        """What a carrier says of a parcel. Said twice, it is said once.
+
+        What is on its way has been sent, and what is there has arrived: ``at``, when we hear of it. What follows from
+        that, such as for how long it can be returned, is not to be had by naming another day.
+        """
         parcel = self.parcel(number)
         if self.cancelled or not self.committed:
             raise self._impossible(OrderStatus.SHIPPED)
@@ -338,12 +364,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             status=status,
             location=location,
             description=description,
-            occurred_at=at,
+            occurred_at=occurred_at,
         )
         if parcel.after(told).tracking[-1] in parcel.tracking:
             return []
+        if len(parcel.tracking) >= MOST_TRACKING:
+            raise RuleViolatedError("More than enough is told of this parcel")
         events: list[OrderEvent] = []
-        if not parcel.sent:
+        if not parcel.sent and status is not TrackingStatus.PENDING:
             events += self._shipped(parcel, parcel.shipment, at)
         events.append(told)
         if status is TrackingStatus.DELIVERED:
@@ -353,8 +381,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def add_note(
         self, note_id: UUID, caller: Caller, note: str, visibility: NoteVisibility, at: datetime
     ) -> list[OrderEvent]:
-        """By the buyer or an admin (S2-ORD-09); only admins write what only admins read."""
-        self.require_visible_to(caller)
+        """By whoever may see it (S2-ORD-09: the buyer, or an admin); only admins write what only admins read.
+
+        Who sells some of it may say something with what they send.
+        """
+        if not self.sold_by(caller):
+            self.require_visible_to(caller)
+        if len(self.notes) >= MOST_NOTES:
+            raise RuleViolatedError("There are more than enough notes on this order")
         if visibility is NoteVisibility.INTERNAL and not caller.is_admin:
             raise ForbiddenError("Only admins write internal notes")
         return [
@@ -562,7 +596,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def _shipped(self, parcel: Parcel, shipment: Shipment, at: datetime) -> list[OrderEvent]:
-        said = {name: getattr(shipment, name) for name in shipment.__struct_fields__}
+        now_said = parcel.shipment.corrected(shipment)
+        said = {name: getattr(now_said, name) for name in now_said.__struct_fields__}
         if not parcel.sent:
             return [
                 ParcelShipped(
@@ -574,7 +609,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                     **said,
                 )
             ]
-        if shipment in (_NOTHING_SAID, parcel.shipment) or parcel.delivered:
+        if now_said == parcel.shipment or parcel.delivered:
             return []
         return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **said)]
 
