@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote
 
 _ADDRESSES: Final[Mapping[str, str]] = {
     "ups": "https://www.ups.com/track?tracknum={}",
@@ -28,16 +27,20 @@ _ADDRESSES: Final[Mapping[str, str]] = {
 
 def carrier_name(carrier: str) -> str:
     """What is the same however it is written: ``DHL Express`` and ``dhl-express``."""
-    return "".join(character for character in carrier.lower() if character.isalnum())
+    return _bare(carrier).lower()
 
 
 def as_scanned(tracking_number: str) -> str:
     """A tracking number without the blanks and dashes that make it readable."""
-    return "".join(character for character in tracking_number.upper() if character.isalnum())
+    return _bare(tracking_number).upper()
 
 
 def tracking_url(carrier: str, tracking_number: str) -> str:
     """Nothing for a carrier that we do not know, or a parcel without a number."""
     address = _ADDRESSES.get(carrier_name(carrier), "")
     number = as_scanned(tracking_number)
-    return address.format(quote(number)) if address and number else ""
+    return address.format(number) if address and number else ""
+
+
+def _bare(text: str) -> str:
+    return "".join(character for character in text if character.isascii() and character.isalnum())
