@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, assert_never
 from uuid import UUID
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from domain.accounts.events import Caller
 from domain.kernel import (
@@ -301,7 +301,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """Bring these parcels, by their numbers, as far as ``to``; what is there already is left as it is.
 
         ``may_skip`` is an admin's: to have sent what is not paid, or to say that it arrived though nobody said that
-        it left. To be shipped again corrects what was said of how. ``to`` be cancelled is ``cancel``.
+        it left. ``shipment`` is of what is sent now, or else corrects what was said of all of these; of one that is to
+        be sent yet it is what stands on its label. ``to`` be cancelled is ``cancel``.
         """
         if to is OrderStatus.PENDING is self.status:
             return []
@@ -313,19 +314,24 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 raise self._impossible(to)
             events.append(OrderProcessingStarted(order_id=self.id, account_id=self.account_id, started_at=at))
         chosen = [self.parcel(number) for number in parcels]
+        unsent = [parcel for parcel in chosen if not parcel.sent]
         match to:
             case OrderStatus.PROCESSING:
-                if any(parcel.sent for parcel in chosen):
+                if len(unsent) < len(chosen):
                     raise self._impossible(to)
+                for parcel in chosen:
+                    events += self._labelled(parcel, shipment)
             case OrderStatus.SHIPPED:
                 if chosen and all(parcel.delivered for parcel in chosen):
                     raise self._impossible(to)
-                for parcel in chosen:
+                for parcel in unsent or chosen:
                     events += self._shipped(parcel, shipment, at)
             case OrderStatus.DELIVERED:
+                if unsent and not may_skip:
+                    raise self._impossible(to)
                 for parcel in chosen:
-                    if not parcel.sent and not may_skip:
-                        raise self._impossible(to)
+                    if shipment != _NOTHING_SAID:
+                        events += self._shipped(parcel, shipment, at)
                     events += self._delivered(parcel, at)
         return events
 
@@ -596,22 +602,24 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def _shipped(self, parcel: Parcel, shipment: Shipment, at: datetime) -> list[OrderEvent]:
+        if parcel.sent:
+            return self._labelled(parcel, shipment)
+        return [
+            ParcelShipped(
+                order_id=self.id,
+                account_id=self.account_id,
+                parcel=parcel.number,
+                seller_id=parcel.seller_id,
+                shipped_at=at,
+                **asdict(parcel.shipment.corrected(shipment)),
+            )
+        ]
+
+    def _labelled(self, parcel: Parcel, shipment: Shipment) -> list[OrderEvent]:
         now_said = parcel.shipment.corrected(shipment)
-        said = {name: getattr(now_said, name) for name in now_said.__struct_fields__}
-        if not parcel.sent:
-            return [
-                ParcelShipped(
-                    order_id=self.id,
-                    account_id=self.account_id,
-                    parcel=parcel.number,
-                    seller_id=parcel.seller_id,
-                    shipped_at=at,
-                    **said,
-                )
-            ]
         if now_said == parcel.shipment or parcel.delivered:
             return []
-        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **said)]
+        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **asdict(now_said))]
 
     def _delivered(self, parcel: Parcel, at: datetime) -> list[OrderEvent]:
         if parcel.delivered:
