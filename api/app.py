@@ -38,6 +38,7 @@ from api.cors import Cors
 from api.documentation import START_HASH, complete, document, openapi_config
 from api.edge import MOST_BYTES, Edge
 from api.exporting import ExportController
+from api.fulfilment import CarrierController, FulfilmentController, KeptOrderController
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
 from api.jwks import JwksController
@@ -173,6 +174,9 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     OrderController,
                     CheckoutController,
                     ShippingController,
+                    FulfilmentController,
+                    KeptOrderController,
+                    CarrierController,
                     PaymentController,
                     KeptPaymentController,
                     StripeWebhookController,

@@ -8,6 +8,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+TrackingStatus = Literal["pending", "picked_up", "in_transit", "out_for_delivery", "delivered", "exception"]
+ReturnStatus = Literal["none", "requested", "approved", "rejected", "received", "refunded"]
+
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pass
@@ -833,6 +836,7 @@ class OrderLine(CartLine, frozen=True, kw_only=True):
 class OrderItem(Shape, frozen=True, kw_only=True):
     product_id: int
     quantity: int
+    qty: int
     price_at_purchase: float
 
 
@@ -845,6 +849,135 @@ class Address(Shape, frozen=True, kw_only=True):
     zip_code: str
     country: str
     phone: str
+
+
+class TrackingEvent(Shape, frozen=True, kw_only=True):
+    status: TrackingStatus
+    location: str
+    timestamp: str
+    description: str
+
+
+class ParcelLine(Shape, frozen=True, kw_only=True):
+    product_id: int
+    quantity: int
+
+
+class Parcel(Shape, frozen=True, kw_only=True):
+    """What one seller sends; ``number`` counts from 1 within the order."""
+
+    number: int
+    seller_id: UUID
+    status: Literal["pending", "processing", "shipped", "delivered", "cancelled"]
+    items: list[ParcelLine]
+    shipping: float
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    tracking_status: TrackingStatus
+    shipped_at: str | None
+    delivered_at: str | None
+    events: list[TrackingEvent]
+
+
+class Tracking(Shape, frozen=True, kw_only=True):
+    """At its head one parcel: what is on its way, or else what is to be sent yet."""
+
+    order_id: Annotated[str, Meta(examples=["ORD-2025122401"])]
+    status: TrackingStatus
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: Annotated[str, Meta(examples=["2025-12-27"])] | None
+    events: list[TrackingEvent]
+    parcels: list[Parcel]
+
+
+class OrderNote(Shape, frozen=True, kw_only=True):
+    id: UUID
+    order_id: str
+    note: str
+    author_id: int
+    author: Literal["buyer", "seller", "admin"]
+    visibility: Literal["everybody", "internal"]
+    created_at: str
+
+
+class OrderReturn(Shape, frozen=True, kw_only=True):
+    """``refundAmount`` is known once the goods are back."""
+
+    id: UUID
+    status: ReturnStatus
+    reason: str
+    items: list[ParcelLine]
+    refund_amount: float | None
+    restocked: bool
+    requested_at: str
+    resolved_at: str | None
+    received_at: str | None
+    rejection_reason: str | None
+
+
+class Tax(Shape, frozen=True, kw_only=True):
+    """``amount`` is ``rate`` of ``base``; ``rate`` is a share: 0.08."""
+
+    name: str
+    rate: Annotated[float, Meta(examples=[0.08])]
+    base: float
+    amount: float
+
+
+class Dispute(Shape, frozen=True, kw_only=True):
+    id: str
+    amount: float
+    reason: str
+    status: str
+
+
+class SoldOrder(Shape, frozen=True, kw_only=True):
+    """What a seller has to do with an order: their lines, and how far the parcel is that they send."""
+
+    id: str
+    number: str
+    order_id: str
+    uuid: UUID
+    user_id: int
+    products: list[OrderLine]
+    items: list[OrderItem]
+    subtotal: float
+    shipping: float
+    shipping_method: str
+    currency: str
+    status: Literal["pending", "processing", "shipped", "delivered", "cancelled"]
+    order_status: str
+    return_status: ReturnStatus
+    returns: list[OrderReturn]
+    shipping_address: Address
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    shipped_at: str | None
+    delivered_at: str | None
+    tracking_status: TrackingStatus
+    tracking: Tracking
+    parcels: list[Parcel]
+    notes: list[OrderNote]
+    created_at: str
+    updated_at: str
+    cancelled_at: str | None = None
+
+
+class SoldOrderPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[SoldOrder]
+    orders: list[SoldOrder]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class Order(Shape, frozen=True, kw_only=True):
@@ -860,7 +993,9 @@ class Order(Shape, frozen=True, kw_only=True):
     coupon_code: str | None
     promotions: list[AppliedPromotion]
     tax: Annotated[float, Meta(examples=[181.44])]
+    taxes: list[Tax]
     shipping: float
+    shipping_method: str
     total: Annotated[float, Meta(examples=[2449.42])]
     total_amount: float
     currency: str
@@ -869,15 +1004,46 @@ class Order(Shape, frozen=True, kw_only=True):
     payment_status: Literal["pending", "paid", "failed", "refunded", "partially_refunded"]
     payment_method: str
     payment_intent_id: str | None
+    return_status: ReturnStatus
+    returns: list[OrderReturn]
+    invoice_number: str | None
     shipping_address: Address
+    tracking_number: str | None
+    carrier: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    tracking_status: TrackingStatus
+    tracking: Tracking
+    parcels: list[Parcel]
+    notes: list[OrderNote]
     created_at: str
     updated_at: str
     billing_address: Address | None = None
+    started_at: str | None = None
     confirmed_at: str | None = None
+    shipped_at: str | None = None
+    delivered_at: str | None = None
     refunded_amount: float | None = None
     cancelled_at: str | None = None
     cancelled_by: Literal["buyer", "admin", "payment_timeout"] | None = None
     cancel_reason: str | None = None
+
+
+class KeptOrder(Order, frozen=True, kw_only=True):
+    """The same for admins, with their own notes."""
+
+    disputes: list[Dispute]
+
+
+class KeptOrderPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[KeptOrder]
+    orders: list[KeptOrder]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class NextAction(Shape, frozen=True, kw_only=True):
@@ -957,15 +1123,6 @@ class PaymentPage(Shape, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class TaxLine(Shape, frozen=True, kw_only=True):
-    """``amount`` is ``rate`` of ``base``."""
-
-    name: str
-    rate: Annotated[float, Meta(examples=[0.08])]
-    base: float
-    amount: float
-
-
 class ShippingRate(Shape, frozen=True, kw_only=True):
     method_id: Literal["standard", "express"]
     name: str
@@ -994,7 +1151,7 @@ class CheckoutPreview(Shape, frozen=True, kw_only=True):
     coupon: CartCoupon | None
     promotions: list[AppliedPromotion]
     tax: Annotated[float, Meta(examples=[8.0])]
-    taxes: list[TaxLine]
+    taxes: list[Tax]
     shipping: Annotated[float, Meta(examples=[5.0])]
     shipping_method: Literal["standard", "express"]
     shipping_methods: list[ShippingRate]
@@ -1017,7 +1174,7 @@ class CheckedOutOrder(PlacedOrder, frozen=True, kw_only=True):
 
     order: Order
     coupon: CartCoupon | None
-    taxes: list[TaxLine]
+    taxes: list[Tax]
     shipping_method: Literal["standard", "express"]
     shipping_methods: list[ShippingRate]
 

@@ -86,6 +86,7 @@ from application.accounts.verifying import (
     request_email_verification,
     verify_email,
 )
+from application.adapters.carrier_messages import SignedCarrierMessages
 from application.adapters.clock import SystemClock
 from application.adapters.codec import EventCodec
 from application.adapters.database import Database
@@ -185,6 +186,8 @@ from application.orders.cancelling import (
     cancel_order,
     cancel_unpaid_order,
 )
+from application.orders.fulfilling import AdvanceOrder, UpdateTracking, advance_order, update_tracking
+from application.orders.noting import AddNote, add_note
 from application.orders.placing import CheckOut, Conditions, PlaceOrder, check_out, place_order
 from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
 from application.payments.confirming import ConfirmOrder, confirm_order
@@ -274,6 +277,7 @@ class WriteSide:
     objects: S3Objects
     images: PillowImages
     payments: StripePayments
+    carriers: SignedCarrierMessages
     clock: SystemClock
     conditions: Conditions
 
@@ -435,6 +439,9 @@ def handlers(
         CancelUnpaidOrder: partial(
             cancel_unpaid_order, store=store, clock=clock, payments=payments, patience=unpaid_after
         ),
+        AdvanceOrder: partial(advance_order, store=store, clock=clock),
+        UpdateTracking: partial(update_tracking, store=store, clock=clock),
+        AddNote: partial(add_note, store=store, clock=clock),
         ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),
         SendRefund: partial(send_refund, store=store, payments=payments),
         RequestPayment: partial(request_payment, store=store, payments=payments),
@@ -539,6 +546,7 @@ async def write_side(
             objects=objects,
             images=images,
             payments=payments,
+            carriers=SignedCarrierMessages(settings.shipping_webhook_secret),
             clock=clock,
             conditions=conditions,
         )

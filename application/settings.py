@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     stripe_secret_key: str = ""
     stripe_webhook_secret: str = ""
     stripe_api_base: str = ""
+    shipping_webhook_secret: str = ""
+    """By which carriers sign what they tell of parcels; without one they tell us nothing."""
     host: str = "127.0.0.1"
     port: int = 3000
     database_pool_size: Annotated[int, Meta(ge=1)] = 20

@@ -242,7 +242,7 @@ class ParcelShipped(Event, frozen=True, kw_only=True, tag="parcel_shipped"):
 
 
 class ParcelTrackingChanged(Event, frozen=True, kw_only=True, tag="parcel_tracking_changed"):
-    """Of a parcel that is on its way: another carrier, a number that was mistyped. All of it, as it is now."""
+    """What its label says, before it is sent or after: a number that was mistyped, say. All of it, as it is now."""
 
     order_id: OrderId
     parcel: int

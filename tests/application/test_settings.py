@@ -58,6 +58,7 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     ("STRIPE_SECRET_KEY", f"sk_test_{secrets.token_hex(16)}", "is a key for tests"),
     ("STRIPE_WEBHOOK_SECRET", "", "is not set, though STRIPE_SECRET_KEY is"),
     ("STRIPE_WEBHOOK_SECRET", "whsec_tests", "is a default, or easily guessed"),
+    ("SHIPPING_WEBHOOK_SECRET", "secret", "is a default, or easily guessed"),
     ("STRIPE_API_BASE", "http://stripe:12111", "sends payments elsewhere than to Stripe"),
     ("CORS_ORIGINS", "", "is not set, and its default is a machine of a developer"),
     ("CORS_ORIGINS", "*", "allows every origin"),
