@@ -95,6 +95,7 @@ from application.adapters.event_store import EventStore
 from application.adapters.group_commit import Written
 from application.adapters.identity_providers import OpenIdProviders
 from application.adapters.images import PillowImages
+from application.adapters.invoices import TypstInvoices
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
 from application.adapters.numbers import PostgresNumbers
 from application.adapters.object_storage import S3Objects
@@ -185,7 +186,26 @@ from application.orders.cancelling import (
     cancel_order,
     cancel_unpaid_order,
 )
+from application.orders.invoicing import IssueInvoice, issue_invoice
 from application.orders.placing import PlaceOrder, place_order
+from application.orders.refunding import (
+    RefundOrder,
+    RetryFailedRefund,
+    RetryRefund,
+    refund_order,
+    retry_failed_refund,
+    retry_refund,
+)
+from application.orders.returning import (
+    ApproveReturn,
+    ReceiveReturn,
+    RejectReturn,
+    RequestReturn,
+    approve_return,
+    receive_return,
+    reject_return,
+    request_return,
+)
 from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
 from application.payments.paying import (
     ConfirmPayment,
@@ -245,7 +265,7 @@ from application.wishlists.wishing import (
 )
 from domain.accounts.account import GRACE
 from domain.listings.listing import LIFETIME
-from domain.orders.order import UNPAID_AFTER
+from domain.orders.order import RETURN_WINDOW, UNPAID_AFTER
 from domain.orders.pricing import Tariff
 from domain.registry import AGGREGATES, EVENTS
 
@@ -263,6 +283,7 @@ class WriteSide:
     identity_providers: OpenIdProviders
     objects: S3Objects
     images: PillowImages
+    invoices: TypstInvoices
     payments: StripePayments
     clock: SystemClock
     tariff: Tariff
@@ -284,6 +305,7 @@ def handlers(
     tariff: Tariff,
     deletion_grace: timedelta = GRACE,
     unpaid_after: timedelta = UNPAID_AFTER,
+    return_window: timedelta = RETURN_WINDOW,
     listing_lifetime: timedelta = LIFETIME,
     seller_auto_approve: bool = False,
 ) -> dict[type, Handler]:
@@ -412,6 +434,14 @@ def handlers(
         CancelUnpaidOrder: partial(
             cancel_unpaid_order, store=store, clock=clock, payments=payments, patience=unpaid_after
         ),
+        RequestReturn: partial(request_return, store=store, clock=clock, window=return_window),
+        ApproveReturn: partial(approve_return, store=store, clock=clock),
+        RejectReturn: partial(reject_return, store=store, clock=clock),
+        ReceiveReturn: partial(receive_return, store=store, clock=clock),
+        RefundOrder: partial(refund_order, store=store, clock=clock),
+        RetryRefund: partial(retry_refund, store=store),
+        RetryFailedRefund: partial(retry_failed_refund, store=store),
+        IssueInvoice: partial(issue_invoice, store=store, clock=clock),
         ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),
         SendRefund: partial(send_refund, store=store, payments=payments),
         RequestPayment: partial(request_payment, store=store, payments=payments),
@@ -474,6 +504,8 @@ async def write_side(
         stack.callback(objects.close)
         images = PillowImages(settings.upload_max_size)
         stack.callback(images.close)
+        invoices = TypstInvoices()
+        stack.callback(invoices.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
         tariff = Tariff(tax_rate=settings.tax_rate, smallest_payment=settings.smallest_payment)
@@ -492,6 +524,7 @@ async def write_side(
                 session_lifetime=settings.session_lifetime,
                 deletion_grace=settings.deletion_grace,
                 unpaid_after=settings.unpaid_after,
+                return_window=settings.returnable_for,
                 listing_lifetime=settings.offer_lifetime,
                 tariff=tariff,
                 seller_auto_approve=settings.seller_auto_approve,
@@ -509,6 +542,7 @@ async def write_side(
             identity_providers=identity_providers,
             objects=objects,
             images=images,
+            invoices=invoices,
             payments=payments,
             clock=clock,
             tariff=tariff,

@@ -95,6 +95,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     tax_rate: Decimal = Decimal("0.08")
     order_unpaid_after: str = "30m"
     """How long an order waits for its payment before it is cancelled (A25)."""
+    return_window: str = "30d"
+    """For how long after its delivery something can be returned."""
+    refund_retry_after: str = "1h"
+    """How long a refund that failed is left alone before it is tried again."""
     smallest_payment: Annotated[int, Meta(ge=0)] = 50
     """The least that the payment provider takes, in cents: at Stripe 0.50 USD."""
     cors_origins: str = "http://localhost:5173"
@@ -134,6 +138,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     @property
     def unpaid_after(self) -> timedelta:
         return duration("ORDER_UNPAID_AFTER", self.order_unpaid_after)
+
+    @property
+    def returnable_for(self) -> timedelta:
+        return duration("RETURN_WINDOW", self.return_window)
+
+    @property
+    def refund_patience(self) -> timedelta:
+        return duration("REFUND_RETRY_AFTER", self.refund_retry_after)
 
     @property
     def offer_lifetime(self) -> timedelta:
@@ -215,6 +227,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
         except msgspec.ValidationError as wrong:
             raise SettingsError(str(wrong)) from wrong
         _ = settings.access_lifetime, settings.session_lifetime, settings.deletion_grace, settings.mail_waits
+        _ = settings.returnable_for, settings.refund_patience
         _ = settings.unpaid_after, settings.offer_lifetime, settings.proxies, settings.origins
         _require_mail_provider(settings)
         return settings
