@@ -41,6 +41,7 @@ from api.exporting import ExportController
 from api.fulfilment import CarrierController, FulfilmentController, KeptOrderController
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
+from api.invoices import InvoiceController
 from api.jwks import JwksController
 from api.known_categories import KnownCategories
 from api.limits import Limits, within_limits
@@ -59,6 +60,7 @@ from api.projections import ProjectionController
 from api.promotions import CouponController, KeptPromotionController, PromotionController
 from api.reading import PATIENCE, Reading
 from api.ready import ReadyAnswers
+from api.returns import RefundController, ReturnController
 from api.reviews import ReviewController
 from api.search import SearchController, SearchIndexController
 from api.security_headers import for_documentation
@@ -177,6 +179,9 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     FulfilmentController,
                     KeptOrderController,
                     CarrierController,
+                    ReturnController,
+                    RefundController,
+                    InvoiceController,
                     PaymentController,
                     KeptPaymentController,
                     StripeWebhookController,

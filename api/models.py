@@ -1046,6 +1046,59 @@ class KeptOrderPage(Shape, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class ReturnItem(Shape, frozen=True, kw_only=True):
+    id: int
+    product_id: int
+    uuid: UUID
+    title: str
+    quantity: int
+    seller_id: UUID | None
+
+
+class WholeReturn(Shape, frozen=True, kw_only=True):
+    """``refundAmount`` is what goes back, once the goods were received; ``partial`` says that others sold the rest."""
+
+    id: UUID
+    order_id: Annotated[str, Meta(examples=["ORD-2025122401"])]
+    order_uuid: UUID
+    status: Literal["requested", "approved", "rejected", "received", "refunded"]
+    reason: str
+    items: list[ReturnItem]
+    partial: bool
+    refund_amount: float | None
+    refund_id: str | None
+    restocked: bool
+    rejection_reason: str | None
+    created_at: str
+    requested_at: str
+    resolved_at: str | None
+    received_at: str | None
+
+
+class ReturnPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    returns: list[WholeReturn]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class OrderRefund(Shape, frozen=True, kw_only=True):
+    """One that is ``requested`` is on its way. What failed is tried again under another id: ``retryOf`` names it."""
+
+    id: Annotated[str, Meta(examples=["pi_1234567890-1"])]
+    payment_intent_id: str
+    amount: Annotated[float, Meta(examples=[12.5])]
+    currency: str
+    reason: Annotated[str, Meta(examples=["order_returned"])]
+    status: Literal["requested", "succeeded", "failed"]
+    failure_reason: str | None
+    retry_of: str | None
+    created_at: str | None
+
+
 class NextAction(Shape, frozen=True, kw_only=True):
     """``url`` is where the payer has to go; without one the provider's script does it, with the client secret."""
 

@@ -96,6 +96,7 @@ from application.adapters.event_store import EventStore
 from application.adapters.group_commit import Written
 from application.adapters.identity_providers import OpenIdProviders
 from application.adapters.images import PillowImages
+from application.adapters.invoices import TypstInvoices
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
 from application.adapters.numbers import PostgresNumbers
 from application.adapters.object_storage import S3Objects
@@ -187,8 +188,27 @@ from application.orders.cancelling import (
     cancel_unpaid_order,
 )
 from application.orders.fulfilling import AdvanceOrder, UpdateTracking, advance_order, update_tracking
+from application.orders.invoicing import IssueInvoice, issue_invoice
 from application.orders.noting import AddNote, add_note
 from application.orders.placing import CheckOut, Conditions, PlaceOrder, check_out, place_order
+from application.orders.refunding import (
+    RefundOrder,
+    RetryFailedRefund,
+    RetryRefund,
+    refund_order,
+    retry_failed_refund,
+    retry_refund,
+)
+from application.orders.returning import (
+    ApproveReturn,
+    ReceiveReturn,
+    RejectReturn,
+    RequestReturn,
+    approve_return,
+    receive_return,
+    reject_return,
+    request_return,
+)
 from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
 from application.payments.confirming import ConfirmOrder, confirm_order
 from application.payments.linking import LinkPayment, PreparePayment, link_payment, prepare_payment
@@ -258,7 +278,7 @@ from application.wishlists.wishing import (
 )
 from domain.accounts.account import GRACE
 from domain.listings.listing import LIFETIME
-from domain.orders.order import UNPAID_AFTER
+from domain.orders.order import RETURN_WINDOW, UNPAID_AFTER
 from domain.orders.pricing import Tariff
 from domain.registry import AGGREGATES, EVENTS
 
@@ -276,6 +296,7 @@ class WriteSide:
     identity_providers: OpenIdProviders
     objects: S3Objects
     images: PillowImages
+    invoices: TypstInvoices
     payments: StripePayments
     carriers: SignedCarrierMessages
     clock: SystemClock
@@ -302,6 +323,7 @@ def handlers(
     conditions: Conditions,
     deletion_grace: timedelta = GRACE,
     unpaid_after: timedelta = UNPAID_AFTER,
+    return_window: timedelta = RETURN_WINDOW,
     listing_lifetime: timedelta = LIFETIME,
     seller_auto_approve: bool = False,
 ) -> dict[type, Handler]:
@@ -442,6 +464,14 @@ def handlers(
         AdvanceOrder: partial(advance_order, store=store, clock=clock),
         UpdateTracking: partial(update_tracking, store=store, clock=clock),
         AddNote: partial(add_note, store=store, clock=clock),
+        RequestReturn: partial(request_return, store=store, clock=clock, window=return_window),
+        ApproveReturn: partial(approve_return, store=store, clock=clock),
+        RejectReturn: partial(reject_return, store=store, clock=clock),
+        ReceiveReturn: partial(receive_return, store=store, clock=clock),
+        RefundOrder: partial(refund_order, store=store, clock=clock),
+        RetryRefund: partial(retry_refund, store=store),
+        RetryFailedRefund: partial(retry_failed_refund, store=store),
+        IssueInvoice: partial(issue_invoice, store=store, clock=clock),
         ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),
         SendRefund: partial(send_refund, store=store, payments=payments),
         RequestPayment: partial(request_payment, store=store, payments=payments),
@@ -510,6 +540,8 @@ async def write_side(
         stack.callback(objects.close)
         images = PillowImages(settings.upload_max_size)
         stack.callback(images.close)
+        invoices = TypstInvoices()
+        stack.callback(invoices.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
         conditions = Conditions(tariff=settings.tariff, verified_only=settings.require_email_verification)
@@ -528,6 +560,7 @@ async def write_side(
                 session_lifetime=settings.session_lifetime,
                 deletion_grace=settings.deletion_grace,
                 unpaid_after=settings.unpaid_after,
+                return_window=settings.returnable_for,
                 listing_lifetime=settings.offer_lifetime,
                 conditions=conditions,
                 seller_auto_approve=settings.seller_auto_approve,
@@ -545,6 +578,7 @@ async def write_side(
             identity_providers=identity_providers,
             objects=objects,
             images=images,
+            invoices=invoices,
             payments=payments,
             carriers=SignedCarrierMessages(settings.shipping_webhook_secret),
             clock=clock,

@@ -378,6 +378,52 @@ class Images(Protocol):
         ...
 
 
+class InvoiceParty(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sells or buys, in the lines that an envelope has; no lines where nothing is known any more."""
+
+    lines: tuple[str, ...] = ()
+
+
+class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """``discount`` is what the product's own discount takes off, and ``seller`` is told where there are several."""
+
+    title: str
+    quantity: int
+    price: str
+    discount: str
+    total: str
+    seller: str = ""
+
+
+class InvoiceSum(msgspec.Struct, frozen=True, kw_only=True):
+    """``strong`` ones are what it all comes to."""
+
+    label: str
+    amount: str
+    strong: bool = False
+
+
+class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written on an invoice, in the words and figures that stand on it. Without ``number`` none is issued."""
+
+    number: str
+    order_number: str
+    currency: str
+    facts: tuple[tuple[str, str], ...]
+    sellers: tuple[InvoiceParty, ...]
+    buyer: InvoiceParty
+    destination: InvoiceParty | None
+    lines: tuple[InvoiceLine, ...]
+    sums: tuple[InvoiceSum, ...]
+    remarks: tuple[str, ...] = ()
+
+
+class Invoices(Protocol):
+    async def pdf(self, invoice: Invoice) -> bytes:
+        """The same bytes for the same invoice, made off the event loop."""
+        ...
+
+
 class Hits(msgspec.Struct, frozen=True, kw_only=True):
     """Something was asked for: counted under ``key``, for ``seconds`` from the first time on."""
 

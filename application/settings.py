@@ -115,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """Whether only those may order who have proved their address (C53)."""
     order_unpaid_after: str = "30m"
     """How long an order waits for its payment before it is cancelled (A25)."""
+    return_window: str = "30d"
+    """For how long after its delivery something can be returned."""
+    refund_retry_after: str = "1h"
+    """How long a refund that failed is left alone before it is tried again."""
     smallest_payment: Annotated[int, Meta(ge=0)] = 50
     """The least that the payment provider takes, in cents: at Stripe 0.50 USD."""
     cors_origins: str = "http://localhost:5173"
@@ -177,6 +181,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
             ),
             smallest_payment=self.smallest_payment,
         )
+
+    @property
+    def returnable_for(self) -> timedelta:
+        return duration("RETURN_WINDOW", self.return_window)
+
+    @property
+    def refund_patience(self) -> timedelta:
+        return duration("REFUND_RETRY_AFTER", self.refund_retry_after)
 
     @property
     def offer_lifetime(self) -> timedelta:
@@ -264,6 +276,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
             settings.proxies,
             settings.origins,
             settings.tariff,
+            settings.returnable_for,
+            settings.refund_patience,
         )
         _require_mail_provider(settings)
         return settings

@@ -26,7 +26,8 @@ from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS
 from domain.media.events import MediaEvent
 from domain.media.media import MEDIA
-from domain.orders.events import OrderEvent
+from domain.orders.events import InvoiceNumberEvent, OrderEvent
+from domain.orders.invoices import INVOICE_SERIES
 from domain.orders.order import ORDERS
 from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS
@@ -59,6 +60,7 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (PURCHASES, PurchaseEvent),
     (CARTS, CartEvent),
     (ORDERS, OrderEvent),
+    (INVOICE_SERIES, InvoiceNumberEvent),
     (PAYMENTS, PaymentEvent),
     (PROVIDER_EVENTS, ProviderEvent),
     (SELLERS, SellerEvent),

@@ -31,6 +31,8 @@ from projections.products.projector import PRODUCTS
 from projections.products.query import ProductSearch
 from projections.projection import Projection
 from projections.promotions.projector import PROMOTION_LIST, REDEMPTION_COUNTS
+from projections.refunds.projector import REFUND_LIST
+from projections.returns.projector import RETURN_LIST
 from projections.reviews.projector import REVIEW_LIST
 from projections.sellers.projector import SELLER_LIST
 from projections.sessions.projector import SESSION_LIST
@@ -41,6 +43,8 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     VOCABULARY,
     ORDER_LIST,
     PAYMENT_LIST,
+    RETURN_LIST,
+    REFUND_LIST,
     CART_CONTENTS,
     CATEGORY_TREE,
     COLLECTION_LIST,

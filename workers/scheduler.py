@@ -26,15 +26,17 @@ from application.errors import ConcurrentChangeError, UnavailableError
 from application.listings.publishing import ExpireListing
 from application.media.expiring import ExpireMedia
 from application.orders.cancelling import CancelUnpaidOrder
+from application.orders.refunding import MOST_TRIES, RetryFailedRefund
 from application.ports import Clock, Metadata
 from application.settings import Settings
-from domain.kernel import AccountId, DomainError, MediaId, OrderId
+from domain.kernel import AccountId, DomainError, MediaId, OrderId, PaymentId
 from projections.accounts.query import accounts_due
 from projections.bootstrap import read_side
 from projections.media.query import media_due
 from projections.orders.query import orders_waiting_since
 from projections.ports import Reads
 from projections.products.due import listings_due
+from projections.refunds.query import refunds_failed_before
 from workers.lease import while_leading
 from workers.signals import until_signalled
 from workers.starting import start
@@ -131,6 +133,19 @@ async def cancel_unpaid(bus: Bus, reads: Reads, clock: Clock, patience: timedelt
     )
 
 
+async def retry_refunds(bus: Bus, reads: Reads, clock: Clock, patience: timedelta) -> int:
+    """Try to send back again what could not be sent a while ago: whether that is so is for each payment to decide."""
+    failed = await refunds_failed_before(reads, clock.now() - patience, MOST_TRIES, MOST_AT_ONCE)
+    return await _all_done(
+        bus,
+        "refund",
+        {
+            each.key: RetryFailedRefund(payment_id=PaymentId(each.payment_id), refund_id=each.refund_id)
+            for each in failed
+        },
+    )
+
+
 async def _all_done(bus: Bus, what: str, commands: Mapping[UUID, object]) -> int:
     """How many were carried out. One that cannot be is told of, and holds up no other."""
     done = 0
@@ -197,6 +212,11 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
             name="cancel-unpaid-orders",
             every=timedelta(minutes=1),
             work=partial(cancel_unpaid, write.bus, reads, write.clock, settings.unpaid_after),
+        ),
+        Job(
+            name="retry-refunds",
+            every=timedelta(minutes=10),
+            work=partial(retry_refunds, write.bus, reads, write.clock, settings.refund_patience),
         ),
         Job(
             name="expire-listings",

@@ -18,8 +18,10 @@ from application.ports import (
     Proposal,
     StreamRef,
 )
-from domain.kernel import Event, PaymentId, stream_id
+from domain.kernel import PaymentId, stream_id
+from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS, Order
+from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError, RefundState
 
 
@@ -78,30 +80,54 @@ async def send_refund(
     except PaymentFailedError as refused:
         refusal = refused
     else:
-        # One that is pending is on its way.
-        sent = answer.id
         if answer.status in {"failed", "canceled"}:
             refusal = PaymentFailedError("The refund failed", details={"code": answer.status})
-    assert payment.order_id is not None, "nothing is asked back of what is for no order"
-    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, payment.id)
-    order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, payment.order_id)
+        elif answer.status != "succeeded":
+            # It is on its way: the provider will tell what has become of it, or is asked.
+            return Changed(state=payment, version=loaded.version)
+        sent = answer.id
+    refs: list[StreamRef[Any, Any]] = [StreamRef(PAYMENTS, payment.id)]
+    if payment.order_id is not None:
+        refs.append(StreamRef(ORDERS, payment.order_id))
 
     def decide(found: Sequence[Loaded[Any]]) -> Proposal[Payment]:
         current: Payment = found[0].present
-        order: Order = found[1].present
-        of_order: Sequence[Event] = []
+        of_order = found[1].present if len(found) > 1 else None
         if refusal is not None:
             code = str(refusal.details.get("code", ""))
-            events = current.fail_refund(command.refund_id, code, refusal.message)
+            proposed = refund_failed(current, of_order, command.refund_id, code, refusal.message)
         else:
-            events = current.settle_refund(command.refund_id, sent)
-            if events:
-                of_order = order.refund(current.intent_id, command.refund_id, refund.amount)
-        after = PAYMENTS.fold(current, events)
+            proposed = refund_sent(current, of_order, command.refund_id, sent)
+        after = PAYMENTS.fold(current, proposed[0])
         assert after is not None
-        return Proposal(outcome=after, events=[(payment_ref, events), (order_ref, of_order)])
+        return Proposal(outcome=after, events=list(zip(refs, proposed, strict=False)))
 
-    return await store.change_together([payment_ref, order_ref], decide, metadata)
+    return await store.change_together(refs, decide, metadata)
+
+
+def refund_sent(
+    payment: Payment, order: Order | None, refund_id: str, provider_id: str
+) -> tuple[Sequence[PaymentEvent], Sequence[OrderEvent]]:
+    """What is recorded of the payment and of its order, where it has one: the money is on its way to the buyer.
+
+    The order knows a refund by the name of its first try.
+    """
+    events = payment.settle_refund(refund_id, provider_id)
+    if not events or order is None:
+        return events, ()
+    amount = payment.refunds[refund_id].amount
+    return events, order.refund(payment.intent_id, payment.first_try(refund_id), amount)
+
+
+def refund_failed(
+    payment: Payment, order: Order | None, refund_id: str, code: str, message: str
+) -> tuple[Sequence[PaymentEvent], Sequence[OrderEvent]]:
+    """The same where it did not arrive. An order hears of that only where it was told that it had been sent."""
+    refund = payment.refunds[refund_id]
+    events = payment.fail_refund(refund_id, code, message)
+    if not events or order is None or refund.status is not RefundState.SUCCEEDED:
+        return events, ()
+    return events, order.fail_refund(payment.intent_id, payment.first_try(refund_id), refund.amount)
 
 
 def _known(payment: Payment | None) -> Payment:

@@ -145,8 +145,13 @@ class TaxLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """So many units of what was sold. The rest is what the order knows of it, for whoever does not know the order."""
+
     listing_id: ListingId
     quantity: int
+    number: int = 0
+    title: str = ""
+    seller_id: SellerId | None = None
 
 
 class AppliedPromotion(msgspec.Struct, frozen=True, kw_only=True):
@@ -287,7 +292,7 @@ class OrderNoteAdded(Event, frozen=True, kw_only=True, tag="order_note_added"):
 
 
 class OrderReturnRequested(Event, frozen=True, kw_only=True, tag="order_return_requested"):
-    """The buyer wants to send goods back. ``reason`` is in their own words."""
+    """The buyer wants to send goods back. ``reason`` is in their own words; ``number`` is the order's."""
 
     subject = "account_id"
 
@@ -297,6 +302,7 @@ class OrderReturnRequested(Event, frozen=True, kw_only=True, tag="order_return_r
     lines: tuple[ReturnedLine, ...]
     reason: PersonalText = ""
     requested_at: datetime
+    number: str = ""
 
 
 class OrderReturnApproved(Event, frozen=True, kw_only=True, tag="order_return_approved"):
@@ -370,13 +376,33 @@ class OrderCancelled(Event, frozen=True, kw_only=True, tag="order_cancelled"):
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True, tag="order_refunded"):
-    """The provider has sent ``amount`` back to the buyer."""
+    """The provider has sent ``amount`` back to the buyer; for what came back by ``return_id``, if it is for that."""
 
     order_id: OrderId
     intent_id: str
     refund_id: str
     amount: Money
     account_id: AccountId | None = None
+    return_id: UUID | None = None
+
+
+class OrderRefundFailed(Event, frozen=True, kw_only=True, tag="order_refund_failed"):
+    """``amount`` was told to be sent back, and did not arrive after all: the money is with us again."""
+
+    order_id: OrderId
+    account_id: AccountId
+    intent_id: str
+    refund_id: str
+    amount: Money
+    return_id: UUID | None = None
+
+
+class InvoiceNumberGiven(Event, frozen=True, kw_only=True, tag="invoice_number_given"):
+    """The next number of a year's invoices is this order's; recorded with its ``InvoiceIssued``, or not at all."""
+
+    year: int
+    serial: int
+    order_id: OrderId
 
 
 OrderEvent: TypeAlias = (
@@ -399,4 +425,7 @@ OrderEvent: TypeAlias = (
     | InvoiceIssued
     | OrderCancelled
     | OrderRefunded
+    | OrderRefundFailed
 )
+
+InvoiceNumberEvent: TypeAlias = InvoiceNumberGiven

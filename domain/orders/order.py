@@ -41,6 +41,7 @@ from domain.orders.events import (
     OrderPlaced,
     OrderProcessingStarted,
     OrderRefunded,
+    OrderRefundFailed,
     OrderReturnApproved,
     OrderReturnReceived,
     OrderReturnRejected,
@@ -199,6 +200,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     disputes: Mapping[str, Dispute] = msgspec.field(default_factory=dict)
     invoice_number: str = ""
     invoiced_at: datetime | None = None
+    paid_intent: str = ""
 
     @property
     def cancelled(self) -> bool:
@@ -208,6 +210,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def paid(self) -> bool:
         """Whether its money has come, be it that some of it went back."""
         return self.confirmed_at is not None
+
+    @property
+    def paying_intent(self) -> str:
+        """What it was paid by, or else is to be: money of any other payment is none of its business."""
+        return self.paid_intent or self.intent_id
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        """Every payment that was ever prepared for it, the one that counts first."""
+        known = (self.paying_intent, self.intent_id, *self.closed_intents)
+        return tuple(dict.fromkeys(intent for intent in known if intent))
 
     @property
     def committed(self) -> bool:
@@ -483,11 +496,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 account_id=self.account_id,
                 return_id=return_id,
                 lines=tuple(
-                    ReturnedLine(listing_id=listing_id, quantity=quantity)
-                    for listing_id, quantity in wanted.items()
+                    ReturnedLine(
+                        listing_id=line.listing_id,
+                        quantity=wanted[line.listing_id],
+                        number=line.number,
+                        title=line.title,
+                        seller_id=line.seller_id,
+                    )
+                    for line in self.lines
+                    if line.listing_id in wanted
                 ),
                 reason=reason,
                 requested_at=at,
+                number=self.number,
             )
         ]
 
@@ -609,8 +630,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def refund(self, intent_id: str, refund_id: str, amount: Money) -> list[OrderEvent]:
-        """Its own money went back. What came besides and was not owed is nothing to it."""
-        if intent_id != self.intent_id:
+        """Its own money went back. What came by another payment, and was not owed, is nothing to it."""
+        if intent_id != self.paying_intent:
             return []
         return [
             OrderRefunded(
@@ -619,8 +640,27 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 refund_id=refund_id,
                 amount=amount,
                 account_id=self.account_id,
+                return_id=self._returned_for(refund_id),
             )
         ]
+
+    def fail_refund(self, intent_id: str, refund_id: str, amount: Money) -> list[OrderEvent]:
+        """Of one that it was told to be sent: the same money is not back with the buyer after all."""
+        if intent_id != self.paying_intent:
+            return []
+        return [
+            OrderRefundFailed(
+                order_id=self.id,
+                account_id=self.account_id,
+                intent_id=intent_id,
+                refund_id=refund_id,
+                amount=amount,
+                return_id=self._returned_for(refund_id),
+            )
+        ]
+
+    def _returned_for(self, refund_id: str) -> UUID | None:
+        return next((each.id for each in self.returns if refund_id and each.refund_id == refund_id), None)
 
     def _shipped(self, parcel: Parcel, shipment: Shipment, at: datetime) -> list[OrderEvent]:
         if parcel.sent:
@@ -704,9 +744,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             case OrderPaymentFailed(intent_id=intent_id):
                 failed = order.failed_intents | {intent_id}
                 return replace(order, payment_status=PaymentStatus.FAILED, failed_intents=failed)
-            case OrderConfirmed(confirmed_at=at):
+            case OrderConfirmed(intent_id=intent_id, confirmed_at=at):
                 status = OrderStatus.PROCESSING if order.status is OrderStatus.PENDING else order.status
-                return replace(order, status=status, payment_status=PaymentStatus.PAID, confirmed_at=at)
+                return replace(
+                    order,
+                    status=status,
+                    payment_status=PaymentStatus.PAID,
+                    confirmed_at=at,
+                    paid_intent=intent_id,
+                )
             case OrderProcessingStarted(started_at=at):
                 return replace(order, status=OrderStatus.PROCESSING, started_at=at)
             case ParcelShipped() | ParcelTrackingChanged() | TrackingUpdated() | ParcelDelivered():
@@ -758,16 +804,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                     cancel_reason=event.reason,
                 )
             case OrderRefunded(amount=amount, refund_id=refund_id):
-                refunded = order.refunded + amount
-                whole = refunded >= order.total
-                payment_status = PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED
-                returns = tuple(
-                    replace(each, status=ReturnStatus.REFUNDED)
-                    if each.refund_id and each.refund_id == refund_id
-                    else each
-                    for each in order.returns
-                )
-                return replace(order, refunded=refunded, payment_status=payment_status, returns=returns)
+                return _with_refund(order, refund_id, order.refunded + amount, ReturnStatus.REFUNDED)
+            case OrderRefundFailed(amount=amount, refund_id=refund_id):
+                return _with_refund(order, refund_id, order.refunded - amount, ReturnStatus.RECEIVED)
             case _:
                 assert_never(event)
 
@@ -783,6 +822,19 @@ def _with_parcel(order: Order, event: _ParcelEvent) -> Order:
     elif all(parcel.sent for parcel in parcels):
         status = OrderStatus.SHIPPED
     return replace(order, parcels=parcels, status=status)
+
+
+def _with_refund(order: Order, refund_id: str, refunded: Money, status: ReturnStatus) -> Order:
+    """So much is back with the buyer by now; what came back for it has come as far as ``status``."""
+    if refunded >= order.total:
+        payment_status = PaymentStatus.REFUNDED
+    else:
+        payment_status = PaymentStatus.PARTIALLY_REFUNDED if refunded.minor else PaymentStatus.PAID
+    returns = tuple(
+        replace(each, status=status) if each.refund_id and each.refund_id == refund_id else each
+        for each in order.returns
+    )
+    return replace(order, refunded=refunded, payment_status=payment_status, returns=returns)
 
 
 def _with_return(order: Order, return_id: UUID, status: ReturnStatus, **fields: object) -> Order:

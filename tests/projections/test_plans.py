@@ -19,7 +19,7 @@ import pytest
 from psycopg import AsyncConnection
 from sqlalchemy import ARRAY, Boolean, Column, DateTime, LargeBinary, Table, Text, Uuid
 
-from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus
+from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus, ReturnStatus
 from domain.orders.pricing import Tariff
 from domain.sellers.events import SellerStatus
 from projections.accounts.query import AccountFilter, account_by_id, accounts_due, accounts_page
@@ -45,9 +45,12 @@ from projections.orders.query import (
     orders_tracked_by,
     orders_waiting_since,
 )
+from projections.orders.whole import whole_order
 from projections.ports import Reads
 from projections.projection import Rows
 from projections.promotions.query import PromotionFilter, promotion_by, promotions_page, running_promotions
+from projections.refunds.query import refunds_failed_before
+from projections.returns.query import ReturnFilter, returns_page
 from projections.reviews.query import (
     ReviewedProduct,
     SortReviews,
@@ -56,6 +59,7 @@ from projections.reviews.query import (
     reviews_of,
     reviews_to_moderate,
 )
+from projections.sellers.profiles import profiles_of
 from projections.sellers.query import (
     SellerFilter,
     SortSellers,
@@ -124,6 +128,19 @@ QUESTIONS: dict[str, Question] = {
     ),
     "orders by a tracking number": lambda reads: orders_tracked_by(reads, "1Z 999-77"),
     "orders that wait for their payment": lambda reads: orders_waiting_since(reads, NOW, 10),
+    "an order as it is": lambda reads: whole_order(reads, someone("orders")),
+    "all returns": lambda reads: returns_page(reads, ReturnFilter(), PIECE),
+    "returns to decide on": lambda reads: returns_page(
+        reads, ReturnFilter(status=ReturnStatus.REQUESTED), PIECE
+    ),
+    "what comes back to a seller": lambda reads: returns_page(
+        reads, ReturnFilter(seller_id=someone("seller")), PIECE
+    ),
+    "what of that is to be decided on": lambda reads: returns_page(
+        reads, ReturnFilter(status=ReturnStatus.REQUESTED, seller_id=someone("seller")), PIECE
+    ),
+    "refunds to try again": lambda reads: refunds_failed_before(reads, NOW, 24, 10),
+    "who several sellers are": lambda reads: profiles_of(reads, [someone("seller")]),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
     "all accounts": lambda reads: accounts_page(reads, AccountFilter(), PIECE),
     "accounts by words": lambda reads: accounts_page(reads, AccountFilter(words="word77"), PIECE),
