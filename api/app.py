@@ -39,6 +39,7 @@ from api.edge import MOST_BYTES, Edge
 from api.exporting import ExportController
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
+from api.jobs import JobController
 from api.jwks import JwksController
 from api.known_categories import KnownCategories
 from api.limits import Limits, within_limits
@@ -57,6 +58,7 @@ from api.projections import ProjectionController
 from api.promotions import CouponController, KeptPromotionController, PromotionController
 from api.reading import PATIENCE, Reading
 from api.ready import ReadyAnswers
+from api.reports import SalesReportController, SellerSalesController
 from api.reviews import ReviewController
 from api.search import SearchController, SearchIndexController
 from api.security_headers import for_documentation
@@ -180,6 +182,9 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     AuditController,
                     ProjectionController,
                     MailController,
+                    JobController,
+                    SalesReportController,
+                    SellerSalesController,
                     SearchController,
                     SearchIndexController,
                 ],

@@ -184,6 +184,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 "Cart",
                 "Orders",
                 "Payments",
+                "Reports",
                 "Audit",
                 "Operations",
             )

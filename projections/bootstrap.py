@@ -31,6 +31,7 @@ from projections.products.query import ProductSearch
 from projections.projection import Projection
 from projections.promotions.projector import PROMOTION_LIST, REDEMPTION_COUNTS
 from projections.reviews.projector import REVIEW_LIST
+from projections.sales.projector import SALES
 from projections.sellers.projector import SELLER_LIST
 from projections.sessions.projector import SESSION_LIST
 from projections.wishlists.projector import WISHLIST_ITEMS
@@ -51,6 +52,7 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     MEDIA_LIST,
     PROMOTION_LIST,
     REDEMPTION_COUNTS,
+    SALES,
     AUDIT_TRAIL,
 )
 
