@@ -100,9 +100,9 @@ class SalesReportController(Controller):
         start, end = asked.days(backend.write.clock.now().date())
         position = await backend.reading.fresh(request, SALES.name)
         shares = await _shares(asked, backend, start, end)
-        if asked.is_csv(request) and shares is not None:
-            rows = [tuple(share.values()) for share in shares]
-            return _csv(f"sales-by-{asked.by}-{start}-{end}", _COLUMNS[asked.by or ""], rows, position)
+        if asked.is_csv(request) and asked.by is not None:
+            rows = [(*list(share.values())[:-1], f"{share['revenue']:.2f}") for share in shares]
+            return _csv(f"sales-by-{asked.by}-{start}-{end}", _COLUMNS[asked.by], rows, position)
         days = _every_day(start, end, await sales_by_day(backend.read.reads, start, end))
         if asked.is_csv(request):
             return _csv(f"sales-{start}-{end}", _DAY_COLUMNS, [_day_row(day) for day in days], position)
@@ -153,9 +153,7 @@ _COLUMNS: Final = {
 }
 
 
-async def _shares(
-    asked: SalesQuery, backend: BackendParts, start: date, end: date
-) -> list[dict[str, Any]] | None:
+async def _shares(asked: SalesQuery, backend: BackendParts, start: date, end: date) -> list[dict[str, Any]]:
     reads = backend.read.reads
     match asked.by:
         case "seller":
@@ -163,7 +161,7 @@ async def _shares(
         case "product":
             return [_product_body(share) for share in await sales_by_product(reads, start, end)]
         case None:
-            return None
+            return []
 
 
 def _every_day(start: date, end: date, known: Sequence[DaySales]) -> list[DaySales]:
@@ -187,7 +185,7 @@ def _report_body(start: date, end: date, days: Sequence[DaySales]) -> dict[str, 
         "refunds": _units(refunds),
         "netRevenue": _units(revenue - refunds),
         "items": sum(day.items for day in days),
-        "averageOrderValue": _units(round(revenue / orders)) if orders else 0.0,
+        "averageOrderValue": _units((2 * revenue + orders) // (2 * orders)) if orders else 0.0,
         "byDay": [
             {
                 "date": day.day,
