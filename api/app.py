@@ -42,6 +42,7 @@ from api.fulfilment import CarrierController, FulfilmentController, KeptOrderCon
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
 from api.invoices import InvoiceController
+from api.jobs import JobController
 from api.jwks import JwksController
 from api.known_categories import KnownCategories
 from api.limits import Limits, within_limits
@@ -60,6 +61,7 @@ from api.projections import ProjectionController
 from api.promotions import CouponController, KeptPromotionController, PromotionController
 from api.reading import PATIENCE, Reading
 from api.ready import ReadyAnswers
+from api.reports import SalesReportController, SellerSalesController
 from api.returns import RefundController, ReturnController
 from api.reviews import ReviewController
 from api.search import SearchController, SearchIndexController
@@ -194,6 +196,9 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     AuditController,
                     ProjectionController,
                     MailController,
+                    JobController,
+                    SalesReportController,
+                    SellerSalesController,
                     SearchController,
                     SearchIndexController,
                 ],

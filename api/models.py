@@ -1379,6 +1379,117 @@ class Mails(Shape, frozen=True, kw_only=True):
     oldest_waiting_seconds: int
 
 
+class Job(Shape, frozen=True, kw_only=True):
+    """``every`` is in seconds. A job with ``dailyAt`` is due at that time of UTC."""
+
+    name: Annotated[str, Meta(examples=["erase-accounts"])]
+    description: str
+    every: int
+    daily_at: Annotated[str | None, Meta(examples=["00:10Z"])]
+    last_run: str | None
+    last_outcome: Literal["running", "succeeded", "failed", "broken_off"] | None
+    last_success: str | None
+    next_due: str
+    failures_in_a_row: int
+    running: bool
+
+
+class JobList(Shape, frozen=True, kw_only=True):
+    jobs: list[Job]
+
+
+class JobRun(Shape, frozen=True, kw_only=True):
+    """``done`` counts what there was to do; ``broken_off`` is what a scheduler did not bring to its end."""
+
+    id: int
+    job: str
+    started_at: str
+    ended_at: str | None
+    outcome: Literal["running", "succeeded", "failed", "broken_off"]
+    done: int | None
+    error: Annotated[
+        str, Meta(examples=["LogUnavailableError at database.py:71: The database does not answer"])
+    ]
+    instance: str
+
+
+class JobRunPage(Shape, frozen=True, kw_only=True):
+    runs: list[JobRun]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class JobRunRequest(Shape, frozen=True, kw_only=True):
+    """``requests`` counts how often a run of this job was asked for."""
+
+    name: str
+    requests: int
+
+
+class SalesDay(Shape, frozen=True, kw_only=True):
+    date: Annotated[str, Meta(examples=["2026-11-21"])]
+    orders: int
+    revenue: float
+    refunds: float
+    items: int
+
+
+class SellerShare(Shape, frozen=True, kw_only=True):
+    seller_id: UUID
+    number: int | None
+    shop_name: str | None
+    orders: int
+    items: int
+    revenue: float
+
+
+class ProductShare(Shape, frozen=True, kw_only=True):
+    uuid: UUID
+    id: int | None
+    title: str | None
+    orders: int
+    items: int
+    revenue: float
+
+
+class SalesReport(Shape, frozen=True, kw_only=True):
+    """``orders`` are those whose money came in these days, ``refunds`` what went back in them, of whichever orders."""
+
+    start: Annotated[str, Meta(examples=["2026-10-23"])]
+    end: Annotated[str, Meta(examples=["2026-11-21"])]
+    timezone: Literal["UTC"]
+    currency: Annotated[str, Meta(examples=["USD"])]
+    orders: int
+    revenue: float
+    refunds: float
+    net_revenue: float
+    items: int
+    average_order_value: float
+    by_day: list[SalesDay]
+    sellers: list[SellerShare] = []
+    products: list[ProductShare] = []
+
+
+class SellerSalesDay(Shape, frozen=True, kw_only=True):
+    date: Annotated[str, Meta(examples=["2026-11-21"])]
+    orders: int
+    items: int
+    revenue: float
+
+
+class SellerSalesReport(Shape, frozen=True, kw_only=True):
+    start: str
+    end: str
+    timezone: Literal["UTC"]
+    currency: Annotated[str, Meta(examples=["USD"])]
+    orders: int
+    items: int
+    revenue: float
+    by_day: list[SellerSalesDay]
+
+
 class DependencyReport(Shape, frozen=True, kw_only=True):
     status: Literal["ok", "down"]
     ms: float

@@ -24,7 +24,7 @@ from api.input import (
     money,
     optional_body,
 )
-from api.models import OrderRefund, WholeReturn, ReturnPage
+from api.models import OrderRefund, ReturnPage, WholeReturn
 from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.orders.references import order_called

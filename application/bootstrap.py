@@ -97,6 +97,7 @@ from application.adapters.group_commit import Written
 from application.adapters.identity_providers import OpenIdProviders
 from application.adapters.images import PillowImages
 from application.adapters.invoices import TypstInvoices
+from application.adapters.job_runs import PostgresJobRuns
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
 from application.adapters.numbers import PostgresNumbers
 from application.adapters.object_storage import S3Objects
@@ -140,6 +141,8 @@ from application.follows.following import (
     forget_follows,
     unfollow_seller,
 )
+from application.jobs.ports import JobRuns
+from application.jobs.requesting import RequestJobRun, request_job_run
 from application.listings.changing import ChangeListing, change_listing
 from application.listings.creating import CreateListing, create_listing
 from application.listings.deleting import DeleteListing, RestoreListing, delete_listing, restore_listing
@@ -236,6 +239,7 @@ from application.promotions.keeping import (
     create_promotion,
     delete_promotion,
 )
+from application.reports.generating import GenerateSalesReport, generate_sales_report
 from application.reviews.importing import ImportReview, import_review
 from application.reviews.moderating import HideReview, UnhideReview, hide_review, unhide_review
 from application.reviews.submitting import (
@@ -301,6 +305,7 @@ class WriteSide:
     carriers: SignedCarrierMessages
     clock: SystemClock
     conditions: Conditions
+    job_runs: PostgresJobRuns
 
     @property
     def tariff(self) -> Tariff:
@@ -318,6 +323,7 @@ def handlers(
     traces: ports.Traces,
     objects: ports.ObjectStore,
     images: ports.Images,
+    job_runs: JobRuns,
     upload_max_size: int,
     session_lifetime: timedelta,
     conditions: Conditions,
@@ -505,6 +511,8 @@ def handlers(
         DeletePromotion: partial(delete_promotion, store=store, keys=keys),
         ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=conditions.tariff),
         RemoveCoupon: partial(remove_coupon, store=store),
+        RequestJobRun: partial(request_job_run, store=store, job_runs=job_runs),
+        GenerateSalesReport: partial(generate_sales_report, store=store),
     }
 
 
@@ -545,6 +553,7 @@ async def write_side(
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
         conditions = Conditions(tariff=settings.tariff, verified_only=settings.require_email_verification)
+        job_runs = PostgresJobRuns(database)
         bus = CommandBus(
             handlers(
                 store=store,
@@ -556,6 +565,7 @@ async def write_side(
                 traces=PostgresTraces(database, keys),
                 objects=objects,
                 images=images,
+                job_runs=job_runs,
                 upload_max_size=settings.upload_max_size,
                 session_lifetime=settings.session_lifetime,
                 deletion_grace=settings.deletion_grace,
@@ -583,4 +593,5 @@ async def write_side(
             carriers=SignedCarrierMessages(settings.shipping_webhook_secret),
             clock=clock,
             conditions=conditions,
+            job_runs=job_runs,
         )

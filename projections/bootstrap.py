@@ -34,6 +34,7 @@ from projections.promotions.projector import PROMOTION_LIST, REDEMPTION_COUNTS
 from projections.refunds.projector import REFUND_LIST
 from projections.returns.projector import RETURN_LIST
 from projections.reviews.projector import REVIEW_LIST
+from projections.sales.projector import SALES
 from projections.sellers.projector import SELLER_LIST
 from projections.sessions.projector import SESSION_LIST
 from projections.wishlists.projector import WISHLIST_ITEMS
@@ -57,6 +58,7 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     MEDIA_LIST,
     PROMOTION_LIST,
     REDEMPTION_COUNTS,
+    SALES,
     AUDIT_TRAIL,
 )
 

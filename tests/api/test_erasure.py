@@ -308,6 +308,7 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     assert again["user"]["uuid"] != str(life.uuid)
     gone = shop.client(again["token"]).post("/users/me/delete", {"password": PASSWORD})
     assert gone.status_code == 200
+    assert life.admin.post("/admin/jobs/erase-accounts/run").status_code == 202
     with shop.also("workers.scheduler"):
         soon(lambda: _key_of(shop, UUID(again["user"]["uuid"])) is None, "the second one's end", within=30)
 

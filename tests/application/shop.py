@@ -53,6 +53,7 @@ from domain.payments.payment import PaymentNotFoundError
 from domain.placing import WantedLine
 from domain.registry import AGGREGATES, EVENTS
 from domain.sellers.events import HOUSE_SELLER
+from tests.application.job_runs import MemoryJobRuns
 
 ADDRESS = PostalAddress(address="626 Main Street", city="Phoenix", zip_code="29112", country="United States")
 METADATA = Metadata(actor="test")
@@ -250,6 +251,7 @@ class Shop:
                 traces=MemoryTraces(self.keys),
                 objects=self.objects,
                 images=PlainImages(),
+                job_runs=MemoryJobRuns(),
                 upload_max_size=5_242_880,
                 session_lifetime=timedelta(days=7),
                 conditions=Conditions(tariff=Tariff()),

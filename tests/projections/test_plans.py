@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection
-from sqlalchemy import ARRAY, Boolean, Column, DateTime, LargeBinary, Table, Text, Uuid
+from sqlalchemy import ARRAY, Boolean, Column, Date, DateTime, LargeBinary, Table, Text, Uuid
 
 from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus, ReturnStatus
 from domain.orders.pricing import Tariff
@@ -59,6 +59,13 @@ from projections.reviews.query import (
     reviews_of,
     reviews_to_moderate,
 )
+from projections.sales.query import (
+    first_day_of_sales,
+    sales_by_day,
+    sales_by_product,
+    sales_by_seller,
+    sales_of_seller,
+)
 from projections.sellers.profiles import profiles_of
 from projections.sellers.query import (
     SellerFilter,
@@ -81,6 +88,8 @@ FEW = 40
 """How many different persons, listings and sellers the rows are about, so that each has a hundred of them."""
 
 PIECE = Piece(skip=10, limit=20)
+
+FEBRUARY = (date(2026, 2, 1), date(2026, 2, 28))
 
 READ_WHOLE = {"categories_g1"}
 """The tree has few categories, and takes all of them."""
@@ -183,6 +192,11 @@ QUESTIONS: dict[str, Question] = {
     ),
     "a cart": lambda reads: cart_of_account(reads, someone("account"), 7, Tariff(), NOW),
     "somebody's sessions": lambda reads: sessions_of(reads, someone("account"), NOW),
+    "what was sold by days": lambda reads: sales_by_day(reads, *FEBRUARY),
+    "what a seller sold": lambda reads: sales_of_seller(reads, someone("listing"), *FEBRUARY),
+    "which sellers sold most": lambda reads: sales_by_seller(reads, *FEBRUARY),
+    "which products were sold most": lambda reads: sales_by_product(reads, *FEBRUARY),
+    "the first day of sales": first_day_of_sales,
     "the audit trail": lambda reads: audited_positions(reads, AuditFilter(after=2_000)),
     "the audit trail of a stream": lambda reads: audited_positions(
         reads, AuditFilter(stream=someone("stream"))
@@ -258,11 +272,14 @@ VALUES = {
     "code": "CASE WHEN i % 20 = 0 THEN '' ELSE 'code' || i END",
     "active": "i % 100 = 0",
     "hidden": "i % 10 = 0",
+    "refund_days": "ARRAY[date '2026-01-01' + i / 10]",
+    "last_refund_day": "CASE WHEN i % 50 = 0 THEN date '2026-01-01' + i / 10 END",
     "erase_after": "CASE WHEN i % 50 = 0 THEN timestamptz '2026-11-20' + i * interval '1 minute' END",
 }
 TYPICAL: dict[type[Any], str] = {
     ARRAY: "ARRAY['{name}' || i]",
     Boolean: "i % 10 > 0",
+    Date: "date '2026-01-01' + i / 10",
     DateTime: "timestamptz '2026-01-01' + i * interval '1 minute'",
     LargeBinary: "convert_to(repeat('x', 900), 'utf8')",
     Text: "'{name}' || i",
@@ -289,12 +306,14 @@ def _value(table: Table, column: Column[Any]) -> str:
     if name in ABOUT:
         kind = "account" if name == "person" else name.removesuffix("_id")
         return f"md5('{kind}' || i % {FEW})::uuid"
+    if name in VALUES:
+        return VALUES[name]
     if isinstance(column.type, ARRAY) and isinstance(column.type.item_type, Uuid):
         return "ARRAY[md5('listing' || i)::uuid]"
     if isinstance(column.type, ARRAY) and not isinstance(column.type.item_type, Text):
         return "ARRAY[i]"
     typical = next((value for kind, value in TYPICAL.items() if isinstance(column.type, kind)), "i")
-    return VALUES.get(name, typical.format(name=name))
+    return typical.format(name=name)
 
 
 DEAD_LETTERS_FILLED = f"""
