@@ -30,15 +30,18 @@ from application.jobs.ports import JobRuns, JobStanding
 from application.listings.creating import CreateListing
 from application.listings.publishing import ExpireListing
 from application.media.expiring import ExpireMedia
+from application.orders.refunding import MOST_TRIES, RefundOrder
 from application.payments.paying import RequestPayment
 from application.ports import Metadata
 from domain.accounts.account import ACCOUNTS, GRACE, UserNotFoundError
 from domain.accounts.events import Role
-from domain.kernel import AccountId, ListingId, RuleViolatedError
+from domain.kernel import AccountId, ListingId, RuleViolatedError, stream_id
 from domain.listings.events import ListingExpired
 from domain.listings.listing import LIFETIME
 from domain.money import Money
 from domain.orders.order import UNPAID_AFTER
+from domain.payments.events import PaymentEvent, RefundRetried
+from domain.payments.payment import PAYMENTS, Payment
 from domain.sellers.events import seller_of
 from projections.adapters.read_pool import ReadPool
 from projections.bootstrap import IN_POSTGRES, read_side
@@ -57,6 +60,7 @@ from workers.scheduler import (
     erase_due,
     expire_listings_due,
     expire_media_due,
+    retry_refunds,
     told,
 )
 
@@ -283,6 +287,45 @@ class TestAnOrderThatNobodyPays:
         head = await shop.log.head()
         await cancel()
         assert await shop.log.head() == head
+
+
+class RefundList(AccountList):
+    """Refunds that the read model says have failed, of one payment."""
+
+    def __init__(self, payment_id: uuid.UUID, *names: str) -> None:
+        super().__init__()
+        self.rows: list[tuple[Any, ...]] = [(uuid.uuid4(), payment_id, name) for name in names]
+
+    async def all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        self.asked.append(parameters)
+        return self.rows
+
+
+class TestMoneyThatCouldNotBeSentBack:
+    async def test_is_tried_again_if_it_is_so_whatever_the_list_says(self) -> None:
+        shop = Shop()
+        listing, buyer = await shop.listing(), await shop.buyer()
+        order = await shop.order(buyer, (listing, 1))
+        await shop.handle(RequestPayment(order_id=order.id))
+        await shop.handle(shop.paid(await shop.provider.intent("pi_1")))
+        await shop.handle(RefundOrder(order_id=order.id, reason="Sorry", amount=Money(100)))
+        await shop.handle(RefundOrder(order_id=order.id, reason="Sorry", amount=Money(100)))
+        payment_id = stream_id("payment", "pi_1")
+
+        def failed(payment: Payment | None) -> list[PaymentEvent]:
+            assert payment is not None
+            return payment.fail_refund("pi_1-1", "expired_or_canceled_card", "no")
+
+        await shop.store.change(PAYMENTS, payment_id, failed, Metadata(actor="test"))
+        listed = RefundList(payment_id, "pi_1-1", "pi_1-2", "pi_1-9")
+        patience = timedelta(hours=1)
+        head = await shop.log.head()
+        # Of the others one is on its way, and one is not there.
+        assert await retry_refunds(shop.bus, listed, shop.clock, patience) == 2
+        assert [type(event) for event in await shop.events_after(head)] == [RefundRetried]
+        assert listed.asked[0][:2] == (shop.clock.at - patience, MOST_TRIES)
+        await retry_refunds(shop.bus, listed, shop.clock, patience)
+        assert await shop.log.head() == head + 1
 
 
 class Time:
