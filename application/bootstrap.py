@@ -231,6 +231,7 @@ from application.payments.paying import (
     record_payment_result,
     request_payment,
 )
+from application.payments.reconciling import ReconcilePayment, reconcile_payment
 from application.promotions.keeping import (
     ChangePromotion,
     CreatePromotion,
@@ -486,6 +487,9 @@ def handlers(
         LinkPayment: partial(link_payment, store=store, payments=payments, clock=clock),
         RecordRefunds: partial(record_refunds, store=store, payments=payments, clock=clock),
         RecordDispute: partial(record_dispute, store=store),
+        ReconcilePayment: partial(
+            reconcile_payment, store=store, payments=payments, clock=clock, patience=unpaid_after
+        ),
         KeepProviderEvent: partial(keep_provider_event, store=store),
         ConfirmOrder: partial(confirm_order, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),

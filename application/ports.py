@@ -274,8 +274,14 @@ class PaymentProvider(Protocol):
     ) -> PaymentIntent: ...
 
     async def confirm_intent(
-        self, intent_id: str, payment_method: str, *, idempotency_key: str
-    ) -> PaymentIntent: ...
+        self, intent_id: str, payment_method: str, *, idempotency_key: str, return_url: str = ""
+    ) -> PaymentIntent:
+        """Take the money. One that is confirmed already is answered as what it has come to since.
+
+        A card that is declined is answered too: as an intent that waits for another one, and says why. A payer who has
+        to go somewhere comes back to ``return_url``.
+        """
+        ...
 
     async def intent(self, intent_id: str) -> PaymentIntent: ...
 

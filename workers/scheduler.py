@@ -53,6 +53,7 @@ from projections.refunds.query import refunds_failed_before
 from projections.sales.projector import SALES
 from projections.sales.query import DaySales, first_day_of_sales, sales_by_day
 from workers.lease import while_leading
+from workers.reconciling import reconcile_payments
 from workers.signals import until_signalled
 from workers.starting import start
 
@@ -417,11 +418,26 @@ async def erase_due(bus: Bus, reads: Reads, clock: Clock) -> int:
 
 
 async def cancel_unpaid(bus: Bus, reads: Reads, clock: Clock, patience: timedelta) -> int:
-    """Cancel the orders that have waited too long for their payment: whether one has is for the order to decide."""
-    due = await orders_waiting_since(reads, clock.now() - patience, MOST_AT_ONCE)
-    return await _all_done(
-        bus, "cancel", {order_id: CancelUnpaidOrder(order_id=OrderId(order_id)) for order_id in due}
-    )
+    """Cancel the orders that have waited too long for their payment: whether one has is for the order to decide.
+
+    All of them, in batches, each from where the last one ended, because the list hears of it only later.
+    """
+    cancelled = 0
+    failures: list[Exception] = []
+    moment = clock.now() - patience
+    due = await orders_waiting_since(reads, moment, None, MOST_AT_ONCE)
+    while due:
+        commands: dict[UUID, object] = {
+            each.order_id: CancelUnpaidOrder(order_id=OrderId(each.order_id)) for each in due
+        }
+        try:
+            cancelled += await _all_done(bus, "cancel", commands)
+        except ExceptionGroup as failed:
+            failures += failed.exceptions
+        due = await orders_waiting_since(reads, moment, due[-1], MOST_AT_ONCE)
+    if failures:
+        raise ExceptionGroup("some orders could not be cancelled", failures)
+    return cancelled
 
 
 async def retry_refunds(bus: Bus, reads: Reads, clock: Clock, patience: timedelta) -> int:
@@ -562,6 +578,11 @@ def jobs_of(write: WriteSide, read: ReadSide, settings: Settings) -> tuple[Job, 
             name="retry-refunds",
             every=timedelta(minutes=10),
             work=partial(retry_refunds, write.bus, reads, write.clock, settings.refund_patience),
+        ),
+        Job(
+            name="reconcile-payments",
+            every=timedelta(minutes=5),
+            work=partial(reconcile_payments, write.bus, reads, write.clock, actor=ACTOR),
         ),
         Job(
             name="expire-listings",

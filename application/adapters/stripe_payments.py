@@ -74,19 +74,16 @@ class StripePayments:
         )
 
     async def confirm_intent(
-        self, intent_id: str, payment_method: str, *, idempotency_key: str
+        self, intent_id: str, payment_method: str, *, idempotency_key: str, return_url: str = ""
     ) -> PaymentIntent:
-        """Confirm it; one that is confirmed already is answered as what it has come to since.
-
-        A card that is declined is answered too: as an intent that waits for another one, and says why.
-        """
+        parameters: Any = {"payment_method": payment_method, "expand": ["latest_charge"]}
+        if return_url:
+            parameters["return_url"] = return_url
 
         async def confirmed() -> Any:
             try:
                 return await self._client.v1.payment_intents.confirm_async(
-                    intent_id,
-                    {"payment_method": payment_method, "expand": ["latest_charge"]},
-                    {"idempotency_key": idempotency_key},
+                    intent_id, parameters, {"idempotency_key": idempotency_key}
                 )
             except stripe.InvalidRequestError as refused:
                 if refused.code != "payment_intent_unexpected_state":

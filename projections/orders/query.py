@@ -75,14 +75,27 @@ async def order_by_id(reads: Reads, order_id: UUID) -> FoundOrder | None:
     return FoundOrder(body=body, version=version, account_id=account_id, state=state)
 
 
-async def orders_waiting_since(reads: Reads, moment: datetime, most: int) -> list[UUID]:
-    """Orders that were placed by then and are not paid, as far as is known here; the oldest first."""
-    rows = await reads.all(
-        "SELECT key FROM orders WHERE status = 'pending' AND created_at <= %s ORDER BY created_at LIMIT %s",
-        moment,
-        most,
+class Waiting(msgspec.Struct, frozen=True):
+    """An order that waits for its payment, and since when."""
+
+    since: datetime
+    order_id: UUID
+
+
+async def orders_waiting_since(
+    reads: Reads, moment: datetime, after: Waiting | None, most: int
+) -> Sequence[Waiting]:
+    """Orders that were placed by then and are not paid, as far as is known here; the oldest first, behind ``after``."""
+    behind = ""
+    parameters: list[Any] = [moment]
+    if after is not None:
+        behind = " AND (created_at, key) > (%s, %s)"
+        parameters += [after.since, after.order_id]
+    statement = (
+        "SELECT created_at, key FROM orders WHERE status = 'pending' AND created_at <= %s"
+        f"{behind} ORDER BY created_at, key LIMIT %s"
     )
-    return [key for (key,) in rows]
+    return [Waiting(*row) for row in await reads.all(statement, *parameters, most)]
 
 
 async def orders_of(reads: Reads, account_id: UUID, piece: Piece) -> Found:

@@ -174,9 +174,24 @@ class Provider:
         )
 
     async def confirm_intent(
-        self, intent_id: str, payment_method: str, *, idempotency_key: str
+        self, intent_id: str, payment_method: str, *, idempotency_key: str, return_url: str = ""
     ) -> PaymentIntent:
-        return self.become(intent_id, "succeeded", brand="visa", last4="4242")
+        """By the names of Stripe's test cards: declined, to be confirmed at the bank, or paid in a few days."""
+        intent = await self.intent(intent_id)
+        if intent.status in {"succeeded", "canceled", "processing"}:
+            return intent
+        match payment_method:
+            case "pm_card_chargeDeclined":
+                charge = f"ch_{idempotency_key}"
+                why = {"failure_code": "card_declined", "failure_message": "Your card was declined."}
+                return self.become(intent_id, "requires_payment_method", charge_id=charge, **why)
+            case "pm_card_threeDSecure2Required":
+                return self.become(intent_id, "requires_action", action_url=return_url)
+            case "pm_usBankAccount_processing":
+                return self.become(intent_id, "processing")
+        return self.become(
+            intent_id, "succeeded", brand="visa", last4="4242", failure_code="", failure_message=""
+        )
 
     async def cancel_intent(self, intent_id: str) -> PaymentIntent:
         intent = await self.intent(intent_id)

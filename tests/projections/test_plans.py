@@ -136,7 +136,7 @@ QUESTIONS: dict[str, Question] = {
         reads, someone("listing"), ParcelStatus.PROCESSING, PIECE
     ),
     "orders by a tracking number": lambda reads: orders_tracked_by(reads, "1Z 999-77"),
-    "orders that wait for their payment": lambda reads: orders_waiting_since(reads, NOW, 10),
+    "orders that wait for their payment": lambda reads: orders_waiting_since(reads, NOW, None, 10),
     "an order as it is": lambda reads: whole_order(reads, someone("orders")),
     "all returns": lambda reads: returns_page(reads, ReturnFilter(), PIECE),
     "returns to decide on": lambda reads: returns_page(
