@@ -8,6 +8,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+TrackingStatus = Literal["pending", "picked_up", "in_transit", "out_for_delivery", "delivered", "exception"]
+ReturnStatus = Literal["none", "requested", "approved", "rejected", "received", "refunded"]
+
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pass
@@ -833,6 +836,7 @@ class OrderLine(CartLine, frozen=True, kw_only=True):
 class OrderItem(Shape, frozen=True, kw_only=True):
     product_id: int
     quantity: int
+    qty: int
     price_at_purchase: float
 
 
@@ -845,6 +849,135 @@ class Address(Shape, frozen=True, kw_only=True):
     zip_code: str
     country: str
     phone: str
+
+
+class TrackingEvent(Shape, frozen=True, kw_only=True):
+    status: TrackingStatus
+    location: str
+    timestamp: str
+    description: str
+
+
+class ParcelLine(Shape, frozen=True, kw_only=True):
+    product_id: int
+    quantity: int
+
+
+class Parcel(Shape, frozen=True, kw_only=True):
+    """What one seller sends; ``number`` counts from 1 within the order."""
+
+    number: int
+    seller_id: UUID
+    status: Literal["pending", "processing", "shipped", "delivered", "cancelled"]
+    items: list[ParcelLine]
+    shipping: float
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    tracking_status: TrackingStatus
+    shipped_at: str | None
+    delivered_at: str | None
+    events: list[TrackingEvent]
+
+
+class Tracking(Shape, frozen=True, kw_only=True):
+    """At its head one parcel: what is on its way, or else what is to be sent yet."""
+
+    order_id: Annotated[str, Meta(examples=["ORD-2025122401"])]
+    status: TrackingStatus
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: Annotated[str, Meta(examples=["2025-12-27"])] | None
+    events: list[TrackingEvent]
+    parcels: list[Parcel]
+
+
+class OrderNote(Shape, frozen=True, kw_only=True):
+    id: UUID
+    order_id: str
+    note: str
+    author_id: int
+    author: Literal["buyer", "seller", "admin"]
+    visibility: Literal["everybody", "internal"]
+    created_at: str
+
+
+class OrderReturn(Shape, frozen=True, kw_only=True):
+    """``refundAmount`` is known once the goods are back."""
+
+    id: UUID
+    status: ReturnStatus
+    reason: str
+    items: list[ParcelLine]
+    refund_amount: float | None
+    restocked: bool
+    requested_at: str
+    resolved_at: str | None
+    received_at: str | None
+    rejection_reason: str | None
+
+
+class Tax(Shape, frozen=True, kw_only=True):
+    """``amount`` is ``rate`` of ``base``; ``rate`` is a share: 0.08."""
+
+    name: str
+    rate: Annotated[float, Meta(examples=[0.08])]
+    base: float
+    amount: float
+
+
+class Dispute(Shape, frozen=True, kw_only=True):
+    id: str
+    amount: float
+    reason: str
+    status: str
+
+
+class SoldOrder(Shape, frozen=True, kw_only=True):
+    """What a seller has to do with an order: their lines, and how far the parcel is that they send."""
+
+    id: str
+    number: str
+    order_id: str
+    uuid: UUID
+    user_id: int
+    products: list[OrderLine]
+    items: list[OrderItem]
+    subtotal: float
+    shipping: float
+    shipping_method: str
+    currency: str
+    status: Literal["pending", "processing", "shipped", "delivered", "cancelled"]
+    order_status: str
+    return_status: ReturnStatus
+    returns: list[OrderReturn]
+    shipping_address: Address
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    shipped_at: str | None
+    delivered_at: str | None
+    tracking_status: TrackingStatus
+    tracking: Tracking
+    parcels: list[Parcel]
+    notes: list[OrderNote]
+    created_at: str
+    updated_at: str
+    cancelled_at: str | None = None
+
+
+class SoldOrderPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[SoldOrder]
+    orders: list[SoldOrder]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class Order(Shape, frozen=True, kw_only=True):
@@ -860,7 +993,9 @@ class Order(Shape, frozen=True, kw_only=True):
     coupon_code: str | None
     promotions: list[AppliedPromotion]
     tax: Annotated[float, Meta(examples=[181.44])]
+    taxes: list[Tax]
     shipping: float
+    shipping_method: str
     total: Annotated[float, Meta(examples=[2449.42])]
     total_amount: float
     currency: str
@@ -869,24 +1004,160 @@ class Order(Shape, frozen=True, kw_only=True):
     payment_status: Literal["pending", "paid", "failed", "refunded", "partially_refunded"]
     payment_method: str
     payment_intent_id: str | None
+    return_status: ReturnStatus
+    returns: list[OrderReturn]
+    invoice_number: str | None
     shipping_address: Address
+    tracking_number: str | None
+    carrier: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    tracking_status: TrackingStatus
+    tracking: Tracking
+    parcels: list[Parcel]
+    notes: list[OrderNote]
     created_at: str
     updated_at: str
     billing_address: Address | None = None
+    started_at: str | None = None
     confirmed_at: str | None = None
+    shipped_at: str | None = None
+    delivered_at: str | None = None
     refunded_amount: float | None = None
     cancelled_at: str | None = None
     cancelled_by: Literal["buyer", "admin", "payment_timeout"] | None = None
     cancel_reason: str | None = None
 
 
-class PaymentIntent(Shape, frozen=True, kw_only=True):
+class KeptOrder(Order, frozen=True, kw_only=True):
+    """The same for admins, with their own notes."""
+
+    disputes: list[Dispute]
+
+
+class KeptOrderPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[KeptOrder]
+    orders: list[KeptOrder]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class NextAction(Shape, frozen=True, kw_only=True):
+    """``url`` is where the payer has to go; without one the provider's script does it, with the client secret."""
+
+    type: Literal["redirect_to_url", "use_stripe_sdk"]
+    url: str | None
+
+
+class PaymentRefund(Shape, frozen=True, kw_only=True):
+    id: str
+    amount: int
+    reason: Annotated[str, Meta(examples=["order_cancelled"])]
+    status: Literal["requested", "succeeded", "failed"]
+
+
+class Payment(Shape, frozen=True, kw_only=True):
+    """Amounts are in the smallest unit of the currency. Of a card nothing is known but ``brand`` and ``last4``."""
+
     id: Annotated[str, Meta(examples=["pi_1234567890"])]
-    client_secret: str
+    order_id: Annotated[str | None, Meta(examples=["ORD-2025122401"])]
     amount: Annotated[int, Meta(examples=[244942])]
     currency: str
     status: Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "failed"]
+    brand: str | None
+    last4: str | None
+    payment_url: str | None
+    next_action: NextAction | None
+    failure_code: str | None
+    failure_message: str | None
     created_at: str
+
+
+class PaymentIntent(Payment, frozen=True, kw_only=True):
+    client_secret: str
+    refunds: list[PaymentRefund]
+
+
+class KeptRefund(PaymentRefund, frozen=True, kw_only=True):
+    provider_id: str | None
+    retry_of: str | None
+
+
+class PaymentDispute(Shape, frozen=True, kw_only=True):
+    """``status`` and ``reason`` are in the provider's words."""
+
+    id: str
+    amount: int
+    reason: str
+    status: Annotated[str, Meta(examples=["needs_response"])]
+    updated_at: str
+
+
+class KeptPayment(Payment, frozen=True, kw_only=True):
+    """``unsettled`` ones are compared with the provider until they are."""
+
+    uuid: UUID
+    order_uuid: UUID | None
+    user_id: int | None
+    user_uuid: UUID
+    closed: bool
+    unsettled: bool
+    refundable_amount: int
+    refunds: list[KeptRefund]
+    disputed: bool
+    disputes: list[PaymentDispute]
+    updated_at: str
+
+
+class PaymentPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    payments: list[KeptPayment]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class ShippingRate(Shape, frozen=True, kw_only=True):
+    method_id: Literal["standard", "express"]
+    name: str
+    amount: float
+    currency: str
+    estimated_days: int
+
+
+class ShippingMethod(Shape, frozen=True, kw_only=True):
+    id: Literal["standard", "express"]
+    name: str
+    description: str
+    base_amount: float
+    currency: str
+    estimated_days: int
+
+
+class CheckoutPreview(Shape, frozen=True, kw_only=True):
+    """What an order would come to if it were placed now; ``shippingMethods`` tells what it costs to send it."""
+
+    products: list[OrderLine]
+    items: list[OrderItem]
+    subtotal: Annotated[float, Meta(examples=[100.0])]
+    discount: float
+    coupon_code: str | None
+    coupon: CartCoupon | None
+    promotions: list[AppliedPromotion]
+    tax: Annotated[float, Meta(examples=[8.0])]
+    taxes: list[Tax]
+    shipping: Annotated[float, Meta(examples=[5.0])]
+    shipping_method: Literal["standard", "express"]
+    shipping_methods: list[ShippingRate]
+    total: Annotated[float, Meta(examples=[113.0])]
+    total_amount: float
+    currency: str
 
 
 class PlacedOrder(Order, frozen=True, kw_only=True):
@@ -896,6 +1167,16 @@ class PlacedOrder(Order, frozen=True, kw_only=True):
     payment_url: str | None
     payment_intent: PaymentIntent | None
     order_uuid: UUID = msgspec.field(name="order_id")
+
+
+class CheckedOutOrder(PlacedOrder, frozen=True, kw_only=True):
+    """All that the preview said, and the order; which is there once more as ``order`` (S0)."""
+
+    order: Order
+    coupon: CartCoupon | None
+    taxes: list[Tax]
+    shipping_method: Literal["standard", "express"]
+    shipping_methods: list[ShippingRate]
 
 
 class OrderPage(Shape, frozen=True, kw_only=True):

@@ -86,6 +86,7 @@ from application.accounts.verifying import (
     request_email_verification,
     verify_email,
 )
+from application.adapters.carrier_messages import SignedCarrierMessages
 from application.adapters.clock import SystemClock
 from application.adapters.codec import EventCodec
 from application.adapters.database import Database
@@ -185,8 +186,20 @@ from application.orders.cancelling import (
     cancel_order,
     cancel_unpaid_order,
 )
-from application.orders.placing import PlaceOrder, place_order
+from application.orders.fulfilling import AdvanceOrder, UpdateTracking, advance_order, update_tracking
+from application.orders.noting import AddNote, add_note
+from application.orders.placing import CheckOut, Conditions, PlaceOrder, check_out, place_order
 from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
+from application.payments.confirming import ConfirmOrder, confirm_order
+from application.payments.linking import LinkPayment, PreparePayment, link_payment, prepare_payment
+from application.payments.noting import (
+    KeepProviderEvent,
+    RecordDispute,
+    RecordRefunds,
+    keep_provider_event,
+    record_dispute,
+    record_refunds,
+)
 from application.payments.paying import (
     ConfirmPayment,
     RecordPaymentResult,
@@ -264,8 +277,13 @@ class WriteSide:
     objects: S3Objects
     images: PillowImages
     payments: StripePayments
+    carriers: SignedCarrierMessages
     clock: SystemClock
-    tariff: Tariff
+    conditions: Conditions
+
+    @property
+    def tariff(self) -> Tariff:
+        return self.conditions.tariff
 
 
 def handlers(
@@ -281,7 +299,7 @@ def handlers(
     images: ports.Images,
     upload_max_size: int,
     session_lifetime: timedelta,
-    tariff: Tariff,
+    conditions: Conditions,
     deletion_grace: timedelta = GRACE,
     unpaid_after: timedelta = UNPAID_AFTER,
     listing_lifetime: timedelta = LIFETIME,
@@ -406,16 +424,34 @@ def handlers(
             numbers=numbers,
             clock=clock,
             payments=payments,
-            tariff=tariff,
+            conditions=conditions,
+        ),
+        CheckOut: partial(
+            check_out,
+            store=store,
+            keys=keys,
+            numbers=numbers,
+            clock=clock,
+            payments=payments,
+            conditions=conditions,
         ),
         CancelOrder: partial(cancel_order, store=store, clock=clock),
         CancelUnpaidOrder: partial(
             cancel_unpaid_order, store=store, clock=clock, payments=payments, patience=unpaid_after
         ),
+        AdvanceOrder: partial(advance_order, store=store, clock=clock),
+        UpdateTracking: partial(update_tracking, store=store, clock=clock),
+        AddNote: partial(add_note, store=store, clock=clock),
         ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),
         SendRefund: partial(send_refund, store=store, payments=payments),
         RequestPayment: partial(request_payment, store=store, payments=payments),
         ConfirmPayment: partial(confirm_payment, store=store, payments=payments, clock=clock),
+        PreparePayment: partial(prepare_payment, store=store, payments=payments, tariff=conditions.tariff),
+        LinkPayment: partial(link_payment, store=store, payments=payments, clock=clock),
+        RecordRefunds: partial(record_refunds, store=store, payments=payments, clock=clock),
+        RecordDispute: partial(record_dispute, store=store),
+        KeepProviderEvent: partial(keep_provider_event, store=store),
+        ConfirmOrder: partial(confirm_order, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),
         OpenHouseSeller: partial(open_house_seller, store=store, keys=keys),
         ApplyToSell: partial(
@@ -437,7 +473,7 @@ def handlers(
         CreatePromotion: partial(create_promotion, store=store, keys=keys, numbers=numbers, clock=clock),
         ChangePromotion: partial(change_promotion, store=store, keys=keys, clock=clock),
         DeletePromotion: partial(delete_promotion, store=store, keys=keys),
-        ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=tariff),
+        ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=conditions.tariff),
         RemoveCoupon: partial(remove_coupon, store=store),
     }
 
@@ -476,7 +512,7 @@ async def write_side(
         stack.callback(images.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
-        tariff = Tariff(tax_rate=settings.tax_rate, smallest_payment=settings.smallest_payment)
+        conditions = Conditions(tariff=settings.tariff, verified_only=settings.require_email_verification)
         bus = CommandBus(
             handlers(
                 store=store,
@@ -493,7 +529,7 @@ async def write_side(
                 deletion_grace=settings.deletion_grace,
                 unpaid_after=settings.unpaid_after,
                 listing_lifetime=settings.offer_lifetime,
-                tariff=tariff,
+                conditions=conditions,
                 seller_auto_approve=settings.seller_auto_approve,
             )
         )
@@ -510,6 +546,7 @@ async def write_side(
             objects=objects,
             images=images,
             payments=payments,
+            carriers=SignedCarrierMessages(settings.shipping_webhook_secret),
             clock=clock,
-            tariff=tariff,
+            conditions=conditions,
         )

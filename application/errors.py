@@ -101,6 +101,12 @@ class ProviderNotConfiguredError(UnavailableError):
     code = "PROVIDER_NOT_CONFIGURED"
 
 
+class CarrierNotConfiguredError(UnavailableError):
+    """Nobody could prove to us that a message is a carrier's."""
+
+    code = "CARRIER_NOT_CONFIGURED"
+
+
 class StorageUnavailableError(UnavailableError):
     """The object storage does not answer, or not as agreed."""
 
@@ -117,6 +123,10 @@ class StreamConflictError(Exception):
     def __init__(self, streams: tuple[UUID, ...] = ()) -> None:
         super().__init__(f"version conflict on {streams}")
         self.streams = streams
+
+
+class NotOurTurnError(StreamConflictError):
+    """Another process has one of the streams to itself for a moment, because several want it all the time."""
 
 
 class DuplicateCommandError(Exception):

@@ -34,6 +34,12 @@ MOST_UNITS = 999
 MOST_LINES = 100
 
 
+class CartNotFoundError(NotFoundError):
+    """Of others' carts nobody learns that they are there."""
+
+    code = "CART_NOT_FOUND"
+
+
 class CartItemNotFoundError(NotFoundError):
     code = "CART_ITEM_NOT_FOUND"
 

@@ -200,13 +200,14 @@ class OrderPaymentClosed(Event, frozen=True, kw_only=True, tag="order_payment_cl
 
 
 class OrderPaymentFailed(Event, frozen=True, kw_only=True, tag="order_payment_failed"):
-    """The buyer may try again with another payment method."""
+    """The buyer may try again with another payment method; ``repeated`` if so they did, and it failed again."""
 
     order_id: OrderId
     intent_id: str
     code: str
     message: str
     account_id: AccountId | None = None
+    repeated: bool = False
 
 
 class OrderConfirmed(Event, frozen=True, kw_only=True, tag="order_confirmed"):
@@ -241,7 +242,7 @@ class ParcelShipped(Event, frozen=True, kw_only=True, tag="parcel_shipped"):
 
 
 class ParcelTrackingChanged(Event, frozen=True, kw_only=True, tag="parcel_tracking_changed"):
-    """Of a parcel that is on its way: another carrier, a number that was mistyped. All of it, as it is now."""
+    """What its label says, before it is sent or after: a number that was mistyped, say. All of it, as it is now."""
 
     order_id: OrderId
     parcel: int

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, assert_never
 from uuid import UUID
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from domain.accounts.events import Caller
 from domain.kernel import (
@@ -65,6 +65,10 @@ from domain.sellers.events import seller_of
 _NOTHING_SAID: Final = Shipment()
 
 _ParcelEvent: TypeAlias = ParcelShipped | ParcelTrackingChanged | TrackingUpdated | ParcelDelivered
+
+MOST_TRACKING: Final = 200
+MOST_NOTES: Final = 200
+"""A carrier tells of a parcel a dozen times: more than this is a program that runs wild."""
 
 RETURN_WINDOW: Final = timedelta(days=30)
 """How long after its delivery something can be sent back."""
@@ -123,6 +127,18 @@ class NothingToPayError(RuleViolatedError):
     code = "NOTHING_TO_PAY"
 
 
+class PaymentNotSucceededError(AlreadyExistsError):
+    """409: the provider says that the order is not paid, or not yet (S0)."""
+
+    code = "PAYMENT_NOT_SUCCEEDED"
+
+
+class OrderAlreadyFinalError(AlreadyExistsError):
+    """409: it has come to another end, and cannot be confirmed any more (S0)."""
+
+    code = "ORDER_ALREADY_FINAL"
+
+
 class PaymentAmountMismatchError(RuleViolatedError):
     code = "PAYMENT_AMOUNT_MISMATCH"
 
@@ -176,6 +192,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     taxes: tuple[TaxLine, ...] = ()
     started_at: datetime | None = None
     closed_intents: tuple[str, ...] = ()
+    failed_intents: frozenset[str] = frozenset()
     parcels: tuple[Parcel, ...] = ()
     notes: tuple[Note, ...] = ()
     returns: tuple[Return, ...] = ()
@@ -277,11 +294,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def fail_payment(self, intent_id: str, code: str, message: str) -> list[OrderEvent]:
-        if self.paid or self.cancelled:
+        if self.intent_id != intent_id or self.paid or self.cancelled:
             return []
         return [
             OrderPaymentFailed(
-                order_id=self.id, intent_id=intent_id, code=code, message=message, account_id=self.account_id
+                order_id=self.id,
+                intent_id=intent_id,
+                code=code,
+                message=message,
+                account_id=self.account_id,
+                repeated=intent_id in self.failed_intents,
             )
         ]
 
@@ -297,7 +319,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """Bring these parcels, by their numbers, as far as ``to``; what is there already is left as it is.
 
         ``may_skip`` is an admin's: to have sent what is not paid, or to say that it arrived though nobody said that
-        it left. To be shipped again corrects what was said of how. ``to`` be cancelled is ``cancel``.
+        it left. ``shipment`` is of what is sent now, or else corrects what was said of all of these; of one that is to
+        be sent yet it is what stands on its label. ``to`` be cancelled is ``cancel``.
         """
         if to is OrderStatus.PENDING is self.status:
             return []
@@ -309,26 +332,53 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 raise self._impossible(to)
             events.append(OrderProcessingStarted(order_id=self.id, account_id=self.account_id, started_at=at))
         chosen = [self.parcel(number) for number in parcels]
+        unsent = [parcel for parcel in chosen if not parcel.sent]
         match to:
             case OrderStatus.PROCESSING:
-                if any(parcel.sent for parcel in chosen):
+                if len(unsent) < len(chosen):
                     raise self._impossible(to)
+                for parcel in chosen:
+                    events += self._labelled(parcel, shipment)
             case OrderStatus.SHIPPED:
                 if chosen and all(parcel.delivered for parcel in chosen):
                     raise self._impossible(to)
-                for parcel in chosen:
+                for parcel in unsent or chosen:
                     events += self._shipped(parcel, shipment, at)
             case OrderStatus.DELIVERED:
+                if unsent and not may_skip:
+                    raise self._impossible(to)
                 for parcel in chosen:
-                    if not parcel.sent and not may_skip:
-                        raise self._impossible(to)
+                    if shipment != _NOTHING_SAID:
+                        events += self._shipped(parcel, shipment, at)
                     events += self._delivered(parcel, at)
         return events
 
+    def require_sent_by(self, caller: Caller) -> None:
+        """Who has something of it to send: an admin, or the seller of one of its lines."""
+        if not caller.is_admin and not self.sold_by(caller):
+            raise ForbiddenError("You don't have permission to change this order")
+
+    def sent_by(self, caller: Caller) -> tuple[int, ...]:
+        """The numbers of the parcels that this caller looks after: an admin after all of them."""
+        if caller.is_admin:
+            return tuple(parcel.number for parcel in self.parcels)
+        return self.parcels_from(seller_of(caller.account_id))
+
     def track(
-        self, number: int, status: TrackingStatus, location: str, description: str, at: datetime
+        self,
+        number: int,
+        status: TrackingStatus,
+        location: str,
+        description: str,
+        occurred_at: datetime,
+        *,
+        at: datetime,
     ) -> list[OrderEvent]:
-        """What a carrier says of a parcel that is on its way. Said twice, it is said once; its arrival is one."""
+        """What a carrier says of a parcel. Said twice, it is said once.
+
+        What is on its way has been sent, and what is there has arrived: ``at``, when we hear of it. What follows from
+        that, such as for how long it can be returned, is not to be had by naming another day.
+        """
         parcel = self.parcel(number)
         if self.cancelled or not self.committed:
             raise self._impossible(OrderStatus.SHIPPED)
@@ -338,12 +388,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             status=status,
             location=location,
             description=description,
-            occurred_at=at,
+            occurred_at=occurred_at,
         )
         if parcel.after(told).tracking[-1] in parcel.tracking:
             return []
+        if len(parcel.tracking) >= MOST_TRACKING:
+            raise RuleViolatedError("More than enough is told of this parcel")
         events: list[OrderEvent] = []
-        if not parcel.sent:
+        if not parcel.sent and status is not TrackingStatus.PENDING:
             events += self._shipped(parcel, parcel.shipment, at)
         events.append(told)
         if status is TrackingStatus.DELIVERED:
@@ -353,8 +405,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def add_note(
         self, note_id: UUID, caller: Caller, note: str, visibility: NoteVisibility, at: datetime
     ) -> list[OrderEvent]:
-        """By the buyer or an admin (S2-ORD-09); only admins write what only admins read."""
-        self.require_visible_to(caller)
+        """By whoever may see it (S2-ORD-09: the buyer, or an admin); only admins write what only admins read.
+
+        Who sells some of it may say something with what they send.
+        """
+        if not self.sold_by(caller):
+            self.require_visible_to(caller)
+        if len(self.notes) >= MOST_NOTES:
+            raise RuleViolatedError("There are more than enough notes on this order")
         if visibility is NoteVisibility.INTERNAL and not caller.is_admin:
             raise ForbiddenError("Only admins write internal notes")
         return [
@@ -551,6 +609,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def refund(self, intent_id: str, refund_id: str, amount: Money) -> list[OrderEvent]:
+        """Its own money went back. What came besides and was not owed is nothing to it."""
+        if intent_id != self.intent_id:
+            return []
         return [
             OrderRefunded(
                 order_id=self.id,
@@ -562,21 +623,24 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def _shipped(self, parcel: Parcel, shipment: Shipment, at: datetime) -> list[OrderEvent]:
-        said = {name: getattr(shipment, name) for name in shipment.__struct_fields__}
-        if not parcel.sent:
-            return [
-                ParcelShipped(
-                    order_id=self.id,
-                    account_id=self.account_id,
-                    parcel=parcel.number,
-                    seller_id=parcel.seller_id,
-                    shipped_at=at,
-                    **said,
-                )
-            ]
-        if shipment in (_NOTHING_SAID, parcel.shipment) or parcel.delivered:
+        if parcel.sent:
+            return self._labelled(parcel, shipment)
+        return [
+            ParcelShipped(
+                order_id=self.id,
+                account_id=self.account_id,
+                parcel=parcel.number,
+                seller_id=parcel.seller_id,
+                shipped_at=at,
+                **asdict(parcel.shipment.corrected(shipment)),
+            )
+        ]
+
+    def _labelled(self, parcel: Parcel, shipment: Shipment) -> list[OrderEvent]:
+        now_said = parcel.shipment.corrected(shipment)
+        if now_said == parcel.shipment or parcel.delivered:
             return []
-        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **said)]
+        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **asdict(now_said))]
 
     def _delivered(self, parcel: Parcel, at: datetime) -> list[OrderEvent]:
         if parcel.delivered:
@@ -637,8 +701,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(order, intent_id=intent_id)
             case OrderPaymentClosed(intent_id=intent_id):
                 return replace(order, intent_id="", closed_intents=(*order.closed_intents, intent_id))
-            case OrderPaymentFailed():
-                return replace(order, payment_status=PaymentStatus.FAILED)
+            case OrderPaymentFailed(intent_id=intent_id):
+                failed = order.failed_intents | {intent_id}
+                return replace(order, payment_status=PaymentStatus.FAILED, failed_intents=failed)
             case OrderConfirmed(confirmed_at=at):
                 status = OrderStatus.PROCESSING if order.status is OrderStatus.PENDING else order.status
                 return replace(order, status=status, payment_status=PaymentStatus.PAID, confirmed_at=at)

@@ -19,6 +19,7 @@ import pytest
 from psycopg import AsyncConnection
 from sqlalchemy import ARRAY, Boolean, Column, DateTime, LargeBinary, Table, Text, Uuid
 
+from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus
 from domain.orders.pricing import Tariff
 from domain.sellers.events import SellerStatus
 from projections.accounts.query import AccountFilter, account_by_id, accounts_due, accounts_page
@@ -35,7 +36,15 @@ from projections.collections.query import (
 from projections.engine import prepare
 from projections.generations import DEAD_LETTERS
 from projections.keyset import Piece
-from projections.orders.query import order_by_id, orders_of
+from projections.orders.query import (
+    OrderFilter,
+    order_by_id,
+    orders_of,
+    orders_page,
+    orders_sold_by,
+    orders_tracked_by,
+    orders_waiting_since,
+)
 from projections.ports import Reads
 from projections.projection import Rows
 from projections.promotions.query import PromotionFilter, promotion_by, promotions_page, running_promotions
@@ -89,6 +98,10 @@ def sellers(asked: SellerFilter) -> Question:
     return lambda reads: sellers_page(reads, asked, PIECE)
 
 
+def orders(**asked: Any) -> Question:
+    return lambda reads: orders_page(reads, OrderFilter(**asked), PIECE)
+
+
 def reviews_sorted(sort: SortReviews) -> Question:
     return lambda reads: reviews_of(reads, PRODUCT, sort, PIECE)
 
@@ -96,6 +109,21 @@ def reviews_sorted(sort: SortReviews) -> Question:
 QUESTIONS: dict[str, Question] = {
     "an order": lambda reads: order_by_id(reads, someone("orders")),
     "somebody's orders": lambda reads: orders_of(reads, someone("account"), PIECE),
+    "all orders": orders(),
+    "orders of a status": orders(status=OrderStatus.PENDING),
+    "orders of a payment status": orders(payment_status=PaymentStatus.FAILED),
+    "orders of an account": orders(account_id=someone("account")),
+    "orders of a time": orders(since=NOW, until=NOW),
+    "orders by number": orders(number="NUMBER77"),
+    "orders by all of these": orders(
+        status=OrderStatus.PENDING, account_id=someone("account"), since=NOW, number="NUMBER77"
+    ),
+    "orders that a seller sold": lambda reads: orders_sold_by(reads, someone("listing"), None, PIECE),
+    "orders that a seller has to send": lambda reads: orders_sold_by(
+        reads, someone("listing"), ParcelStatus.PROCESSING, PIECE
+    ),
+    "orders by a tracking number": lambda reads: orders_tracked_by(reads, "1Z 999-77"),
+    "orders that wait for their payment": lambda reads: orders_waiting_since(reads, NOW, 10),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
     "all accounts": lambda reads: accounts_page(reads, AccountFilter(), PIECE),
     "accounts by words": lambda reads: accounts_page(reads, AccountFilter(words="word77"), PIECE),
