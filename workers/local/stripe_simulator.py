@@ -34,7 +34,7 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.handlers.http_handlers import HTTPRouteHandler
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from workers.local.process import LOOPBACK, Process, answers_http
@@ -1152,7 +1152,9 @@ def readers(resource: str, kind: str) -> list[HTTPRouteHandler]:
 
 
 @get("/simulator/payment_intents/{intent_id:str}/authenticate")
-async def bank_page(stripe: Stripe, intent_id: FromPath[str], outcome: str = "succeeded") -> Redirect:
+async def bank_page(
+    stripe: Stripe, intent_id: FromPath[str], outcome: FromQuery[str] = "succeeded"
+) -> Redirect:
     """Not Stripe's: where the payer is sent, who gives the second factor, or refuses it, and is sent back."""
     action = stripe.intent(intent_id)["next_action"] or {}
     if "redirect_to_url" not in action:
