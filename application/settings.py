@@ -95,6 +95,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     tax_rate: Decimal = Decimal("0.08")
     order_unpaid_after: str = "30m"
     """How long an order waits for its payment before it is cancelled (A25)."""
+    cart_abandoned_after: str = "30d"
+    """How long nobody must have touched a cart before it is emptied (A10)."""
     smallest_payment: Annotated[int, Meta(ge=0)] = 50
     """The least that the payment provider takes, in cents: at Stripe 0.50 USD."""
     cors_origins: str = "http://localhost:5173"
@@ -134,6 +136,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     @property
     def unpaid_after(self) -> timedelta:
         return duration("ORDER_UNPAID_AFTER", self.order_unpaid_after)
+
+    @property
+    def cart_patience(self) -> timedelta:
+        return duration("CART_ABANDONED_AFTER", self.cart_abandoned_after)
 
     @property
     def offer_lifetime(self) -> timedelta:
@@ -216,6 +222,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
             raise SettingsError(str(wrong)) from wrong
         _ = settings.access_lifetime, settings.session_lifetime, settings.deletion_grace, settings.mail_waits
         _ = settings.unpaid_after, settings.offer_lifetime, settings.proxies, settings.origins
+        _ = settings.cart_patience
         _require_mail_provider(settings)
         return settings
 

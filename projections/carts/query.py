@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.carts.cart import Cart, HeldCoupon
 from domain.carts.events import cart_of
@@ -17,6 +18,7 @@ from domain.promotions.events import redemptions_of
 from domain.promotions.offers import Offers
 from domain.redeeming import Coupon, Deals
 from projections.carts.cart import cart_body
+from projections.carts.projector import KeptCart
 from projections.categories.query import tree_from
 from projections.ports import Reads
 from projections.promotions.promotion import PromotionDocument
@@ -31,7 +33,7 @@ class _Priced(msgspec.Struct, frozen=True, kw_only=True):
     hidden: bool = False
 
 
-_CART = msgspec.json.Decoder(Cart)
+_CART = msgspec.json.Decoder(KeptCart)
 _PRODUCT = msgspec.json.Decoder(_Priced)
 _PROMOTION = msgspec.json.Decoder(PromotionDocument)
 
@@ -57,10 +59,7 @@ SELECT (SELECT document FROM promotions WHERE key = %s),
 async def cart_of_account(
     reads: Reads, account_id: UUID, account_number: int, tariff: Tariff, at: datetime
 ) -> bytes:
-    """The cart as clients read it, at the prices of now; an empty one where nothing was ever put into it.
-
-    Lines of what cannot be seen, be it that its seller is suspended, are not shown, and are there again once it can.
-    """
+    """The cart as clients read it, at the prices of now; an empty one where nothing was ever put into it."""
     cart_id = cart_of(AccountId(account_id))
     row = await reads.one(_WITH_PRICES, at, at, at, at, cart_id)
     if row is None:
@@ -68,9 +67,11 @@ async def cart_of_account(
         nothing = Deals(offers=None, coupon=None, tree=None, tariff=tariff, at=at)
         return encode(cart_body(empty, {}, account_number, nothing))
     document, products, automatic, categories = row
-    cart = _CART.decode(document)
+    kept = _CART.decode(document)
+    cart = kept.cart if kept.cart.touched_at else replace(kept.cart, touched_at=kept.updated_at)
     priced = [_PRODUCT.decode(product) for product in products]
-    listings = {product.listing.id: product.listing for product in priced if not product.hidden}
+    listings = {product.listing.id: product.listing for product in priced}
+    hidden = frozenset(product.listing.id for product in priced if product.hidden)
     offers = [_PROMOTION.decode(offered).promotion.offer for offered in automatic]
     coupon = None
     if cart.coupon is not None:
@@ -83,7 +84,7 @@ async def cart_of_account(
         tariff=tariff,
         at=at,
     )
-    return encode(cart_body(cart, listings, account_number, deals))
+    return encode(cart_body(cart, listings, account_number, deals, hidden=hidden))
 
 
 async def _coupon(reads: Reads, held: HeldCoupon, account_id: AccountId) -> tuple[Coupon, Sequence[bytes]]:
