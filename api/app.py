@@ -29,6 +29,7 @@ from api.avatars import avatar_routes
 from api.backend import BackendParts
 from api.carts import CartController
 from api.categories import CategoryController, KeptCategoryController
+from api.checkout import CheckoutController
 from api.client_address import ClientAddresses
 from api.collections import CollectionController, KeptCollectionController
 from api.commands import Acknowledged, Commands
@@ -50,7 +51,7 @@ from api.oauth import OAuthController
 from api.operations import OperationsController
 from api.orders import OrderController
 from api.paging import Cursors
-from api.payments import PaymentController, StripeWebhookController
+from api.payments import KeptPaymentController, PaymentController, StripeWebhookController
 from api.problems import failed, refused, refused_by_framework, unavailable
 from api.products import KeptProductController, ProductController
 from api.projections import ProjectionController
@@ -62,6 +63,7 @@ from api.search import SearchController, SearchIndexController
 from api.security_headers import for_documentation
 from api.sellers import FollowController, SellerController, ShippingProfileController
 from api.sessions import SessionController
+from api.shipping import ShippingController
 from api.sign_in import SignInController
 from api.users import UserController
 from api.wire import addressing
@@ -169,7 +171,10 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     WishlistController,
                     CartController,
                     OrderController,
+                    CheckoutController,
+                    ShippingController,
                     PaymentController,
+                    KeptPaymentController,
                     StripeWebhookController,
                     SellerController,
                     FollowController,

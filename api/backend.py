@@ -20,15 +20,15 @@ from api.wire import addressing
 from application.bootstrap import WriteSide
 from application.listings.changing import listing_called
 from application.mail.ports import MailQueue
-from application.payments.paying import RecordPaymentResult
+from application.ports import ProviderMessage
 from application.settings import Settings
 from domain.kernel import ListingId
 from projections.bootstrap import ReadSide
 
 
 class Payments(Protocol):
-    def read_webhook(self, body: bytes, signature: str) -> tuple[str, RecordPaymentResult | None]:
-        """The id of the provider's message, and what it says of a payment, if that is what it is about."""
+    def read_webhook(self, body: bytes, signature: str) -> ProviderMessage:
+        """What the provider says, if it is the provider that says so."""
         ...
 
 

@@ -29,6 +29,8 @@ from domain.accounts.events import Caller
 from domain.filling import Wish
 from domain.kernel import ListingId
 from domain.listings.listing import ProductNotFoundError
+from domain.orders.shipping import Sending
+from domain.placing import profiles_of
 from projections.carts.cart import cart_body
 from projections.carts.query import cart_of_account
 
@@ -235,7 +237,8 @@ async def _set_quantity(
 def cart_view(caller: Caller, backend: BackendParts) -> Any:
     def view(priced: PricedCart) -> dict[str, Any]:
         write, shelf = backend.write, priced.shelf
-        deals = priced.dealt.at(write.clock.now(), write.tariff)
+        sending = Sending(profiles=profiles_of(shelf.sellers.values()))
+        deals = priced.dealt.at(write.clock.now(), write.tariff, sending)
         return cart_body(
             priced.cart,
             shelf.listings,

@@ -156,10 +156,10 @@ class Commands:
             changed=changed,
         )
 
-    async def also(self, request: HttpRequest, command: object) -> Changed[Any]:
+    async def also(self, request: HttpRequest, command: object, *, actor: str = "") -> Changed[Any]:
         """A command that follows from the request's own one and may be repeated by itself."""
         metadata = Metadata(
-            actor=actor_of(request),
+            actor=actor or actor_of(request),
             impersonator=impersonator_of(request),
             request_id=request.scope["state"]["request_id"],
         )

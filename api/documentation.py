@@ -182,6 +182,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 "Sellers",
                 "Promotions",
                 "Cart",
+                "Shipping",
                 "Orders",
                 "Payments",
                 "Audit",
@@ -221,6 +222,7 @@ def complete(app: Litestar) -> None:
             for method in map(str.lower, handler.http_methods):
                 if method in operations:
                     _describe_body(handler, operations[method], components)
+                    _describe_forms(handler, operations[method])
                     if method in _MUTATING:
                         _describe_refusals(operations[method])
                     described = operations[method].setdefault("parameters", [])
@@ -250,6 +252,16 @@ def _describe_body(handler: HTTPRouteHandler, operation: dict[str, Any], compone
         (reference,), found = msgspec.json.schema_components([body], ref_template=_REFERENCE)
         components.update(found)
         operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": reference}}}
+
+
+def _describe_forms(handler: HTTPRouteHandler, operation: dict[str, Any]) -> None:
+    """What a body is in each of its forms: ``forms`` maps what is meant to what is in it then and what is not."""
+    forms = handler.opt.get("forms")
+    if forms is not None:
+        content = operation["requestBody"]["content"]["application/json"]
+        content["schema"] = {
+            "oneOf": [{"title": meant, "allOf": [content["schema"]], **told} for meant, told in forms.items()]
+        }
 
 
 def _describe_query(handler: HTTPRouteHandler, operation: dict[str, Any]) -> None:

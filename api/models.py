@@ -927,13 +927,127 @@ class Order(Shape, frozen=True, kw_only=True):
     cancel_reason: str | None = None
 
 
-class PaymentIntent(Shape, frozen=True, kw_only=True):
+class NextAction(Shape, frozen=True, kw_only=True):
+    """``url`` is where the payer has to go; without one the provider's script does it, with the client secret."""
+
+    type: Literal["redirect_to_url", "use_stripe_sdk"]
+    url: str | None
+
+
+class PaymentRefund(Shape, frozen=True, kw_only=True):
+    id: str
+    amount: int
+    reason: Annotated[str, Meta(examples=["order_cancelled"])]
+    status: Literal["requested", "succeeded", "failed"]
+
+
+class Payment(Shape, frozen=True, kw_only=True):
+    """Amounts are in the smallest unit of the currency. Of a card nothing is known but ``brand`` and ``last4``."""
+
     id: Annotated[str, Meta(examples=["pi_1234567890"])]
-    client_secret: str
+    order_id: Annotated[str | None, Meta(examples=["ORD-2025122401"])]
     amount: Annotated[int, Meta(examples=[244942])]
     currency: str
     status: Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "failed"]
+    brand: str | None
+    last4: str | None
+    payment_url: str | None
+    next_action: NextAction | None
+    failure_code: str | None
+    failure_message: str | None
     created_at: str
+
+
+class PaymentIntent(Payment, frozen=True, kw_only=True):
+    client_secret: str
+    refunds: list[PaymentRefund]
+
+
+class KeptRefund(PaymentRefund, frozen=True, kw_only=True):
+    provider_id: str | None
+    retry_of: str | None
+
+
+class PaymentDispute(Shape, frozen=True, kw_only=True):
+    """``status`` and ``reason`` are in the provider's words."""
+
+    id: str
+    amount: int
+    reason: str
+    status: Annotated[str, Meta(examples=["needs_response"])]
+    updated_at: str
+
+
+class KeptPayment(Payment, frozen=True, kw_only=True):
+    """``unsettled`` ones are compared with the provider until they are."""
+
+    uuid: UUID
+    order_uuid: UUID | None
+    user_id: int | None
+    user_uuid: UUID
+    closed: bool
+    unsettled: bool
+    refundable_amount: int
+    refunds: list[KeptRefund]
+    disputed: bool
+    disputes: list[PaymentDispute]
+    updated_at: str
+
+
+class PaymentPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    payments: list[KeptPayment]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class TaxLine(Shape, frozen=True, kw_only=True):
+    """``amount`` is ``rate`` of ``base``."""
+
+    name: str
+    rate: Annotated[float, Meta(examples=[0.08])]
+    base: float
+    amount: float
+
+
+class ShippingRate(Shape, frozen=True, kw_only=True):
+    method_id: Literal["standard", "express"]
+    name: str
+    amount: float
+    currency: str
+    estimated_days: int
+
+
+class ShippingMethod(Shape, frozen=True, kw_only=True):
+    id: Literal["standard", "express"]
+    name: str
+    description: str
+    base_amount: float
+    currency: str
+    estimated_days: int
+
+
+class CheckoutPreview(Shape, frozen=True, kw_only=True):
+    """What an order would come to if it were placed now; ``shippingMethods`` tells what it costs to send it."""
+
+    products: list[OrderLine]
+    items: list[OrderItem]
+    subtotal: Annotated[float, Meta(examples=[100.0])]
+    discount: float
+    coupon_code: str | None
+    coupon: CartCoupon | None
+    promotions: list[AppliedPromotion]
+    tax: Annotated[float, Meta(examples=[8.0])]
+    taxes: list[TaxLine]
+    shipping: Annotated[float, Meta(examples=[5.0])]
+    shipping_method: Literal["standard", "express"]
+    shipping_methods: list[ShippingRate]
+    total: Annotated[float, Meta(examples=[113.0])]
+    total_amount: float
+    currency: str
 
 
 class PlacedOrder(Order, frozen=True, kw_only=True):
@@ -943,6 +1057,16 @@ class PlacedOrder(Order, frozen=True, kw_only=True):
     payment_url: str | None
     payment_intent: PaymentIntent | None
     order_uuid: UUID = msgspec.field(name="order_id")
+
+
+class CheckedOutOrder(PlacedOrder, frozen=True, kw_only=True):
+    """All that the preview said, and the order; which is there once more as ``order`` (S0)."""
+
+    order: Order
+    coupon: CartCoupon | None
+    taxes: list[TaxLine]
+    shipping_method: Literal["standard", "express"]
+    shipping_methods: list[ShippingRate]
 
 
 class OrderPage(Shape, frozen=True, kw_only=True):

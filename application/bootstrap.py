@@ -199,8 +199,18 @@ from application.orders.cancelling import (
     cancel_order,
     cancel_unpaid_order,
 )
-from application.orders.placing import PlaceOrder, place_order
+from application.orders.placing import CheckOut, Conditions, PlaceOrder, check_out, place_order
 from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
+from application.payments.confirming import ConfirmOrder, confirm_order
+from application.payments.linking import LinkPayment, PreparePayment, link_payment, prepare_payment
+from application.payments.noting import (
+    KeepProviderEvent,
+    RecordDispute,
+    RecordRefunds,
+    keep_provider_event,
+    record_dispute,
+    record_refunds,
+)
 from application.payments.paying import (
     ConfirmPayment,
     RecordPaymentResult,
@@ -280,7 +290,11 @@ class WriteSide:
     images: PillowImages
     payments: StripePayments
     clock: SystemClock
-    tariff: Tariff
+    conditions: Conditions
+
+    @property
+    def tariff(self) -> Tariff:
+        return self.conditions.tariff
 
 
 def handlers(
@@ -296,7 +310,7 @@ def handlers(
     images: ports.Images,
     upload_max_size: int,
     session_lifetime: timedelta,
-    tariff: Tariff,
+    conditions: Conditions,
     deletion_grace: timedelta = GRACE,
     unpaid_after: timedelta = UNPAID_AFTER,
     listing_lifetime: timedelta = LIFETIME,
@@ -427,7 +441,16 @@ def handlers(
             numbers=numbers,
             clock=clock,
             payments=payments,
-            tariff=tariff,
+            conditions=conditions,
+        ),
+        CheckOut: partial(
+            check_out,
+            store=store,
+            keys=keys,
+            numbers=numbers,
+            clock=clock,
+            payments=payments,
+            conditions=conditions,
         ),
         CancelOrder: partial(cancel_order, store=store, clock=clock),
         CancelUnpaidOrder: partial(
@@ -437,6 +460,12 @@ def handlers(
         SendRefund: partial(send_refund, store=store, payments=payments),
         RequestPayment: partial(request_payment, store=store, payments=payments),
         ConfirmPayment: partial(confirm_payment, store=store, payments=payments, clock=clock),
+        PreparePayment: partial(prepare_payment, store=store, payments=payments, tariff=conditions.tariff),
+        LinkPayment: partial(link_payment, store=store, payments=payments, clock=clock),
+        RecordRefunds: partial(record_refunds, store=store, payments=payments, clock=clock),
+        RecordDispute: partial(record_dispute, store=store),
+        KeepProviderEvent: partial(keep_provider_event, store=store),
+        ConfirmOrder: partial(confirm_order, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),
         OpenHouseSeller: partial(open_house_seller, store=store, keys=keys),
         ApplyToSell: partial(
@@ -458,7 +487,7 @@ def handlers(
         CreatePromotion: partial(create_promotion, store=store, keys=keys, numbers=numbers, clock=clock),
         ChangePromotion: partial(change_promotion, store=store, keys=keys, clock=clock),
         DeletePromotion: partial(delete_promotion, store=store, keys=keys),
-        ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=tariff),
+        ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=conditions.tariff),
         RemoveCoupon: partial(remove_coupon, store=store, clock=clock),
     }
 
@@ -497,7 +526,7 @@ async def write_side(
         stack.callback(images.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
-        tariff = Tariff(tax_rate=settings.tax_rate, smallest_payment=settings.smallest_payment)
+        conditions = Conditions(tariff=settings.tariff, verified_only=settings.require_email_verification)
         bus = CommandBus(
             handlers(
                 store=store,
@@ -515,7 +544,7 @@ async def write_side(
                 unpaid_after=settings.unpaid_after,
                 listing_lifetime=settings.offer_lifetime,
                 cart_abandoned_after=settings.cart_patience,
-                tariff=tariff,
+                conditions=conditions,
                 seller_auto_approve=settings.seller_auto_approve,
             )
         )
@@ -533,5 +562,5 @@ async def write_side(
             images=images,
             payments=payments,
             clock=clock,
-            tariff=tariff,
+            conditions=conditions,
         )

@@ -119,5 +119,9 @@ class StreamConflictError(Exception):
         self.streams = streams
 
 
+class NotOurTurnError(StreamConflictError):
+    """Another process has one of the streams to itself for a moment, because several want it all the time."""
+
+
 class DuplicateCommandError(Exception):
     """An append met its idempotency key in the log: the command was carried out before."""

@@ -221,14 +221,51 @@ class PaymentIntent(msgspec.Struct, frozen=True, kw_only=True):
     brand: str = ""
     last4: str = ""
     metadata: Mapping[str, str] = {}
+    charge_id: str = ""
+    """The try to take the money that was made last: each has a name of its own."""
+    action_url: str = ""
+    """Where the buyer has to go, if what is still to be done is done somewhere."""
+    failure_code: str = ""
+    failure_message: str = ""
 
 
 class ProviderRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund as the provider has it; ``amount`` in minor units, ``status`` in the provider's words."""
+    """A refund as the provider has it; ``amount`` in minor units, ``status`` in the provider's words.
+
+    ``metadata`` is what we said of it when we asked for it: ``refundId`` is our name for it.
+    """
 
     id: str
     amount: int
     status: str
+    intent_id: str = ""
+    metadata: Mapping[str, str] = {}
+    failure_code: str = ""
+
+
+class ProviderDispute(msgspec.Struct, frozen=True, kw_only=True):
+    """What a payer's bank asks for, as the provider has it; ``amount`` in minor units of ``currency``."""
+
+    id: str
+    intent_id: str
+    amount: int
+    currency: str
+    reason: str
+    status: str
+
+
+class ProviderMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the provider says happened there; ``kind`` and ``object_id`` are in its words.
+
+    ``command`` is what follows from it for us: nothing, where it is about nothing that we know of, or where it is not
+    understood.
+    """
+
+    id: str
+    kind: str
+    object_id: str = ""
+    created_at: datetime | None = None
+    command: object | None = None
 
 
 class PaymentProvider(Protocol):
@@ -246,8 +283,18 @@ class PaymentProvider(Protocol):
         """Take this payment no more. One that was made, or is being made, is answered as what it has come to."""
         ...
 
-    async def refund(self, intent_id: str, amount: int, *, idempotency_key: str) -> ProviderRefund:
+    async def refund(
+        self, intent_id: str, amount: int, *, idempotency_key: str, metadata: Mapping[str, str]
+    ) -> ProviderRefund:
         """Send so much of a payment that was made back; ``PaymentFailedError`` where the provider refuses."""
+        ...
+
+    async def refunds(self, intent_id: str) -> Sequence[ProviderRefund]:
+        """All that was sent back of a payment, or is to be, whoever asked for it."""
+        ...
+
+    async def disputes(self, intent_id: str) -> Sequence[ProviderDispute]:
+        """What the payer's bank has to say against a payment."""
         ...
 
 

@@ -7,13 +7,21 @@ from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from application.countries import country_code, is_country
 from application.production import faults_of
+from domain.money import minor_units
+from domain.orders.pricing import Tariff
+from domain.orders.shipping import ShippingRates
+from domain.orders.taxes import FlatTax, TaxByCountry
 
+EVERYWHERE: Final = "*"
+
+_AMOUNT = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _DURATION = re.compile(r"(\d+)([smhd])")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](?::\d{1,5})?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -93,6 +101,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     listing_lifetime: str = "60d"
     """How long what a person offers stays in the catalogue unless it is renewed (A25)."""
     tax_rate: Decimal = Decimal("0.08")
+    tax_rates: str = ""
+    """``DE=0.19,FR=0.20``: where another rate is due than ``TAX_RATE``."""
+    shipping_rates: str = "*=5.00"
+    """``US=5.00,CA=12.00,*=8.00``: flat rates by country. Without ``*`` nothing is sent anywhere else."""
+    free_shipping_from: Decimal = Decimal("150.00")
+    """The subtotal from which on the flat rate is free (A25)."""
+    express_surcharge: Decimal = Decimal("10.00")
+    """What express costs beside what standard does, once per order."""
+    require_email_verification: bool = False
+    """Whether only those may order who have proved their address (C53)."""
     order_unpaid_after: str = "30m"
     """How long an order waits for its payment before it is cancelled (A25)."""
     cart_abandoned_after: str = "30d"
@@ -140,6 +158,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     @property
     def cart_patience(self) -> timedelta:
         return duration("CART_ABANDONED_AFTER", self.cart_abandoned_after)
+
+    @property
+    def tariff(self) -> Tariff:
+        """What orders cost beside their goods."""
+        rates = amounts_by_country("TAX_RATES", self.tax_rates)
+        other_rate = rates.pop(EVERYWHERE, self.tax_rate)
+        if other_rate < 0:
+            raise SettingsError(f"TAX_RATE: {other_rate} is less than nothing")
+        flat = {
+            country: _minor("SHIPPING_RATES", amount)
+            for country, amount in amounts_by_country("SHIPPING_RATES", self.shipping_rates).items()
+        }
+        elsewhere = flat.pop(EVERYWHERE, None)
+        return Tariff(
+            taxes=TaxByCountry(rates=rates, elsewhere=other_rate) if rates else FlatTax(rate=other_rate),
+            shipping=ShippingRates(
+                elsewhere=elsewhere,
+                by_country=flat,
+                free_from=_minor("FREE_SHIPPING_FROM", self.free_shipping_from),
+                express=_minor("EXPRESS_SURCHARGE", self.express_surcharge),
+            ),
+            smallest_payment=self.smallest_payment,
+        )
 
     @property
     def offer_lifetime(self) -> timedelta:
@@ -221,8 +262,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
         except msgspec.ValidationError as wrong:
             raise SettingsError(str(wrong)) from wrong
         _ = settings.access_lifetime, settings.session_lifetime, settings.deletion_grace, settings.mail_waits
-        _ = settings.unpaid_after, settings.offer_lifetime, settings.proxies, settings.origins
-        _ = settings.cart_patience
+        _ = (
+            settings.unpaid_after,
+            settings.offer_lifetime,
+            settings.cart_patience,
+            settings.proxies,
+            settings.origins,
+            settings.tariff,
+        )
         _require_mail_provider(settings)
         return settings
 
@@ -240,6 +287,30 @@ def duration(name: str, text: str) -> timedelta:
     if match is None:
         raise SettingsError(f"{name}: '{text}' is not a duration such as 15m or 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def amounts_by_country(name: str, text: str) -> dict[str, Decimal]:
+    """``US=5.00,CA=12.00,*=8.00``, by ISO 3166's two letters; a country may be written in any way."""
+    found: dict[str, Decimal] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        country, _, amount = (side.strip() for side in part.partition("="))
+        if not country or not _AMOUNT.fullmatch(amount):
+            raise SettingsError(f"{name}: '{part}' is not a country and an amount such as US=5.00")
+        code = EVERYWHERE if country == EVERYWHERE else country_code(country)
+        if code != EVERYWHERE and not is_country(code):
+            raise SettingsError(f"{name}: '{country}' is not a country")
+        found[code] = Decimal(amount)
+    return found
+
+
+def _minor(name: str, amount: Decimal) -> int:
+    try:
+        minor = minor_units(amount)
+    except (ValueError, ArithmeticError) as wrong:
+        raise SettingsError(f"{name}: {amount} is not an amount of money") from wrong
+    if minor < 0:
+        raise SettingsError(f"{name}: {amount} is less than nothing")
+    return minor
 
 
 def networks(name: str, text: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -8,7 +8,7 @@ import platform
 import uvloop
 from rich.console import Console
 
-from bench import accounts, appends, catalogue, http, rebuild, relevance
+from bench import accounts, appends, buying, catalogue, http, rebuild, relevance
 from bench.table import Row, show
 
 
@@ -17,7 +17,15 @@ async def main() -> int:
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; fsync is on"
     )
     missed: list[Row] = []
-    for measure in (appends.rows, http.rows, accounts.rows, rebuild.rows, relevance.rows, catalogue.rows):
+    for measure in (
+        appends.rows,
+        http.rows,
+        buying.rows,
+        accounts.rows,
+        rebuild.rows,
+        relevance.rows,
+        catalogue.rows,
+    ):
         for title, rows in (await measure()).items():
             show(title, rows)
             missed += [row for row in rows if not row.reached]

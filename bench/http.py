@@ -1,4 +1,4 @@
-"""What a request costs over HTTP: rates with one API process, a flash sale with two, round trips to the database."""
+"""What a request costs over HTTP: rates with one API process, and round trips to the database."""
 
 from __future__ import annotations
 
@@ -12,21 +12,10 @@ from urllib.parse import urlsplit
 import httpx
 import uvloop
 
-from bench.load import Load, drive, request
+from bench.load import Load, drive, order_request, request
 from bench.roundtrips import counting_proxy
 from bench.shop import Shop, open_shop
 from bench.table import Row, show
-
-ADDRESS = {
-    "firstName": "Emily",
-    "lastName": "Johnson",
-    "address": "626 Main Street",
-    "city": "Phoenix",
-    "state": "MS",
-    "zipCode": "29112",
-    "country": "United States",
-    "phone": "+81 965-431-3024",
-}
 
 LIST = "/api/v1/products/category/things?limit=20&brand=Acme&minPrice=5"
 CONNECTIONS = 16
@@ -57,16 +46,7 @@ def _adding(shop: Shop, connection: int) -> Iterator[bytes]:
 def _ordering(shop: Shop, connection: int) -> Iterator[bytes]:
     for turn in itertools.count():
         product = shop.listings[(connection + turn * CONNECTIONS) % len(shop.listings)]
-        yield _order(shop.tokens[connection], product, key=f"bench-{connection}-{turn}")
-
-
-def _order(token: str, product: int, *, key: str) -> bytes:
-    body = {
-        "products": [{"id": product, "quantity": 1}],
-        "shippingAddress": ADDRESS,
-        "paymentMethod": "card",
-    }
-    return request("POST", "/api/v1/orders", token=token, body=body, headers={"Idempotency-Key": key})
+        yield order_request(shop.tokens[connection], product, key=f"bench-{connection}-{turn}")
 
 
 async def rates(shop: Shop) -> list[Row]:
@@ -133,39 +113,6 @@ async def waiting(shop: Shop) -> list[Row]:
     return rows
 
 
-async def flash_sale(shop: Shop) -> list[Row]:
-    """One listing with 100 units, 64 buyers at once from two API processes, each trying four times."""
-    (product,) = await shop.stock(1, units=100)
-    before = await shop.write.log.head()
-    async with shop.api() as one, shop.api() as two:
-
-        def buying(offset: int, connection: int) -> Iterator[bytes]:
-            for turn in range(4):
-                token = shop.tokens[offset + connection]
-                yield _order(token, product, key=f"flash-{offset}-{connection}-{turn}")
-
-        loads = await asyncio.gather(
-            drive(one, lambda connection: buying(0, connection), connections=32),
-            drive(two, lambda connection: buying(32, connection), connections=32),
-        )
-    for load in loads:
-        load.require(201, 422)
-    created = sum(load.statuses[201] for load in loads)
-    refused = sum(load.statuses[422] for load in loads)
-    stored = await shop.write.log.read(before, 10_000)
-    placed = sum(event.tag == "order_placed" for event in stored)
-    value = f"{created} orders answered, {placed} in the log, {refused} refused with 422"
-    exact = created == placed == 100 and refused == 256 - 100
-    return [
-        Row(
-            name="100 units, 64 buyers, 2 processes, 256 tries",
-            value=value,
-            target="100, 100, 156",
-            reached=exact,
-        )
-    ]
-
-
 async def round_trips(shop: Shop) -> list[Row]:
     """How often a request waits for the database, by a proxy that counts; each request is sent warm."""
     address = urlsplit(shop.postgres.url)
@@ -188,7 +135,7 @@ async def round_trips(shop: Shop) -> list[Row]:
                     ),
                     201,
                 ),
-                ("POST /orders", 4, lambda turn: _order(token, product, key=f"trips-{turn}"), 201),
+                ("POST /orders", 4, lambda turn: order_request(token, product, key=f"trips-{turn}"), 201),
             ]
             rows: list[Row] = []
             for name, most, make, status in cases:
@@ -219,7 +166,6 @@ async def rows() -> dict[str, list[Row]]:
         return {
             "HTTP, one API process, 16 connections": await rates(shop),
             "Reading one's write where it changed nothing": await waiting(shop),
-            "Flash sale": await flash_sale(shop),
             "Round trips to Postgres per request": await round_trips(shop),
         }
 

@@ -14,6 +14,17 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+ADDRESS = {
+    "firstName": "Emily",
+    "lastName": "Johnson",
+    "address": "626 Main Street",
+    "city": "Phoenix",
+    "state": "MS",
+    "zipCode": "29112",
+    "country": "United States",
+    "phone": "+81 965-431-3024",
+}
+
 Requests = Callable[[int], Iterator[bytes]]
 """The requests of connection number n, ready to be sent."""
 
@@ -57,6 +68,16 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
+def order_request(token: str, *products: int, key: str) -> bytes:
+    """An order of one unit of each product, which may be sent again."""
+    body = {
+        "products": [{"id": product, "quantity": 1} for product in products],
+        "shippingAddress": ADDRESS,
+        "paymentMethod": "card",
+    }
+    return request("POST", "/api/v1/orders", token=token, body=body, headers={"Idempotency-Key": key})
+
+
 async def drive(port: int, requests: Requests, *, connections: int, seconds: float = 1e9) -> Load:
     """Send until the requests or the ``seconds`` are used up."""
     load = Load()
@@ -72,6 +93,31 @@ async def drive(port: int, requests: Requests, *, connections: int, seconds: flo
     await asyncio.gather(*map(connect, range(connections)))
     load.seconds = perf_counter() - started
     return load
+
+
+class Caller:
+    """One connection that sends a request and waits for the whole answer, for who needs what is in it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def to(cls, port: int) -> Caller:
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def ask(self, message: bytes, *statuses: int) -> bytes:
+        """The answer's body; any other status than these ends the run."""
+        self._writer.write(message)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or 0)
+        body = await self._reader.readexactly(length)
+        if int(head[9:12]) not in statuses:
+            raise SystemExit(f"unexpected answer: {head[9:12].decode()} {body[:500]!r}")
+        return body
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 class _Connection(asyncio.Protocol):

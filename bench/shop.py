@@ -30,6 +30,7 @@ from workers.local.nats import Nats
 from workers.local.opensearch import OpenSearch
 from workers.local.postgres import Postgres
 from workers.local.process import Process, free_port
+from workers.local.stripe_simulator import StripeSimulator
 from workers.migrating import migrate
 
 PASSWORD = "Secret123"
@@ -40,7 +41,8 @@ METADATA = Metadata(actor="worker:bench")
 class Shop:
     """``tokens`` are of buyers, one each; ``listings`` the integer ids of what is for sale.
 
-    ``opensearch`` is none where the shop was opened without ``search``.
+    ``opensearch`` is none where the shop was opened without ``search``, ``stripe`` where it was without ``payments``.
+    Stripe sends its messages to ``door``, a port that some API process is to listen on.
     """
 
     folder: Path
@@ -48,14 +50,16 @@ class Shop:
     postgres: Postgres
     write: WriteSide
     opensearch: OpenSearch | None = None
+    stripe: StripeSimulator | None = None
+    door: int = 0
     tokens: list[str] = field(default_factory=list)
     emails: list[str] = field(default_factory=list)
     listings: list[int] = field(default_factory=list)
 
     @asynccontextmanager
-    async def api(self, *, database_url: str = "") -> AsyncIterator[int]:
+    async def api(self, *, database_url: str = "", port: int = 0) -> AsyncIterator[int]:
         """An API process of its own; yields its port."""
-        port = free_port()
+        port = port or free_port()
         changed = {"PORT": str(port)} | ({"DATABASE_URL": database_url} if database_url else {})
         async with self._process(f"api-{port}", "api", changed) as process:
             await process.until_ready(lambda: _answers(f"http://127.0.0.1:{port}/health"), within=30)
@@ -139,14 +143,24 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(*, buyers: int = 64, listings: int = 200, search: bool = False) -> AsyncIterator[Shop]:
+async def open_shop(
+    *, buyers: int = 64, listings: int = 200, search: bool = False, payments: bool = False
+) -> AsyncIterator[Shop]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tradelog-bench-")))
         postgres = await stack.enter_async_context(Postgres(folder / "postgres"))
         nats = await stack.enter_async_context(Nats(folder / "nats"))
         opensearch = await stack.enter_async_context(OpenSearch(folder / "opensearch")) if search else None
+        door = free_port()
+        stripe = None
+        if payments:
+            webhooks = f"http://127.0.0.1:{door}/api/v1/payments/stripe"
+            stripe = await stack.enter_async_context(
+                StripeSimulator(folder / "stripe", webhook_url=webhooks, log_path=folder / "stripe.log")
+            )
         environment = dict(os.environ) | {
             **({"OPENSEARCH_URL": opensearch.url} if opensearch is not None else {}),
+            **(_at_stripe(stripe) if stripe is not None else {}),
             "DATABASE_URL": postgres.url,
             "NATS_URL": nats.url,
             "JWT_SECRET": secrets.token_hex(32),
@@ -159,13 +173,27 @@ async def open_shop(*, buyers: int = 64, listings: int = 200, search: bool = Fal
         await migrate(postgres.url)
         write = await stack.enter_async_context(write_side(Settings.read(environment)))
         shop = Shop(
-            folder=folder, environment=environment, postgres=postgres, write=write, opensearch=opensearch
+            folder=folder,
+            environment=environment,
+            postgres=postgres,
+            write=write,
+            opensearch=opensearch,
+            stripe=stripe,
+            door=door,
         )
         await stack.enter_async_context(shop.workers())
         await write.bus.handle(CreateCategory(name="Things", slug="things"), METADATA)
         shop.listings = await shop.stock(listings)
         shop.tokens = await shop.buyers(buyers)
         yield shop
+
+
+def _at_stripe(stripe: StripeSimulator) -> dict[str, str]:
+    return {
+        "STRIPE_API_BASE": stripe.url,
+        "STRIPE_SECRET_KEY": stripe.key,
+        "STRIPE_WEBHOOK_SECRET": stripe.webhook_secret,
+    }
 
 
 async def _answers(url: str) -> bool:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
-from domain.accounts.account import Account, UserNotFoundError
+from domain.accounts.account import Account, AddressNotFoundError, UserNotFoundError
 from domain.carts.cart import OwnListingError
 from domain.categories.tree import CategoryTree
-from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId, SellerId
+from domain.kernel import AccountId, InvalidInputError, ListingId, OrderId, SellerId, stream_id
 from domain.listings.events import ListingEvent
 from domain.listings.listing import Listing, ProductNotFoundError
 from domain.money import Money
-from domain.orders.events import OrderLine, OrderPlaced, PostalAddress
+from domain.orders.events import OrderLine, OrderPlaced, PlacedParcel, PostalAddress
 from domain.orders.order import PaymentTooSmallError, PriceChangedError
 from domain.orders.pricing import Tariff, Totals, line_totals
+from domain.orders.shipping import require_sendable
 from domain.promotions.events import CouponFault
 from domain.redeeming import Deals, quote
-from domain.sellers.events import seller_of
+from domain.sellers.events import ShippingProfile, seller_of
 from domain.sellers.seller import Seller
 
 MOST_UNITS = 999
@@ -67,6 +69,7 @@ def order_of(
         require_not_own(listing, account.id)
         reserved[listing.id] = listing.reserve(order_id, line.quantity)
         lines.append(line_of(listing, line.quantity, deals.tree))
+    require_sendable(lines, deals.tariff.shipping, deals.sending)
     quoted = quote(lines, deals)
     _require_prices(wanted, lines, quoted.totals)
     if coupon_must_count and quoted.fault is not CouponFault.BETTER_OFFER_APPLIES:
@@ -94,6 +97,12 @@ def order_of(
         shipping_address=shipping_address,
         billing_address=billing_address,
         placed_at=deals.at,
+        shipping_method=deals.sending.method.value,
+        parcels=tuple(
+            PlacedParcel(seller_id=seller_id, shipping=shipping)
+            for seller_id, shipping in totals.parcels.items()
+        ),
+        taxes=totals.taxes,
     )
     return placed, reserved
 
@@ -114,6 +123,36 @@ def line_of(listing: Listing, quantity: int, tree: CategoryTree | None) -> Order
         discounted_total=discounted,
         category=listing.category,
         category_path=listing.category_ids if tree is None else tree.lineage(listing.category_ids),
+        shipping_profile_id=listing.shipping_profile_id,
+    )
+
+
+def profiles_of(sellers: Iterable[Seller]) -> dict[UUID, ShippingProfile]:
+    """The shipping profiles of all of them, by which ``Sending`` knows what their parcels cost."""
+    return {profile_id: profile for seller in sellers for profile_id, profile in seller.shipping.items()}
+
+
+def postal_of(buyer: Account, named: int | UUID | None) -> PostalAddress | None:
+    """An entry of the buyer's address book as it is now, by number or uuid; their default one, if none is named."""
+    if named is None:
+        if buyer.default_address is None:
+            return None
+        named = buyer.default_address
+    found = next(
+        (each for each in buyer.addresses if named in (each.number, stream_id("address", each.number))), None
+    )
+    if found is None:
+        raise AddressNotFoundError("Address not found")
+    details = found.details
+    return PostalAddress(
+        first_name=details.first_name,
+        last_name=details.last_name,
+        address=", ".join(filter(None, (details.address, details.address_line2))),
+        city=details.city,
+        state=details.state,
+        zip_code=details.zip_code,
+        country=details.country,
+        phone=details.phone,
     )
 
 
@@ -130,9 +169,13 @@ def require_not_own(listing: Listing, account_id: AccountId) -> None:
         raise OwnListingError("You cannot buy what you sell", details={"productId": listing.number})
 
 
-def require_on_sale(listing: Listing, seller: Seller | None) -> None:
+def sells(seller: Seller | None) -> bool:
     """What a seller offers is there as long as the seller is (C-2); of some sellers there are no events."""
-    if seller is not None and not seller.sells:
+    return seller is None or seller.sells
+
+
+def require_on_sale(listing: Listing, seller: Seller | None) -> None:
+    if not sells(seller):
         raise ProductNotFoundError("Product not found", details={"productId": listing.number})
 
 

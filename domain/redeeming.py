@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.carts.cart import HeldCoupon
 from domain.categories.tree import CategoryTree
 from domain.kernel import PromotionId, RedemptionsId
+from domain.money import Money
 from domain.orders.events import OrderLine
 from domain.orders.order import Order
 from domain.orders.pricing import Tariff, Totals, coupon_fault, totals_of
+from domain.orders.shipping import ANYWHERE, Sending, ShippingMethod, days_of
 from domain.promotions.events import CouponFault, Offer, RedemptionEvent, redemptions_of
 from domain.promotions.offers import Offers
 from domain.promotions.promotion import CouponInvalidError, Promotion
@@ -40,13 +43,17 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deals(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order's price depends on besides the listings and how many of each; ``tree`` says where those are."""
+    """What an order's price depends on besides the listings and how many of each; ``tree`` says where those are.
+
+    ``sending`` is where it goes and how, as far as that is known.
+    """
 
     offers: Offers | None
     coupon: Coupon | None
     tree: CategoryTree | None
     tariff: Tariff
     at: datetime
+    sending: Sending = ANYWHERE
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,14 +71,31 @@ def quote(lines: Sequence[OrderLine], deals: Deals) -> Quote:
     """What these lines cost now, wherever it is asked: in the cart, at the checkout and by the order."""
     running = deals.offers.running(deals.at) if deals.offers is not None else ()
     coupon = deals.coupon
-    if coupon is None:
-        return Quote(totals=totals_of(lines, deals.tariff, offers=running))
-    fault = coupon.fault(deals.at)
-    if fault is not None:
-        return Quote(totals=totals_of(lines, deals.tariff, offers=running), fault=fault)
-    offer = _offer(coupon)
-    totals = totals_of(lines, deals.tariff, offers=running, coupon=offer)
-    return Quote(totals=totals, fault=coupon_fault(lines, offer, totals))
+    fault = None if coupon is None else coupon.fault(deals.at)
+    offer = None if coupon is None or fault is not None else _offer(coupon)
+    totals = totals_of(lines, deals.tariff, offers=running, coupon=offer, sending=deals.sending)
+    return Quote(totals=totals, fault=fault if offer is None else coupon_fault(lines, offer, totals))
+
+
+class OfferedMethod(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to send an order: all that shipping costs then, and in how many days everything has arrived."""
+
+    method: ShippingMethod
+    shipping: Money
+    days: int
+
+
+def offered_methods(lines: Sequence[OrderLine], deals: Deals) -> list[OfferedMethod]:
+    """All that there are, each as it would cost in the order."""
+    ways = [replace(deals, sending=replace(deals.sending, method=method)) for method in ShippingMethod]
+    return [
+        OfferedMethod(
+            method=way.sending.method,
+            shipping=quote(lines, way).totals.shipping,
+            days=days_of(lines, way.sending),
+        )
+        for way in ways
+    ]
 
 
 def redeemed(order: Order) -> dict[RedemptionsId, list[RedemptionEvent]]:

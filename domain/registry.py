@@ -30,6 +30,7 @@ from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS
 from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS
+from domain.payments.provider_events import PROVIDER_EVENTS, ProviderEvent
 from domain.promotions.events import OfferEvent, PromotionEvent, RedemptionEvent
 from domain.promotions.offers import OFFERS
 from domain.promotions.promotion import PROMOTIONS
@@ -59,6 +60,7 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (CARTS, CartEvent),
     (ORDERS, OrderEvent),
     (PAYMENTS, PaymentEvent),
+    (PROVIDER_EVENTS, ProviderEvent),
     (SELLERS, SellerEvent),
     (FOLLOWS, FollowEvent),
     (WISHLISTS, WishlistEvent),

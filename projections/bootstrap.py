@@ -23,6 +23,7 @@ from projections.follows.projector import FOLLOW_LIST
 from projections.generations import CONTROL_SUBJECT, Generations
 from projections.media.projector import MEDIA_LIST
 from projections.orders.projector import ORDER_LIST
+from projections.payments.projector import PAYMENT_LIST
 from projections.product_search.postgres import PostgresProductSearch
 from projections.product_search.projector import PRODUCT_SEARCH
 from projections.product_search.vocabulary import VOCABULARY
@@ -39,6 +40,7 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     PRODUCTS,
     VOCABULARY,
     ORDER_LIST,
+    PAYMENT_LIST,
     CART_CONTENTS,
     CATEGORY_TREE,
     COLLECTION_LIST,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -37,7 +37,7 @@ from application.adapters.one_time_tokens import SealedOneTimeTokens
 from application.adapters.reactions import PostgresReactions
 from application.cancelling import obey_cancellation
 from application.errors import UnavailableError
-from application.mail.policy import CAUSES, Template, account_of, mails_for, owed_because_of
+from application.mail.policy import CAUSES, Admins, Template, mails_for, owed_because_of, recipients_of
 from application.mail.ports import (
     MailCounts,
     MailDelayedError,
@@ -47,13 +47,15 @@ from application.mail.ports import (
     MailState,
     Message,
     OwedMail,
+    PointlessMailError,
     QueuedMail,
 )
-from application.mail.writing import PointlessMailError, Writer
+from application.mail.writing import Writer
 from application.ports import Clock, StoredEvent
 from application.settings import Settings
 from domain.accounts.events import AccountErased
-from domain.kernel import Event, Recorded, tag_of
+from domain.accounts.roster import ADMINS, ROSTER
+from domain.kernel import AccountId, Event, Recorded, tag_of
 from domain.registry import AGGREGATES, EVENTS
 from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
@@ -142,6 +144,7 @@ class Ledger:
         queue: MailQueue,
         clock: Clock,
         *,
+        admins: Admins,
         erased: Callable[[UUID], None] = lambda person: None,
         gauges: Gauges | None = None,
     ) -> None:
@@ -149,6 +152,7 @@ class Ledger:
         self._places = places
         self._queue = queue
         self._clock = clock
+        self._admins = admins
         self._erased = erased
         self._gauges = gauges
         heard: tuple[type[Event], ...] = (*CAUSES, AccountErased)
@@ -165,9 +169,10 @@ class Ledger:
             if isinstance(recorded.event, AccountErased):
                 erased.append(recorded.event.account_id)
                 continue
+            templates = owed_because_of(recorded, self._clock.now())
+            people = await recipients_of(recorded.event, self._admins) if templates else ()
             owed.extend(
-                OwedMail(recorded.position, template, account_of(recorded.event))
-                for template in owed_because_of(recorded, self._clock.now())
+                OwedMail(recorded.position, template, person) for template in templates for person in people
             )
         await self._queue.owe(owed)
         for person in erased:
@@ -260,7 +265,7 @@ class Postman:
         if not recorded or mail.template not in mails_for(recorded[0].event):
             # The log was restored from a backup, say, or a newer program wrote this down.
             raise PointlessMailError("nothing in the log calls for it")
-        return await self._writer.write(recorded[0], Template(mail.template))
+        return await self._writer.write(recorded[0], Template(mail.template), AccountId(mail.account_id))
 
     async def _delay(self, mail: QueuedMail, reason: str) -> None:
         if mail.attempts >= self._waits.attempts:
@@ -388,6 +393,10 @@ async def mail_room(
                 keys.forget(person)
                 store.forget(person)
 
+            async def admins() -> Collection[AccountId]:
+                roster = (await store.load(ADMINS, ROSTER)).state
+                return roster.admins if roster is not None else ()
+
             writer = Writer(
                 store,
                 SealedOneTimeTokens(master),
@@ -395,12 +404,13 @@ async def mail_room(
                 origin=settings.pages,
                 shop=settings.email_from_name,
                 sender=settings.email_from,
+                unpaid_after=settings.unpaid_after,
             )
             first, longest = settings.mail_waits
             waits = Waits(attempts=settings.mail_attempts, first=first, longest=longest)
             places = PostgresReactions(database)
             yield MailRoom(
-                Ledger(events, places, queue, clock, erased=erased, gauges=gauges),
+                Ledger(events, places, queue, clock, admins=admins, erased=erased, gauges=gauges),
                 Postman(events, queue, writer, mailer, waits=waits, lease=lease, gauges=gauges),
                 partial(look_after, queue, gauges),
             )

@@ -31,16 +31,38 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
 
 
-class Append(msgspec.Struct, frozen=True, kw_only=True):
+class Append(msgspec.Struct, kw_only=True, eq=False):
     """What one command adds to the log: all of it or nothing.
 
     ``read`` maps streams that the decision only looked at to the version it saw: if one has moved on, the
     decision is void just as if it had written there.
+
+    ``upon`` are appends of this process that were still on their way when this was decided, and that the decision
+    reckons with: where one of them is refused, so is this one, whatever the versions say. ``landed`` tells what has
+    become of it, as soon as that is known.
     """
 
     events: Sequence[NewEvent]
     read: Mapping[UUID, int] = {}
     result: CommandResult | None = None
+    upon: Sequence[Append] = ()
+    landed: bool | None = None
+
+    def land(self) -> None:
+        """It is in the log, and so is what it was decided upon, of which there may have been many in a row."""
+        self.landed = True
+        self.upon = ()
+
+    @property
+    def void(self) -> bool:
+        """Whether it was refused, or will be because something that it was decided upon was."""
+        unseen: list[Append] = [self]
+        while unseen:
+            append = unseen.pop()
+            if append.landed is False:
+                return True
+            unseen.extend(append.upon)
+        return False
 
     def next_versions(self) -> dict[UUID, int]:
         """The version that must be the next one of each stream which the command adds to or has read."""
@@ -91,6 +113,15 @@ class CommandLog(Protocol):
         it is acknowledged.
         """
         ...
+
+    async def begin_turn(self, stream: UUID) -> bool:
+        """Wait until the stream is ours alone: then every other process's appends to it are refused.
+
+        False where there is no such thing to be had, and whoever comes first gets it.
+        """
+        ...
+
+    async def end_turn(self, stream: UUID) -> None: ...
 
     async def histories(self, wanted: Sequence[Wanted]) -> list[History]:
         """What follows in each of the streams, in one query, in the order asked."""

@@ -28,6 +28,7 @@ from application.adapters.codec import EventCodec
 from application.adapters.database import Database
 from application.adapters.group_commit import GroupCommit, Written
 from application.adapters.schema import SCHEMA
+from application.adapters.turns import Turns
 from application.errors import LogUnavailableError
 from application.ports import Doorbell, StoredEvent
 from domain.kernel import Event, Recorded
@@ -175,6 +176,7 @@ class PostgresEventLog(PostgresApplicationRecorder):
         self._most_commands = most_commands
         self._patience = patience
         self._commits: GroupCommit | None = None
+        self._turns: Turns | None = None
 
     @classmethod
     def on(
@@ -205,6 +207,7 @@ class PostgresEventLog(PostgresApplicationRecorder):
             self._url, written=self._after, most_commands=self._most_commands, patience=self._patience
         )
         self._commits.start()
+        self._turns = Turns(self._url, self._commits.sender)
         return self
 
     async def __aexit__(
@@ -212,6 +215,8 @@ class PostgresEventLog(PostgresApplicationRecorder):
     ) -> None:
         if self._commits is not None:
             await self._commits.close()
+        if self._turns is not None:
+            await self._turns.close()
         if self._owns_database:
             await self._database.__aexit__(kind, error, traceback)
         self.datastore.close()
@@ -222,6 +227,13 @@ class PostgresEventLog(PostgresApplicationRecorder):
         if self._commits is None:
             raise LogUnavailableError("The event log is not open")
         return await self._commits.append(append)
+
+    async def begin_turn(self, stream: UUID) -> bool:
+        return self._turns is not None and await self._turns.begin(stream)
+
+    async def end_turn(self, stream: UUID) -> None:
+        if self._turns is not None:
+            await self._turns.end(stream)
 
     async def head(self) -> int:
         ((position,),) = await self._database.rows(_HEAD)

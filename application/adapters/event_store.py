@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import logging
-import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
@@ -25,6 +24,7 @@ from application.errors import (
     ConcurrentChangeError,
     DuplicateCommandError,
     IdempotencyKeyReusedError,
+    NotOurTurnError,
     StreamConflictError,
     UnavailableError,
 )
@@ -55,11 +55,28 @@ T = TypeVar("T")
 MOST_TRIES: Final = 50
 
 
+TURN: Final = 0.03
+"""Seconds that a process has a stream to itself that others want too: some orders, and no wait that anybody notices."""
+
+CONTESTED_FOR: Final = 1.0
+"""Seconds without a conflict after which a stream is free for all again."""
+
+MOST_CONTESTED: Final = 1000
+
+
+class _OnItsWay(msgspec.Struct, frozen=True, eq=False):
+    """An append that was handed to the log; ``ended`` is done once it is known what has become of it."""
+
+    append: Append
+    ended: asyncio.Future[None]
+
+
 class _Known(msgspec.Struct, frozen=True):
     """An aggregate as this process last saw it, and when, by the process's own clock.
 
     ``kind`` is the name of the decider that folded it, if there was anything to fold; ``snapshot`` is the
-    version at which it was last saved.
+    version at which it was last saved. ``upon`` is what is still on its way to the log and made it so: until that has
+    landed, it is only what will be so if nobody else comes first.
     """
 
     kind: str = ""
@@ -67,6 +84,7 @@ class _Known(msgspec.Struct, frozen=True):
     version: int = 0
     snapshot: int = 0
     seen_at: float = -inf
+    upon: _OnItsWay | None = None
 
 
 _NOTHING: Final = _Known()
@@ -121,7 +139,9 @@ class EventStore:
         self._snapshot_every = snapshot_every
         self._most_tries = most_tries
         self._memory: OrderedDict[UUID, _Known] = OrderedDict()
+        self._on_their_way: dict[UUID, _Known] = {}
         self._locks: dict[UUID, _StreamLock] = {}
+        self._contested: dict[UUID, _Turn] = {}
         self._topics: dict[type[Any], str] = {}
         self._saving: set[asyncio.Task[None]] = set()
 
@@ -131,8 +151,9 @@ class EventStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let snapshots that are being saved be saved."""
-        await asyncio.gather(*self._saving)
+        """Let snapshots that are being saved be saved, and turns be given up."""
+        endings = [turn.ending for turn in self._contested.values() if turn.ending is not None]
+        await asyncio.gather(*self._saving, *endings)
 
     def forget(self, stream: UUID) -> None:
         """Drop what is remembered of a stream: its person was erased."""
@@ -152,7 +173,7 @@ class EventStore:
         For planning and for showing, not for deciding: what is decided on is checked by the append.
         """
         oldest = monotonic() - within
-        remembered = [self._at_hand(ref) for ref in refs]
+        remembered = [self._recorded(ref) for ref in refs]
         if all(known.seen_at >= oldest for known in remembered):
             return [Loaded(state=known.state, version=known.version) for known in remembered]
         return await self.load_many(refs)
@@ -202,11 +223,14 @@ class EventStore:
         current = not all(ref.id in self._memory for ref in refs)
         seen = await self._read_on(refs) if current else [self._at_hand(ref) for ref in refs]
         while True:
+            if self._contested:
+                seen = await self._in_turn(refs, seen)
             before = seen
             decided = await self._decided(command, seen)
             adds = isinstance(decided, _Decided) and bool(decided.after)
-            if not current and not adds:
+            if not adds and not (current and all(known.upon is None for known in seen)):
                 # A refusal, or nothing to do, is final only if it was decided on what is there now.
+                await _ended(seen)
                 current, seen = True, await self._read_on(refs)
             elif isinstance(decided, _Decided) and not await holding.all_of(decided.after):
                 # Others of this process had the streams while we waited for them.
@@ -216,14 +240,98 @@ class EventStore:
             if isinstance(decided, DomainError):
                 raise decided
             try:
-                return await self._recorded(decided)
+                return await self._appended(decided, holding)
             except StreamConflictError as conflict:
                 conflicts += 1
-                current, seen = True, await self._read_on(refs)
-                if conflicts >= self._most_tries or not _moved(before, seen):
-                    # The latter: something exists that ought to be new and that nobody looked at.
-                    raise ConcurrentChangeError("Somebody else changed this at the same time") from conflict
-                await asyncio.sleep(random.uniform(0, 0.001 * min(conflicts, 10)))  # noqa: S311 - no secret
+                current, seen = await self._after(
+                    conflict, command, decided, conflicts=conflicts, before=before, holding=holding
+                )
+
+    async def _after(
+        self,
+        conflict: StreamConflictError,
+        command: _Command[Any, Any],
+        lost: _Decided[Any],
+        *,
+        conflicts: int,
+        before: Sequence[_Known],
+        holding: _Holding,
+    ) -> tuple[bool, list[_Known]]:
+        """What to decide on next, and whether that is known to be what is there now."""
+        in_turns = isinstance(conflict, NotOurTurnError)
+        if in_turns or conflicts > 1:
+            self._contest(stream for stream in lost.after if stream in self._memory)
+        if in_turns:
+            current, seen = False, [self._at_hand(ref) for ref in command.refs]
+        else:
+            current, seen = await self._read_again(command, lost, before, holding)
+        if conflicts >= self._most_tries or not (in_turns or _moved(before, seen)):
+            # The latter: something exists that ought to be new and that nobody looked at.
+            raise ConcurrentChangeError("Somebody else changed this at the same time") from conflict
+        return current, seen
+
+    def _contest(self, streams: Iterable[UUID]) -> None:
+        """Others want these too, all the time: from now on for a while they are written to in turns."""
+        now = monotonic()
+        if len(self._contested) > MOST_CONTESTED:
+            self._contested = {
+                stream: turn for stream, turn in self._contested.items() if now < turn.last_until
+            }
+        for stream in streams:
+            self._contested.setdefault(stream, _Turn(stream)).last_until = now + CONTESTED_FOR
+
+    async def _in_turn(self, refs: Sequence[StreamRef[Any, Any]], seen: list[_Known]) -> list[_Known]:
+        """What is there once it is our turn, where any of these streams is had in turns."""
+        contested = sorted((ref for ref in refs if ref.id in self._contested), key=lambda ref: ref.id)
+        if not contested:
+            return seen
+        for ref in contested:
+            turn = self._contested.get(ref.id)
+            if turn is not None:
+                await self._take(ref, turn)
+        return self._recall(refs, seen)
+
+    async def _take(self, ref: StreamRef[Any, Any], turn: _Turn) -> None:
+        """Whoever of this process comes first asks for the turn, and reads what was written before it, for all."""
+        async with turn.asking:
+            asked = monotonic()
+            if turn.is_ours:
+                return
+            if asked > turn.last_until:
+                self._contested.pop(ref.id, None)
+                return
+            if not await self._log.begin_turn(ref.id):
+                return
+            turn.is_ours = True
+            turn.ending = asyncio.get_running_loop().create_task(self._end(turn))
+            if monotonic() - asked > TURN / 4:
+                turn.last_until = monotonic() + CONTESTED_FOR
+            await self._read_on([ref])
+
+    async def _end(self, turn: _Turn) -> None:
+        """After a while, once nothing of ours is on its way any more: who comes meanwhile waits for the next one."""
+        await asyncio.sleep(TURN)
+        async with turn.asking:
+            newest = self._on_their_way.get(turn.stream)
+            if newest is not None:
+                await _ended([newest])
+            turn.is_ours = False
+            await self._log.end_turn(turn.stream)
+
+    async def _read_again(
+        self, command: _Command[Any, Any], lost: _Decided[Any], before: Sequence[_Known], holding: _Holding
+    ) -> tuple[bool, list[_Known]]:
+        """The same after somebody else was first.
+
+        Of those who were decided upon each other and lost together, one asks for them all.
+        """
+        lost_at = monotonic()
+        await holding.all_of(lost.after)
+        seen = [self._at_hand(ref) for ref in command.refs]
+        chained = [now for old, now in zip(before, seen, strict=True) if old.upon is not None]
+        if chained and all(now.seen_at > lost_at for now in chained):
+            return False, seen
+        return True, await self._read_on(command.refs)
 
     async def _decided(self, command: _Command[T, S], seen: Sequence[_Known]) -> _Decided[S] | DomainError:
         try:
@@ -253,7 +361,10 @@ class EventStore:
             # Folded before it is recorded: what cannot be folded must not get into the log.
             folded = ref.decider.fold(known.state, proposed)
             version = known.version + len(proposed)
-            after[ref.id] = (ref.decider, _Known(ref.decider.name, folded, version, known.snapshot))
+            after[ref.id] = (
+                ref.decider,
+                _Known(ref.decider.name, folded, version, known.snapshot, known.seen_at),
+            )
         first = proposal.about or (refs[0].id if refs else events[0].stream)
         outcome = after[first][1] if first in after else before[first]
         changed = Changed(state=command.state_of(proposal.outcome, outcome), version=outcome.version)
@@ -261,15 +372,30 @@ class EventStore:
         if metadata.once is not None:
             result = await self._sealed(metadata.once, metadata.once.answer(changed))
         read = {stream: known.version for stream, known in before.items() if events and stream not in after}
-        return _Decided(changed, after, Append(events=events, read=read, result=result))
+        others = {known.upon.append for known in seen if known.upon is not None}
+        upon = [append for append in others if append.landed is not True]
+        return _Decided(changed, after, Append(events=events, read=read, result=result, upon=upon))
 
-    async def _recorded(self, decided: _Decided[S]) -> Changed[S]:
-        if not decided.append.events and decided.append.result is None:
+    async def _appended(self, decided: _Decided[S], holding: _Holding) -> Changed[S]:
+        """Hand it to the log. Whoever comes next decides upon it at once, and is refused by the log where it is."""
+        append = decided.append
+        if not append.events and append.result is None:
             return decided.changed
-        position = await self._log.append(decided.append)
-        for stream, (decider, known) in decided.after.items():
-            self._remember(stream, known)
-            self._save_if_long(decider, stream)
+        on_its_way = _OnItsWay(append, asyncio.get_running_loop().create_future())
+        for stream, (_, known) in decided.after.items():
+            self._on_their_way[stream] = replace(known, upon=on_its_way)
+        holding.let_go()
+        try:
+            position = await self._log.append(append)
+            for stream, (decider, known) in decided.after.items():
+                self._remember(stream, known)
+                self._save_if_long(decider, stream)
+        finally:
+            for stream in decided.after:
+                newest = self._on_their_way.get(stream)
+                if newest is not None and newest.upon is on_its_way:
+                    del self._on_their_way[stream]
+            on_its_way.ended.set_result(None)
         return replace(decided.changed, position=position)
 
     def _recall(self, refs: Sequence[StreamRef[Any, Any]], seen: Sequence[_Known]) -> list[_Known]:
@@ -278,13 +404,22 @@ class EventStore:
         return [max(pair, key=_version) for pair in zip(newest, seen, strict=True)]
 
     def _at_hand(self, ref: StreamRef[Any, Any]) -> _Known:
+        """What is remembered, and what of ours is on its way, unless that is known to come to nothing."""
+        recorded = self._recorded(ref)
+        newest = self._on_their_way.get(ref.id)
+        if newest is None or newest.version <= recorded.version or newest.kind != ref.decider.name:
+            return recorded
+        assert newest.upon is not None
+        return recorded if newest.upon.append.void else newest
+
+    def _recorded(self, ref: StreamRef[Any, Any]) -> _Known:
         """What is remembered. Of something of another kind, whose id was taken for one of this: no state."""
         known = self._memory.get(ref.id, _NOTHING)
         return known if known.kind in ("", ref.decider.name) else replace(known, state=None)
 
     async def _read_on(self, refs: Sequence[StreamRef[Any, Any]]) -> list[_Known]:
         """Bring what is remembered up to date, with one query for all."""
-        known = {ref.id: self._at_hand(ref) for ref in refs}
+        known = {ref.id: self._recorded(ref) for ref in refs}
         deciders: dict[UUID, Decider[Any, Any]] = {ref.id: ref.decider for ref in refs}
         wanted = [
             Wanted(stream, of.version, "" if of.version else self._topic(deciders[stream]))
@@ -314,7 +449,7 @@ class EventStore:
     def _remember(self, stream: UUID, known: _Known) -> None:
         before = self._memory.get(stream)
         if before is None or before.version <= known.version:
-            self._memory[stream] = replace(known, seen_at=monotonic())
+            self._memory[stream] = replace(known, seen_at=monotonic(), upon=None)
         self._memory.move_to_end(stream)
         while len(self._memory) > self._remembered:
             self._memory.popitem(last=False)
@@ -387,6 +522,19 @@ class EventStore:
         return self._keys.system if person is None else await self._keys.cipher_for(person)
 
 
+class _Turn:
+    """A stream that several processes want all the time, ``last_until`` a moment by our clock."""
+
+    __slots__ = ("asking", "ending", "is_ours", "last_until", "stream")
+
+    def __init__(self, stream: UUID) -> None:
+        self.stream = stream
+        self.asking = asyncio.Lock()
+        self.is_ours = False
+        self.last_until = inf
+        self.ending: asyncio.Task[None] | None = None
+
+
 class _StreamLock(asyncio.Lock):
     """Counts who holds it or waits for it, so that it can be dropped after the last one."""
 
@@ -449,7 +597,18 @@ def _version(known: _Known) -> int:
 
 
 def _moved(before: Sequence[_Known], after: Sequence[_Known]) -> bool:
-    return any(old.version != new.version for old, new in zip(before, after, strict=True))
+    """Of what was on its way, and came to nothing, somebody else may have the very version."""
+    return any(
+        old.version != new.version or old.state is not new.state
+        for old, new in zip(before, after, strict=True)
+    )
+
+
+async def _ended(seen: Sequence[_Known]) -> None:
+    """When it is known what has become of all that was on its way."""
+    ends = {known.upon.ended for known in seen if known.upon is not None}
+    if ends:
+        await asyncio.wait(ends)
 
 
 def _check_version(metadata: Metadata, seen: Sequence[_Known]) -> None:

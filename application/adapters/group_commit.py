@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Any, Final, LiteralString
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
@@ -16,12 +16,18 @@ from psycopg import AsyncConnection
 
 from application.adapters.appending import Append
 from application.adapters.arrays import byteas, int4s, int8s, register_arrays, texts, uuids
-from application.errors import DuplicateCommandError, LogUnavailableError, StreamConflictError
+from application.errors import (
+    DuplicateCommandError,
+    LogUnavailableError,
+    NotOurTurnError,
+    StreamConflictError,
+)
 
 log = logging.getLogger(__name__)
 
 _APPEND: Final[LiteralString] = (
-    "SELECT head, repeated, refused FROM log_append(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "SELECT head, repeated, refused, out_of_turn FROM log_append("
+    "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 
 _AS_STORED: Final[LiteralString] = """
@@ -65,10 +71,12 @@ class _Waiting:
         self.size = sum([len(event.state) for event in append.events]) + 64
 
     def fail(self, error: BaseException) -> None:
+        self.append.landed = False
         if not self.done.done():
             self.done.set_exception(error)
 
     def succeed(self, position: int) -> None:
+        self.append.land()
         if not self.done.done():
             self.done.set_result(position)
 
@@ -92,6 +100,8 @@ class GroupCommit:
         patience: float = 3.0,
         answer_within: float = 15.0,
     ) -> None:
+        self.sender = uuid4()
+        """Who we are to other processes that want the same streams."""
         self._url = url
         self._written = written
         self._most_commands = most_commands
@@ -162,33 +172,51 @@ class GroupCommit:
                 await connection.close()
 
     def _next_batch(self) -> list[_Waiting]:
-        """As many as fit, in the order of arrival, and never two that add to one stream or bear one key.
+        """As many as fit, in the order of arrival, and never two that bear one key.
 
-        Nor one that has read what another one before it adds to: the whole batch is checked against what is
-        there before it, so that each could have been decided on what the other one changes.
+        Two that add to one stream only where the later one was decided upon the earlier one. Nor one that has read what
+        another one before it adds to: the whole batch is checked against what is there before it, so that each could
+        have been decided on what the other one changes.
         """
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
-        taken: set[UUID | tuple[str, str]] = set()
+        writers: dict[UUID, Append] = {}
+        keys: set[tuple[str, str]] = set()
+        deferred: set[UUID | tuple[str, str]] = set()
         size = 0
         while self._waiting and len(batch) < self._most_commands and len(later) < self._most_commands:
             waiting = self._waiting[0]
             if batch and size + waiting.size > self._most_bytes:
                 break
             self._waiting.popleft()
-            if waiting.done.done():
-                continue
             append = waiting.append
-            wants: set[UUID | tuple[str, str]] = {event.stream for event in append.events}
-            if append.result is not None:
-                wants.add((append.result.scope, append.result.key))
-            if taken.isdisjoint(wants) and taken.isdisjoint(append.read):
+            if waiting.done.done():
+                append.landed = False
+                continue
+            if append.upon and append.void:
+                waiting.fail(StreamConflictError(tuple(append.next_versions())))
+                continue
+            adds = {event.stream for event in append.events}
+            key = None if append.result is None else (append.result.scope, append.result.key)
+            met = {writers[stream] for stream in adds.union(append.read) if stream in writers}
+            if (
+                met.issubset(append.upon)
+                and key not in keys
+                and key not in deferred
+                and deferred.isdisjoint(adds)
+                and deferred.isdisjoint(append.read)
+            ):
                 batch.append(waiting)
                 size += waiting.size
+                writers.update(dict.fromkeys(adds, append))
+                if key is not None:
+                    keys.add(key)
             else:
+                # What one that has to wait wants, nobody who came after it gets first.
                 later.append(waiting)
-            # Also what one that has to wait wants: whoever came after it must not overtake it.
-            taken |= wants
+                deferred |= adds
+                if key is not None:
+                    deferred.add(key)
         self._waiting.extendleft(reversed(later))
         return batch
 
@@ -219,7 +247,10 @@ class GroupCommit:
         """The server has refused the batch as a whole, and nothing of it is there: whose fault is it?"""
         if len(batch) > 1:
             for waiting in batch:
-                await self._write([waiting], sent_before=sent_before)
+                if waiting.append.void:
+                    waiting.fail(StreamConflictError(tuple(waiting.append.next_versions())))
+                else:
+                    await self._write([waiting], sent_before=sent_before)
         elif isinstance(error, psycopg.OperationalError):
             _fail(batch, error)
         else:
@@ -240,14 +271,14 @@ class GroupCommit:
     ) -> None:
         began = monotonic()
         cursor = connection.cursor(binary=True)
-        await cursor.execute(_APPEND, _arguments([waiting.append for waiting in batch]))
+        await cursor.execute(_APPEND, _arguments([waiting.append for waiting in batch], self.sender))
         row = await cursor.fetchone()
         assert row is not None, "log_append always answers"
-        head, repeated, refused = row
-        if repeated is None and refused is None:
+        head, *refusals = row
+        if refusals == [None, None, None]:
             out: dict[int, int | Exception] = {}
         else:
-            out = await _explained(connection, batch, set(repeated or ()), set(refused or ()), sent_before)
+            out = await _explained(connection, batch, [set(each or ()) for each in refusals], sent_before)
         events = 0
         for number, waiting in enumerate(batch):
             outcome = out.get(number)
@@ -276,10 +307,14 @@ def _fail(batch: Iterable[_Waiting], cause: psycopg.Error) -> None:
         waiting.fail(error)
 
 
-def _arguments(appends: Sequence[Append]) -> list[Any]:
+def _arguments(appends: Sequence[Append], sender: UUID) -> list[Any]:
     expected_command: list[int] = []
     expected_stream: list[UUID] = []
     expected_version: list[int] = []
+    upon_command: list[int] = []
+    upon_other: list[int] = []
+    numbers: dict[Append, int] = {}
+    writers: set[UUID] = set()
     command: list[int] = []
     stream: list[UUID] = []
     version: list[int] = []
@@ -289,10 +324,18 @@ def _arguments(appends: Sequence[Append]) -> list[Any]:
     results = []
     for number, append in enumerate(appends):
         for of_stream, next_version in append.next_versions().items():
-            expected_command.append(number)
-            expected_stream.append(of_stream)
-            expected_version.append(next_version)
+            if of_stream not in writers:
+                # What another one of this batch adds to is as that one leaves it, or this one is refused too.
+                expected_command.append(number)
+                expected_stream.append(of_stream)
+                expected_version.append(next_version)
+        for other in append.upon:
+            if other in numbers:
+                upon_command.append(number)
+                upon_other.append(numbers[other])
+        numbers[append] = number
         for event in append.events:
+            writers.add(event.stream)
             command.append(number)
             stream.append(event.stream)
             version.append(event.version)
@@ -305,6 +348,9 @@ def _arguments(appends: Sequence[Append]) -> list[Any]:
         int4s(expected_command),
         uuids(expected_stream),
         int8s(expected_version),
+        int4s(upon_command),
+        int4s(upon_other),
+        sender,
         int4s(command),
         uuids(stream),
         int8s(version),
@@ -322,14 +368,17 @@ def _arguments(appends: Sequence[Append]) -> list[Any]:
 async def _explained(
     connection: AsyncConnection[Any],
     batch: Sequence[_Waiting],
-    repeated: set[int],
-    refused: set[int],
+    refusals: Sequence[set[int]],
     sent_before: bool,
 ) -> dict[int, int | Exception]:
     """What to tell those that were not taken: where they landed at an earlier try, or why not."""
+    repeated, refused, out_of_turn = refusals
     out: dict[int, int | Exception] = {
         number: StreamConflictError(tuple(batch[number].append.next_versions())) for number in refused
     }
+    out.update(
+        {number: NotOurTurnError(tuple(batch[number].append.next_versions())) for number in out_of_turn}
+    )
     out.update({number: DuplicateCommandError() for number in repeated})
     if sent_before:
         out.update(await _landed(connection, {number: batch[number].append for number in out}))

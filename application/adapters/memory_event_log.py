@@ -40,8 +40,16 @@ class MemoryEventLog:
         self.available = False
 
     async def append(self, append: Append) -> int:
+        append.landed = False
+        position = self._append(append)
+        append.land()
+        return position
+
+    def _append(self, append: Append) -> int:
         expected = append.next_versions()
         self._check_available()
+        if any(other.landed is not True for other in append.upon):
+            raise StreamConflictError(tuple(expected))
         result = append.result
         if result is not None and (result.scope, result.key) in self._results:
             raise DuplicateCommandError
@@ -57,6 +65,13 @@ class MemoryEventLog:
         if self._doorbell is not None and append.events:
             self._doorbell.ring(position)
         return position
+
+    async def begin_turn(self, stream: UUID) -> bool:
+        """What is in memory is one process's."""
+        return False
+
+    async def end_turn(self, stream: UUID) -> None:
+        raise NotImplementedError
 
     async def head(self) -> int:
         self._check_available()

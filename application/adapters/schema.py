@@ -98,8 +98,23 @@ CREATE TABLE IF NOT EXISTS mails (
     error text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),
     sent_at timestamptz,
-    PRIMARY KEY (cause, template)
+    PRIMARY KEY (cause, template, account_id)
 )
+"""
+
+# Tables that former code has made, when one cause was written of to one person only. Asked first, because ALTER TABLE
+# would wait for every mail that is on its way.
+_MAILS_BY_ACCOUNT: Final[LiteralString] = """
+DO $$
+BEGIN
+    IF (
+        SELECT cardinality(conkey) = 2 FROM pg_constraint
+        WHERE conrelid = 'mails'::regclass AND conname = 'mails_pkey'
+    ) THEN
+        ALTER TABLE mails DROP CONSTRAINT mails_pkey, ADD PRIMARY KEY (cause, template, account_id);
+    END IF;
+END
+$$
 """
 
 # Few rows wait or are dead, however many were sent: what is looked at every second is small.
@@ -120,14 +135,16 @@ CREATE UNLOGGED TABLE IF NOT EXISTS rate_limits (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)
 """
 
-# A batch of commands, numbered from 0. Three groups of arrays say what they consist of:
+# A batch of commands, numbered from 0. Four groups of arrays say what they consist of:
 #   expected_…  the streams that a command adds to or has read, each with what must be its next version;
+#   upon_…      earlier ones of the batch that a command was decided upon: it is refused if one of them is;
 #   e_…         the events, in the order in which they get their positions;
 #   o_…         for commands that are carried out once: their keys, and what they will be answered.
 #
 # A command is refused when one of its streams has moved on (or would get a hole), and told apart as
-# `repeated` when its key is there already; the others are written. The caller sees to it that no two commands
-# of a batch add to one stream or bear the same key.
+# `repeated` when its key is there already, and `out_of_turn` when one of its streams is somebody else's for a
+# moment (log_turns); the others are written. The caller sees to it that no two commands of a batch bear the same key,
+# and that two add to one stream only where the later one was decided upon the earlier one.
 #
 # The head row is locked by a statement of its own: in READ COMMITTED a statement that has waited for a lock
 # still looks at the snapshot from before the wait, so only the next one sees what the previous holder has
@@ -135,9 +152,10 @@ CREATE UNLOGGED TABLE IF NOT EXISTS rate_limits (
 _LOG_APPEND: Final[LiteralString] = """
 CREATE OR REPLACE FUNCTION log_append(
     expected_command integer[], expected_stream uuid[], expected_version bigint[],
+    upon_command integer[], upon_other integer[], sender uuid,
     e_command integer[], e_stream uuid[], e_version bigint[], e_topic text[], e_state bytea[],
     o_command integer[], o_scope text[], o_key text[], o_hash bytea[], o_status integer[], o_body bytea[],
-    OUT head bigint, OUT repeated integer[], OUT refused integer[]
+    OUT head bigint, OUT repeated integer[], OUT refused integer[], OUT out_of_turn integer[]
 ) LANGUAGE plpgsql
 SET enable_seqscan = off
 AS $$
@@ -164,7 +182,23 @@ BEGIN
     ) AS found
     WHERE found.newest >= expected.version OR (found.newest IS NULL AND expected.version > 1);
 
-    out_of_it := coalesce(repeated || refused, '{}');
+    IF EXISTS (SELECT FROM log_turns) THEN
+        SELECT array_agg(DISTINCT event.command) INTO out_of_turn
+        FROM unnest(e_command, e_stream) AS event (command, stream)
+        JOIN log_turns AS turn ON turn.stream = event.stream
+        WHERE turn.owner IS DISTINCT FROM sender AND turn.until > clock_timestamp();
+    END IF;
+
+    out_of_it := coalesce(repeated, '{}') || coalesce(refused, '{}') || coalesce(out_of_turn, '{}');
+
+    IF cardinality(upon_command) > 0 AND cardinality(out_of_it) > 0 THEN
+        FOR pair IN 1 .. cardinality(upon_command) LOOP
+            IF upon_other[pair] = ANY (out_of_it) AND upon_command[pair] <> ALL (out_of_it) THEN
+                refused := refused || upon_command[pair];
+                out_of_it := out_of_it || upon_command[pair];
+            END IF;
+        END LOOP;
+    END IF;
 
     INSERT INTO stored_events (originator_id, originator_version, topic, state, notification_id)
     SELECT event.stream, event.version, event.topic, event.state,
@@ -198,6 +232,28 @@ END
 $$
 """
 
+# Whose turn it is with a stream that several processes want (``turns.py``). Nothing of it is worth keeping through a
+# crash; ``until`` is for whoever dies with it.
+_LOG_TURNS: Final[LiteralString] = """
+CREATE UNLOGGED TABLE IF NOT EXISTS log_turns (
+    stream uuid PRIMARY KEY,
+    owner uuid NOT NULL,
+    until timestamptz NOT NULL
+)
+"""
+
+# Behind the head's lock, like every append: whoever has the turn reads what was written before it.
+_LOG_BEGIN_TURN: Final[LiteralString] = """
+CREATE OR REPLACE FUNCTION log_begin_turn(wanted uuid, sender uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM log_head FOR UPDATE;
+    INSERT INTO log_turns (stream, owner, until)
+    VALUES (wanted, sender, clock_timestamp() + interval '2 s')
+    ON CONFLICT (stream) DO UPDATE SET owner = excluded.owner, until = excluded.until;
+END
+$$
+"""
+
 # What the library's recorder calls: events of one command, any of which may be the stream's first; all or an
 # error, so that whatever else the caller's transaction does is undone too.
 _LOG_INSERT: Final[LiteralString] = """
@@ -206,7 +262,7 @@ RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     outcome record;
 BEGIN
-    SELECT appended.head, appended.refused INTO STRICT outcome
+    SELECT appended.head, appended.refused, appended.out_of_turn INTO STRICT outcome
     FROM (
         SELECT array_agg(0) AS commands, array_agg(first.stream) AS streams,
             array_agg(first.version) AS versions
@@ -217,11 +273,11 @@ BEGIN
         ) AS first
     ) AS expected
     CROSS JOIN LATERAL log_append(
-        expected.commands, expected.streams, expected.versions,
+        expected.commands, expected.streams, expected.versions, '{}', '{}', NULL,
         array_fill(0, ARRAY[cardinality(e_stream)]), e_stream, e_version, e_topic, e_state,
         '{}', '{}', '{}', '{}', '{}', '{}'
     ) AS appended;
-    IF outcome.refused IS NOT NULL THEN
+    IF coalesce(outcome.refused, outcome.out_of_turn) IS NOT NULL THEN
         RAISE unique_violation USING MESSAGE = 'a stream has moved on';
     END IF;
     RETURN outcome.head;
@@ -243,8 +299,11 @@ SCHEMA: Final[tuple[LiteralString, ...]] = (
     _REACTIONS,
     _RATE_LIMITS,
     _MAILS,
+    _MAILS_BY_ACCOUNT,
     _MAILS_IN_HAND,
     _MAILS_DONE,
+    _LOG_TURNS,
+    _LOG_BEGIN_TURN,
     _LOG_APPEND,
     _LOG_INSERT,
 )

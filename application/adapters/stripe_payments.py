@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import stripe
 
 from application.errors import PaymentProviderError
+from application.payments.noting import RecordDispute, RecordRefunds
 from application.payments.paying import PaymentResult, RecordPaymentResult
-from application.ports import PaymentIntent, ProviderRefund
+from application.ports import PaymentIntent, ProviderDispute, ProviderMessage, ProviderRefund
 from domain.kernel import InvalidInputError
 from domain.payments.payment import PaymentFailedError, PaymentNotFoundError
 
-_RESULTS = {
+_RESULTS: Final = {
     "payment_intent.succeeded": PaymentResult.SUCCEEDED,
     "payment_intent.payment_failed": PaymentResult.FAILED,
+    "payment_intent.requires_action": PaymentResult.ACTION_REQUIRED,
+    "payment_intent.processing": PaymentResult.PROCESSING,
+    "payment_intent.canceled": PaymentResult.CLOSED,
 }
+_OF_REFUNDS: Final = frozenset(
+    {
+        "charge.refunded",
+        "charge.refund.updated",
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
+    }
+)
+_OF_DISPUTES: Final = frozenset(
+    {
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
+    }
+)
 
 
 class InvalidSignatureError(InvalidInputError):
@@ -53,7 +76,10 @@ class StripePayments:
     async def confirm_intent(
         self, intent_id: str, payment_method: str, *, idempotency_key: str
     ) -> PaymentIntent:
-        """Confirm it; one that is confirmed already is answered as what it has come to since."""
+        """Confirm it; one that is confirmed already is answered as what it has come to since.
+
+        A card that is declined is answered too: as an intent that waits for another one, and says why.
+        """
 
         async def confirmed() -> Any:
             try:
@@ -66,6 +92,11 @@ class StripePayments:
                 if refused.code != "payment_intent_unexpected_state":
                     raise
                 return await self._retrieved(intent_id)
+            except stripe.CardError as declined:
+                intent = None if declined.error is None else declined.error.payment_intent
+                if intent is None:
+                    raise
+                return intent
 
         return await _asked(confirmed())
 
@@ -83,10 +114,13 @@ class StripePayments:
 
         return await _asked(cancelled())
 
-    async def refund(self, intent_id: str, amount: int, *, idempotency_key: str) -> ProviderRefund:
+    async def refund(
+        self, intent_id: str, amount: int, *, idempotency_key: str, metadata: Mapping[str, str]
+    ) -> ProviderRefund:
         try:
             refund = await self._client.v1.refunds.create_async(
-                {"payment_intent": intent_id, "amount": amount}, {"idempotency_key": idempotency_key}
+                {"payment_intent": intent_id, "amount": amount, "metadata": dict(metadata)},
+                {"idempotency_key": idempotency_key},
             )
         except stripe.InvalidRequestError as refused:
             raise PaymentFailedError(
@@ -94,13 +128,27 @@ class StripePayments:
             ) from refused
         except stripe.StripeError as down:
             raise PaymentProviderError("The payment provider does not answer") from down
-        return ProviderRefund(id=refund.id, amount=refund.amount, status=refund.status or "")
+        return _refund(refund.to_dict())
+
+    async def refunds(self, intent_id: str) -> list[ProviderRefund]:
+        try:
+            listed = await self._client.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
+            return [_refund(refund.to_dict()) async for refund in listed.auto_paging_iter()]
+        except stripe.StripeError as down:
+            raise PaymentProviderError("The payment provider does not answer") from down
+
+    async def disputes(self, intent_id: str) -> list[ProviderDispute]:
+        try:
+            listed = await self._client.v1.disputes.list_async({"payment_intent": intent_id, "limit": 100})
+            return [_dispute(dispute.to_dict()) async for dispute in listed.auto_paging_iter()]
+        except stripe.StripeError as down:
+            raise PaymentProviderError("The payment provider does not answer") from down
 
     async def _retrieved(self, intent_id: str) -> Any:
         return await self._client.v1.payment_intents.retrieve_async(intent_id, {"expand": ["latest_charge"]})
 
-    def read_webhook(self, body: bytes, signature: str) -> tuple[str, RecordPaymentResult | None]:
-        """The event's id, and what it says of a payment, if that is what it is about.
+    def read_webhook(self, body: bytes, signature: str) -> ProviderMessage:
+        """What Stripe says. What is signed by it is believed, though not all of it need mean anything to us.
 
         ``InvalidSignatureError`` for a body that Stripe did not sign, or signed more than five minutes ago.
         """
@@ -108,22 +156,12 @@ class StripePayments:
             # Anybody can sign with an empty secret, and say that anything is paid.
             raise PaymentProviderError("No webhook secret is configured")
         try:
-            event = stripe.Webhook.construct_event(body, signature, self._webhook_secret)
-        except (TypeError, ValueError, stripe.SignatureVerificationError) as forged:
-            # The former is a signature that is not even ASCII.
+            event = stripe.Webhook.construct_event(body, signature, self._webhook_secret).to_dict()
+        except (TypeError, ValueError, AttributeError, stripe.SignatureVerificationError) as forged:
+            # The first is a signature that is not even ASCII, the third a body that is no object.
             faults = {"Stripe-Signature": ["Is missing, too old, or not of this body"]}
             raise InvalidSignatureError(faults, "Invalid signature") from forged
-        result = _RESULTS.get(event.type)
-        if result is None:
-            return event.id, None
-        intent = event.data.object.to_dict()
-        error = intent.get("last_payment_error") or {}
-        return event.id, RecordPaymentResult(
-            result=result,
-            intent=_intent(intent),
-            failure_code=error.get("code") or "",
-            failure_message=error.get("message") or "",
-        )
+        return _message(event, body)
 
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
@@ -146,11 +184,49 @@ async def _asked(call: Any) -> PaymentIntent:
         raise PaymentProviderError("The payment provider does not answer") from down
 
 
+def _message(event: Mapping[str, Any], body: bytes) -> ProviderMessage:
+    data = event.get("data")
+    about = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(about, dict):
+        about = {}
+    created = event.get("created")
+    kind = str(event.get("type") or "")
+    try:
+        command = _command(kind, about)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        # Signed by Stripe, and yet not as we know it: somebody will want to see that it came.
+        command = None
+    return ProviderMessage(
+        id=str(event.get("id") or f"sha256:{hashlib.sha256(body).hexdigest()}"),
+        kind=kind,
+        object_id=str(about.get("id") or ""),
+        created_at=datetime.fromtimestamp(created, UTC) if isinstance(created, int) else None,
+        command=command,
+    )
+
+
+def _command(kind: str, about: Mapping[str, Any]) -> object | None:
+    if kind in _RESULTS:
+        intent = _intent(about)
+        return RecordPaymentResult(
+            result=_RESULTS[kind],
+            intent=intent,
+            failure_code=intent.failure_code,
+            failure_message=intent.failure_message,
+        )
+    if kind in _OF_REFUNDS and about.get("payment_intent"):
+        return RecordRefunds(intent_id=str(about["payment_intent"]))
+    if kind in _OF_DISPUTES and about.get("payment_intent"):
+        return RecordDispute(dispute=_dispute(about))
+    return None
+
+
 def _intent(intent: Mapping[str, Any]) -> PaymentIntent:
     charge = intent.get("latest_charge")
     card: Mapping[str, Any] = {}
     if charge and not isinstance(charge, str):
         card = (charge.get("payment_method_details") or {}).get("card") or {}
+    error = intent.get("last_payment_error") or {}
     return PaymentIntent(
         id=intent["id"],
         client_secret=intent.get("client_secret") or "",
@@ -162,4 +238,30 @@ def _intent(intent: Mapping[str, Any]) -> PaymentIntent:
         brand=card.get("brand") or "",
         last4=card.get("last4") or "",
         metadata=dict(intent.get("metadata") or {}),
+        charge_id=(charge if isinstance(charge, str) else charge["id"]) if charge else "",
+        action_url=((intent.get("next_action") or {}).get("redirect_to_url") or {}).get("url") or "",
+        failure_code=error.get("code") or "",
+        failure_message=error.get("message") or "",
+    )
+
+
+def _refund(refund: Mapping[str, Any]) -> ProviderRefund:
+    return ProviderRefund(
+        id=refund["id"],
+        amount=refund["amount"],
+        status=refund.get("status") or "",
+        intent_id=refund.get("payment_intent") or "",
+        metadata=dict(refund.get("metadata") or {}),
+        failure_code=refund.get("failure_reason") or "",
+    )
+
+
+def _dispute(dispute: Mapping[str, Any]) -> ProviderDispute:
+    return ProviderDispute(
+        id=dispute["id"],
+        intent_id=dispute["payment_intent"],
+        amount=dispute["amount"],
+        currency=dispute["currency"],
+        reason=dispute.get("reason") or "",
+        status=dispute["status"],
     )

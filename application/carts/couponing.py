@@ -17,6 +17,8 @@ from domain.carts.events import cart_of
 from domain.filling import Shelf, orderable, seen
 from domain.kernel import AccountId
 from domain.orders.pricing import Tariff
+from domain.orders.shipping import Sending
+from domain.placing import profiles_of
 from domain.promotions.promotion import CouponNotAppliedError
 from domain.redeeming import quote
 
@@ -42,6 +44,7 @@ async def apply_coupon(
         raise CartEmptyError("The cart is empty")
     held = await coupon_called(command.code, store, keys)
     shelf = await shelf_of(before.lines, store)
+    sending = Sending(profiles=profiles_of(shelf.sellers.values()))
     now = clock.now()
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[PricedCart]:
@@ -50,7 +53,7 @@ async def apply_coupon(
             raise ConcurrentChangeError("The cart has changed meanwhile")
         found = dealt(held, loaded[1:])
         lines = orderable(seen(cart, shelf.listings, shelf.hidden, found.tree))
-        quote(lines, found.at(now, tariff)).require_coupon(found.coupon)
+        quote(lines, found.at(now, tariff, sending)).require_coupon(found.coupon)
         events = cart.apply_coupon(held.promotion_id, held.code, now)
         after = CARTS.fold(cart, events)
         assert after is not None

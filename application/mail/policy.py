@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from domain.accounts.events import (
     AccountDeletionCancelled,
@@ -19,7 +19,21 @@ from domain.accounts.events import (
     PasswordResetRequested,
 )
 from domain.kernel import AccountId, Event, Recorded
+from domain.orders.events import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPaymentFailed,
+    OrderProcessingStarted,
+    OrderRefunded,
+    OrderReturnApproved,
+    OrderReturnRejected,
+    ParcelDelivered,
+    ParcelShipped,
+)
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
+
+Admins: TypeAlias = Callable[[], Awaitable[Collection[AccountId]]]
+"""Those who can sign in, as they are now."""
 
 NOTICES_LAST: Final = timedelta(days=7)
 """A notice that comes later than this would only frighten: somebody did something, once."""
@@ -40,11 +54,27 @@ class Template(StrEnum):
     SELLER_REJECTED = "seller-rejected"
     SELLER_SUSPENDED = "seller-suspended"
     SELLER_REINSTATED = "seller-reinstated"
+    ORDER_CONFIRMATION = "order-confirmation"
+    PAYMENT_FAILED = "payment-failed"
+    ORDER_SHIPPED = "order-shipped"
+    ORDER_DELIVERED = "order-delivered"
+    ORDER_REFUNDED = "order-refunded"
+    ORDER_CANCELLED = "order-cancelled"
+    RETURN_APPROVED = "return-approved"
+    RETURN_REJECTED = "return-rejected"
 
 
-SWITCHED_OFF_BY_PREFERENCE: Final = frozenset({Template.SELLER_VERIFIED, Template.SELLER_REINSTATED})
-"""Good news, which whoever wants no notifications by mail reads in the shop. All else protects somebody's account, or
-tells them what was decided about them and why: that is sent whatever they prefer.
+SWITCHED_OFF_BY_PREFERENCE: Final = frozenset(
+    {
+        Template.SELLER_VERIFIED,
+        Template.SELLER_REINSTATED,
+        Template.ORDER_SHIPPED,
+        Template.ORDER_DELIVERED,
+    }
+)
+"""Good news and progress, which whoever wants no notifications by mail reads in the shop (A9). All else protects
+somebody's account, or tells them what was decided about them and why; or it is a receipt for their money, or about
+goods that they have bought: that is sent whatever they prefer.
 """
 
 
@@ -62,6 +92,15 @@ _OWED: Final[Mapping[type[Event], Template]] = {
     SellerRejected: Template.SELLER_REJECTED,
     SellerSuspended: Template.SELLER_SUSPENDED,
     SellerReinstated: Template.SELLER_REINSTATED,
+    OrderConfirmed: Template.ORDER_CONFIRMATION,
+    OrderProcessingStarted: Template.ORDER_CONFIRMATION,
+    OrderPaymentFailed: Template.PAYMENT_FAILED,
+    ParcelShipped: Template.ORDER_SHIPPED,
+    ParcelDelivered: Template.ORDER_DELIVERED,
+    OrderRefunded: Template.ORDER_REFUNDED,
+    OrderCancelled: Template.ORDER_CANCELLED,
+    OrderReturnApproved: Template.RETURN_APPROVED,
+    OrderReturnRejected: Template.RETURN_REJECTED,
 }
 
 CAUSES: Final = tuple(_OWED)
@@ -74,13 +113,28 @@ def mails_for(event: Event) -> list[Template]:
             return []  # nobody is known by the address that was typed
         case SellerSuspended(cause="account") | SellerReinstated(cause="account"):
             return []  # what happens to an account happens to its shop, and its owner is told once
+        case OrderConfirmed(account_id=None) | OrderRefunded(account_id=None):
+            return []  # of the days before anybody was written to because of it
+        case OrderPaymentFailed(account_id=None) | OrderPaymentFailed(repeated=True):
+            return []  # who tries one card after the other was told once, and sees the rest
         case _:
             template = _OWED.get(type(event))
             return [template] if template is not None else []
 
 
+FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset()
+"""Causes that are about nobody's account: every admin is written to."""
+
+
+async def recipients_of(event: Event, admins: Admins) -> Sequence[AccountId]:
+    """Who is written to because of one of ``CAUSES``, each a mail of their own."""
+    if type(event) in FOR_ADMINS:
+        return sorted(await admins())
+    return [account_of(event)]
+
+
 def account_of(event: Event) -> AccountId:
-    """Who is written to because of one of ``CAUSES``."""
+    """Whose account one of ``CAUSES`` is about."""
     account_id: AccountId | None = getattr(event, "account_id", None)
     assert account_id is not None, "a cause of mail tells whose account it is about"
     return account_id

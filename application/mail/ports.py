@@ -13,6 +13,14 @@ import msgspec
 from domain.kernel import NotFoundError
 
 
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that goes with a mail: ``content_type`` as in ``text/csv``, ``name`` as its reader keeps it."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One mail to one person. ``message_id`` is the same whenever the same mail is sent again."""
 
@@ -22,6 +30,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     html: str
     message_id: str
     headers: Mapping[str, str] = {}
+    attachments: tuple[Attachment, ...] = ()
 
 
 class MailDelayedError(Exception):
@@ -30,6 +39,10 @@ class MailDelayedError(Exception):
 
 class MailRefusedError(Exception):
     """It was not sent, and would not be if it were tried again. The message names no person either."""
+
+
+class PointlessMailError(Exception):
+    """Nobody is to get this mail any more."""
 
 
 class Mailer(Protocol):
@@ -62,7 +75,7 @@ class QueuedMail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwedMail(msgspec.Struct, frozen=True):
-    """What is to be written down: once per cause and template, whoever says it how often."""
+    """What is to be written down: once per cause, template and person, whoever says it how often."""
 
     cause: int
     template: str
@@ -109,13 +122,16 @@ class MailQueue(Protocol):
     async def counts(self) -> MailCounts: ...
 
     async def listed(self, state: MailState | None, *, after: int, limit: int) -> list[QueuedMail]:
-        """In the order of their causes."""
+        """In the order of their causes; ``limit`` of them, or a few more: those of one cause come together."""
         ...
 
     async def retry(self, cause: int, template: str) -> QueuedMail:
-        """Let one that was given up wait again, with all its attempts; any other stays as it is."""
+        """Let one that was given up wait again, with all its attempts; any other stays as it is.
+
+        Where several people are owed it, it is so for each of them; one that was changed is told.
+        """
         ...
 
     async def drop(self, cause: int, template: str) -> QueuedMail:
-        """Give up one that has not been sent; any other stays as it is."""
+        """Give up one that has not been sent, as above; any other stays as it is."""
         ...

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
-from application.mail.policy import SWITCHED_OFF_BY_PREFERENCE, Template, account_of, useful_until
-from application.mail.ports import Message
+from application.mail.order_mails import OrderMailCause, page_of, said_of_order
+from application.mail.policy import FOR_ADMINS, SWITCHED_OFF_BY_PREFERENCE, Template, useful_until
+from application.mail.ports import Attachment, Message, PointlessMailError
 from application.mail.rendering import render
 from application.ports import Clock, EventStore, OneTimeTokens
 from domain.accounts.account import ACCOUNTS, Account
@@ -26,9 +28,22 @@ from domain.accounts.events import (
     PasswordChanged,
     PasswordReset,
     PasswordResetRequested,
+    Role,
 )
 from domain.accounts.sign_in import SIGN_INS
-from domain.kernel import Event, Recorded
+from domain.kernel import AccountId, Event, Recorded
+from domain.orders.events import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPaymentFailed,
+    OrderProcessingStarted,
+    OrderRefunded,
+    OrderReturnApproved,
+    OrderReturnRejected,
+    ParcelDelivered,
+    ParcelShipped,
+)
+from domain.orders.order import ORDERS, Order
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 
 _HEADERS: Final = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}
@@ -38,20 +53,28 @@ _NAME: Final = re.compile(r"[^\W\d_]+(?:[ '\u2019-][^\W\d_]+)*")
 _LONGEST_NAME: Final = 50
 
 
-class PointlessMailError(Exception):
-    """Nobody is to get this mail any more."""
-
-
 class _Content(msgspec.Struct, frozen=True, kw_only=True):
     to: str
     fields: Mapping[str, Any]
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Writer:
-    """``origin`` is where the shop's pages are, ``shop`` how it signs, ``sender`` the address that it writes from."""
+    """``origin`` is where the shop's pages are, ``shop`` how it signs, ``sender`` the address that it writes from.
+
+    ``unpaid_after`` is how long an order waits for its payment.
+    """
 
     def __init__(
-        self, store: EventStore, tokens: OneTimeTokens, clock: Clock, *, origin: str, shop: str, sender: str
+        self,
+        store: EventStore,
+        tokens: OneTimeTokens,
+        clock: Clock,
+        *,
+        origin: str,
+        shop: str,
+        sender: str,
+        unpaid_after: timedelta,
     ) -> None:
         self._store = store
         self._tokens = tokens
@@ -59,16 +82,19 @@ class Writer:
         self._origin = origin
         self._shop = shop
         self._domain = sender.rpartition("@")[2]
+        self._unpaid_after = unpaid_after
 
-    async def write(self, recorded: Recorded[Event], template: Template) -> Message:
+    async def write(self, recorded: Recorded[Event], template: Template, to: AccountId) -> Message:
         """``PointlessMailError`` if it is too late for it."""
         if self._clock.now() >= useful_until(recorded):
             raise PointlessMailError("it is too late")
-        account = (await self._store.load(ACCOUNTS, account_of(recorded.event))).state
+        account = (await self._store.load(ACCOUNTS, to)).state
         if account is None or account.erased:
             raise PointlessMailError("the person was erased")
         if template in SWITCHED_OFF_BY_PREFERENCE and not account.preferences.email_notifications:
             raise PointlessMailError("the person wants no notifications by mail")
+        if type(recorded.event) in FOR_ADMINS and Role.ADMIN not in account.roles:
+            raise PointlessMailError("the person is no admin any more")
         content = await self._content(recorded, account)
         if not content.to:
             raise PointlessMailError("the person was erased")
@@ -86,8 +112,9 @@ class Writer:
             text=rendered.text,
             html=rendered.html,
             # Of the cause, which has one id for ever: whoever is sent this mail twice can tell.
-            message_id=f"<{recorded.id}.{template}@{self._domain}>",
+            message_id=f"<{uuid5(recorded.id, str(to))}.{template}@{self._domain}>",
             headers=_HEADERS,
+            attachments=content.attachments,
         )
 
     async def _content(  # noqa: PLR0911 - one line per event
@@ -110,6 +137,18 @@ class Writer:
                 return _Content(to=account.email, fields={"reason": reason})
             case PasswordChanged() | PasswordReset():
                 return _Content(to=account.email, fields={"link": f"{self._origin}/forgot-password"})
+            case (
+                OrderConfirmed()
+                | OrderProcessingStarted()
+                | OrderPaymentFailed()
+                | ParcelShipped()
+                | ParcelDelivered()
+                | OrderRefunded()
+                | OrderCancelled()
+                | OrderReturnApproved()
+                | OrderReturnRejected()
+            ) as event:
+                return await self._about_order(event, account)
             case SellerVerified() | SellerReinstated():
                 return _Content(to=account.email, fields={"link": f"{self._origin}/seller"})
             case _:
@@ -133,6 +172,12 @@ class Writer:
             raise PointlessMailError("its link is not good any more")
         link = self._link("recover-account", account, requested.number)
         return _Content(to=account.email, fields={"link": link, "until": requested.erase_after})
+
+    async def _about_order(self, event: OrderMailCause, account: Account) -> _Content:
+        order: Order = (await self._store.load(ORDERS, event.order_id)).present
+        said = said_of_order(event, order, self._unpaid_after)
+        fields = {"order": order, "number": order.number, "link": page_of(self._origin, order), **said}
+        return _Content(to=account.email, fields=fields)
 
     def _link(self, kind: str, account: Account, number: int) -> str:
         """The kind of a token is also the page that takes it."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from application.countries import country_code
 from application.errors import ConcurrentChangeError, UnavailableError
-from application.payments.paying import A_DAY, linked_payment
+from application.payments.linking import Prepared, prepared_payment
+from application.payments.paying import A_DAY
 from application.ports import (
     AlreadyAnsweredError,
     Changed,
@@ -19,7 +23,7 @@ from application.ports import (
     Keys,
     Loaded,
     Metadata,
-    PaymentIntent,
+    Once,
     PaymentProvider,
     Proposal,
     ReturnableNumbers,
@@ -31,18 +35,44 @@ from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import Caller
 from domain.carts.cart import CARTS, Cart, CartEmptyError, HeldCoupon
 from domain.carts.events import CartEvent, cart_of
-from domain.kernel import DomainError, Event, ListingId, OrderId, SellerId, stream_id
+from domain.kernel import (
+    DomainError,
+    Event,
+    InvalidInputError,
+    ListingId,
+    OrderId,
+    SellerId,
+    stream_id,
+)
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS, Listing
 from domain.money import Money
-from domain.orders.events import OrderPlaced, PostalAddress
+from domain.orders.events import OrderEvent, PostalAddress
 from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
-from domain.payments.payment import PAYMENTS
-from domain.placing import WantedLine, merged, order_of
+from domain.orders.shipping import Sending, ShippingMethod
+from domain.payments.events import PaymentEvent
+from domain.payments.payment import Payment
+from domain.placing import WantedLine, merged, order_of, postal_of, profiles_of, require_may_buy
 from domain.promotions.redemptions import REDEMPTIONS
-from domain.redeeming import redeemed
+from domain.redeeming import Coupon, Deals, OfferedMethod, Quote, offered_methods, quote, redeemed
+from domain.sellers.events import ShippingProfile
 from domain.sellers.seller import SELLERS, Seller
+
+T = TypeVar("T")
+
+
+class SavedAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the buyer's own, by its number or uuid; the default one, where none is named."""
+
+    named: int | UUID | None = None
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """On which the shop sells: what is added to the goods, and whether buyers must have proved their address (C53)."""
+
+    tariff: Tariff
+    verified_only: bool = False
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,17 +82,45 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     Where these are all that is in the cart it must take something off, as it does in the cart that they were shown; of
     other lines it takes off what it can, and stays in the cart where that is nothing.
 
-    ``intent_id`` names a payment that the client prepared itself, ``expected_total`` is what it showed last.
+    ``intent_id`` names a payment that the client prepared itself, ``expected_total`` is what it showed last. Where no
+    address is to be had, the order is refused unless it ``may_lack_address``.
     """
 
     caller: Caller
     lines: tuple[WantedLine, ...]
-    shipping_address: PostalAddress
-    billing_address: PostalAddress | None = None
+    shipping_address: PostalAddress | SavedAddress = SavedAddress()
+    billing_address: PostalAddress | SavedAddress | None = None
+    may_lack_address: bool = False
+    shipping_method: ShippingMethod = ShippingMethod.STANDARD
     payment_method: str = "card"
     intent_id: str = ""
     coupon_code: str = ""
     expected_total: Money | None = None
+
+
+class CheckOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The same as ``PlaceOrder``, for who wants to be told what a preview would have said, too (C30)."""
+
+    order: PlaceOrder
+
+
+class CheckedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as it is placed, or would be; what became of the coupon, and in which ways it can be sent."""
+
+    order: Order
+    coupon: Coupon | None
+    quoted: Quote
+    methods: Sequence[OfferedMethod]
+
+    @classmethod
+    def of(cls, settled: Settled) -> CheckedOut:
+        lines, deals = settled.order.lines, settled.deals
+        return cls(
+            order=settled.order,
+            coupon=deals.coupon,
+            quoted=quote(lines, deals),
+            methods=offered_methods(lines, deals),
+        )
 
 
 async def place_order(
@@ -74,23 +132,55 @@ async def place_order(
     numbers: ReturnableNumbers,
     clock: Clock,
     payments: PaymentProvider,
-    tariff: Tariff,
+    conditions: Conditions,
 ) -> Changed[Order]:
-    called = await _called(command.coupon_code, metadata, store, keys)
-    intent = await payments.intent(command.intent_id) if command.intent_id else None
+    called = await called_coupon(command.coupon_code, metadata.once, store, keys)
+    prepared = await _prepared(command.intent_id, metadata.once, store, payments)
     now = clock.now()
-    counter = f"orders:{now:%Y%m%d}"
+    wish = Wish(command=command, called=called, prepared=prepared, at=now, conditions=conditions)
+    return await _numbered(wish, lambda settled: settled.order, metadata, store, numbers)
+
+
+async def check_out(
+    command: CheckOut,
+    metadata: Metadata,
+    *,
+    store: EventStore,
+    keys: Keys,
+    numbers: ReturnableNumbers,
+    clock: Clock,
+    payments: PaymentProvider,
+    conditions: Conditions,
+) -> Changed[CheckedOut]:
+    order = command.order
+    called = await called_coupon(order.coupon_code, metadata.once, store, keys)
+    prepared = await _prepared(order.intent_id, metadata.once, store, payments)
+    wish = Wish(command=order, called=called, prepared=prepared, at=clock.now(), conditions=conditions)
+    return await _numbered(wish, CheckedOut.of, metadata, store, numbers)
+
+
+async def _numbered(
+    wish: Wish,
+    outcome_of: Callable[[Settled], T],
+    metadata: Metadata,
+    store: EventStore,
+    numbers: ReturnableNumbers,
+) -> Changed[T]:
+    """Place it under the next number of its day."""
+    counter = f"orders:{wish.at:%Y%m%d}"
     number = await numbers.next(counter)
-    wish = _Wish(
-        command=command,
-        called=called,
-        intent=intent,
-        number=f"ORD-{now:%Y%m%d}{number:02d}",
-        at=now,
-        tariff=tariff,
-    )
+    numbered = replace(wish, number=f"ORD-{wish.at:%Y%m%d}{number:02d}")
+
+    async def place(planned: Planned) -> Changed[T]:
+        def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[T]:
+            settled = numbered.settle(planned, loaded)
+            events = numbered.events(settled)
+            return Proposal(outcome=outcome_of(settled), events=events, about=settled.order.id)
+
+        return await store.change_together(planned.refs, decide, metadata)
+
     try:
-        return await _placed(wish, metadata, store)
+        return await planned_over(numbered, store, place)
     except (UnavailableError, ConcurrentChangeError):
         # Nobody knows whether there is an order of this number.
         raise
@@ -99,15 +189,26 @@ async def place_order(
         raise
 
 
-class _Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order is to be, before anything of it is decided; ``called`` is the coupon that it names."""
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order is to be decided on: which listings, and which coupon."""
+
+    refs: Sequence[StreamRef[Any, Any]]
+    listing_ids: Sequence[ListingId]
+    held: HeldCoupon | None
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order is to be, before anything of it is decided; ``called`` is the coupon that it names.
+
+    Without a ``number`` it is only to be seen what it would be.
+    """
 
     command: PlaceOrder
     called: HeldCoupon | None
-    intent: PaymentIntent | None
-    number: str
+    prepared: Prepared | None
     at: datetime
-    tariff: Tariff
+    conditions: Conditions
+    number: str = ""
 
     @property
     def order_id(self) -> OrderId:
@@ -125,63 +226,112 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
     def named(self) -> list[ListingId]:
         return list(dict.fromkeys(line.listing_id for line in self.command.lines))
 
-    def decide(
-        self, listing_ids: Sequence[ListingId], held: HeldCoupon | None, loaded: Sequence[Loaded[Any]]
-    ) -> Proposal[Order]:
+    def settle(self, planned: Planned, loaded: Sequence[Loaded[Any]]) -> Settled:
+        """The order as it is, or would be, placed now; refused as a whole where something stands in its way."""
         command = self.command
-        deals = len(deal_refs(held, command.caller.account_id))
-        there = _There.of(loaded, len(listing_ids), deals, held)
-        cart = there.cart
-        wanted = merged(command.lines) or _lines_of(cart, listing_ids)
-        if self.called is None and held != _coupon_in(cart):
-            raise ConcurrentChangeError("The cart has changed meanwhile")
+        there = self.there(planned, loaded)
+        buyer = require_may_buy(there.buyer)
+        if self.conditions.verified_only:
+            buyer.require_proved_email()
+        shipping = self.postal(buyer, command.shipping_address, "shippingAddress")
+        billing = command.billing_address
+        deals = self.deals(there, shipping)
         placed, reserved = order_of(
-            wanted,
+            self.wanted(there, planned),
             there.listings,
-            there.dealt.at(self.at, self.tariff),
+            deals,
             sellers=there.sellers,
             order_id=self.order_id,
             number=self.number,
-            buyer=there.buyer,
-            shipping_address=command.shipping_address,
-            billing_address=command.billing_address,
+            buyer=buyer,
+            shipping_address=shipping,
+            billing_address=None if billing is None else self.postal(buyer, billing, "billingAddress"),
             payment_method=command.payment_method,
-            coupon_must_count=self.called is not None or _is_all_of(cart, listing_ids),
+            coupon_must_count=self.called is not None or _is_all_of(there.cart, planned.listing_ids),
             expected_total=command.expected_total,
         )
-        return self._proposal(placed, reserved, there)
-
-    def _proposal(
-        self, placed: OrderPlaced, reserved: Mapping[ListingId, Sequence[ListingEvent]], there: _There
-    ) -> Proposal[Order]:
         order = Order.evolve(None, placed)
-        order_events: list[Any] = [placed]
-        stock: Mapping[ListingId, Sequence[ListingEvent]] = reserved
-        if not order.total.minor:
+        order_events: list[OrderEvent] = [placed]
+        payment: Sequence[PaymentEvent] = []
+        if self.prepared is not None:
+            linked = self.prepared.linked(there.payment, order, self.at)
+            order_events += linked.order
+            payment = linked.payment
+        elif not order.total.minor:
             # The provider takes no payment of nothing, so nobody would ever say that it has come.
             order_events += order.confirm("", self.at)
-            stock = _committed(order, reserved, there.listings)
+        after = ORDERS.fold(None, order_events)
+        assert after is not None
+        return Settled(
+            order=after,
+            order_events=order_events,
+            payment=payment,
+            reserved=reserved,
+            deals=deals,
+            there=there,
+        )
+
+    def events(self, settled: Settled) -> list[tuple[StreamRef[Any, Any], Sequence[Event]]]:
+        order, there = settled.order, settled.there
+        stock: Mapping[ListingId, Sequence[ListingEvent]] = settled.reserved
+        if order.paid:
+            stock = _committed(order, settled.reserved, there.listings)
         events: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = [
+            (StreamRef(ORDERS, order.id), settled.order_events),
             *((StreamRef(LISTINGS, listing_id), decided) for listing_id, decided in stock.items()),
             *((StreamRef(REDEMPTIONS, count), counted) for count, counted in redeemed(order).items()),
         ]
         if there.cart is not None:
             events.append((self.cart_ref, _checked_out(there.cart, order)))
-        if self.intent is not None:
-            created, linked = linked_payment(None, order, self.intent)
-            order_events += linked
-            events.append((StreamRef(PAYMENTS, stream_id("payment", self.intent.id)), created))
-        events.insert(0, (StreamRef(ORDERS, order.id), order_events))
-        after = ORDERS.fold(None, order_events)
-        assert after is not None
-        return Proposal(outcome=after, events=events, about=order.id)
+        if self.prepared is not None:
+            events.append((self.prepared.ref, settled.payment))
+        return events
+
+    def there(self, planned: Planned, loaded: Sequence[Loaded[Any]]) -> There:
+        """What was loaded of all that ``planned`` names; refused where that is not the cart's coupon any more."""
+        deals = len(deal_refs(planned.held, self.command.caller.account_id))
+        payment: Payment | None = None
+        if self.prepared is not None:
+            *loaded, of_payment = loaded
+            payment = of_payment.state
+        there = There.of(loaded, len(planned.listing_ids), deals, planned.held, payment)
+        if self.called is None and planned.held != _coupon_in(there.cart):
+            raise ConcurrentChangeError("The cart has changed meanwhile")
+        return there
+
+    def wanted(self, there: There, planned: Planned) -> list[WantedLine]:
+        return merged(self.command.lines) or _lines_of(there.cart, planned.listing_ids)
+
+    def deals(self, there: There, destination: PostalAddress) -> Deals:
+        sending = sending_to(destination.country, self.command.shipping_method, there.sellers.values())
+        return there.dealt.at(self.at, self.conditions.tariff, sending)
+
+    def postal(self, buyer: Account, given: PostalAddress | SavedAddress, field: str) -> PostalAddress:
+        if isinstance(given, PostalAddress):
+            return given
+        found = postal_of(buyer, given.named)
+        if found is None and not self.command.may_lack_address:
+            raise InvalidInputError({field: ["Is required"]})
+        return found or PostalAddress()
 
 
-async def _placed(wish: _Wish, metadata: Metadata, store: EventStore) -> Changed[Order]:
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that is decided, and what it was decided on."""
+
+    order: Order
+    order_events: Sequence[OrderEvent]
+    payment: Sequence[PaymentEvent]
+    reserved: Mapping[ListingId, Sequence[ListingEvent]]
+    deals: Deals
+    there: There
+
+
+async def planned_over(wish: Wish, store: EventStore, carry_out: Callable[[Planned], Awaitable[T]]) -> T:
+    """Carry out something on all that the order depends on: what is named, or what is in the cart."""
     account_id = wish.command.caller.account_id
     named, called = wish.named, wish.called
 
-    async def place_from(cart: Cart | None) -> Changed[Order]:
+    async def over(cart: Cart | None) -> T:
         listing_ids, held = named or _listings_in(cart), called or _coupon_in(cart)
         listing_refs = [StreamRef(LISTINGS, listing_id) for listing_id in listing_ids]
         # Whose a listing is never changes, so that an old memory of it will do. Sellers are only read, and so orders
@@ -194,8 +344,9 @@ async def _placed(wish: _Wish, metadata: Metadata, store: EventStore) -> Changed
             *listing_refs,
             *(StreamRef(SELLERS, seller_id) for seller_id in sellers),
             *deal_refs(held, account_id),
+            *((wish.prepared.ref,) if wish.prepared is not None else ()),
         ]
-        return await store.change_together(refs, partial(wish.decide, listing_ids, held), metadata)
+        return await carry_out(Planned(refs=refs, listing_ids=listing_ids, held=held))
 
     if named:
         # Of the cart only the coupon is wanted, and whether that is still in it is seen by the decision.
@@ -204,16 +355,16 @@ async def _placed(wish: _Wish, metadata: Metadata, store: EventStore) -> Changed
     else:
         (glanced,) = await store.glance([wish.cart_ref])
     try:
-        return await place_from(glanced.state)
+        return await over(glanced.state)
     except ConcurrentChangeError:
         # Most likely it was filled through another process a moment ago, and the glance was older than that.
         loaded = await store.load(CARTS, wish.cart_ref.id)
         if loaded.version == glanced.version:
             raise
-        return await place_from(loaded.state)
+        return await over(loaded.state)
 
 
-class _There(msgspec.Struct, frozen=True, kw_only=True):
+class There(msgspec.Struct, frozen=True, kw_only=True):
     """What an order is decided on."""
 
     cart: Cart | None
@@ -221,9 +372,17 @@ class _There(msgspec.Struct, frozen=True, kw_only=True):
     listings: dict[ListingId, Listing]
     sellers: dict[SellerId, Seller]
     dealt: Dealt
+    payment: Payment | None = None
 
     @classmethod
-    def of(cls, loaded: Sequence[Loaded[Any]], listings: int, deals: int, held: HeldCoupon | None) -> _There:
+    def of(
+        cls,
+        loaded: Sequence[Loaded[Any]],
+        listings: int,
+        deals: int,
+        held: HeldCoupon | None,
+        payment: Payment | None,
+    ) -> There:
         """As loaded: cart, account, so many listings, their sellers, and at the end what else makes the price."""
         after_listings, after_sellers = 2 + listings, len(loaded) - deals
         return cls(
@@ -234,6 +393,7 @@ class _There(msgspec.Struct, frozen=True, kw_only=True):
                 each.state.id: each.state for each in loaded[after_listings:after_sellers] if each.state
             },
             dealt=dealt(held, loaded[after_sellers:]),
+            payment=payment,
         )
 
 
@@ -264,12 +424,23 @@ def _listings_in(cart: Cart | None) -> list[ListingId]:
     return list(cart.lines) if cart else []
 
 
-async def _called(code: str, metadata: Metadata, store: EventStore, keys: Keys) -> HeldCoupon | None:
+async def _prepared(
+    intent_id: str, once: Once | None, store: EventStore, payments: PaymentProvider
+) -> Prepared | None:
+    """The payment that is named. A repeated order is answered though its payment is an order's by now: its own."""
+    if not intent_id:
+        return None
+    if once is not None:
+        await store.raise_if_answered(once)
+    return await prepared_payment(intent_id, store, payments)
+
+
+async def called_coupon(code: str, once: Once | None, store: EventStore, keys: Keys) -> HeldCoupon | None:
     """The coupon that is named. A repeated order is answered though its coupon may be gone."""
     if not code:
         return None
-    if metadata.once is not None:
-        await store.raise_if_answered(metadata.once)
+    if once is not None:
+        await store.raise_if_answered(once)
     return await coupon_called(code, store, keys)
 
 
@@ -290,3 +461,14 @@ def _lines_of(cart: Cart | None, planned: Sequence[ListingId]) -> list[WantedLin
     return [
         WantedLine(listing_id=listing_id, quantity=quantity) for listing_id, quantity in cart.lines.items()
     ]
+
+
+def sending_to(country: str, method: ShippingMethod, sellers: Iterable[Seller]) -> Sending:
+    """Where an order goes, in words by which that can be compared, whatever buyer and sellers call their countries."""
+    profiles = {profile_id: _in_codes(profile) for profile_id, profile in profiles_of(sellers).items()}
+    return Sending(destination=country_code(country), method=method, profiles=profiles)
+
+
+@lru_cache(maxsize=4096)
+def _in_codes(profile: ShippingProfile) -> ShippingProfile:
+    return replace(profile, countries=tuple(country_code(country) for country in profile.countries))

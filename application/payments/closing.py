@@ -70,7 +70,10 @@ async def send_refund(
     sent = ""
     try:
         answer = await payments.refund(
-            payment.intent_id, refund.amount.minor, idempotency_key=f"refund-{command.refund_id}"
+            payment.intent_id,
+            refund.amount.minor,
+            idempotency_key=f"refund-{command.refund_id}",
+            metadata={"refundId": command.refund_id},
         )
     except PaymentFailedError as refused:
         refusal = refused

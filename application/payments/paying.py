@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from application.errors import ConcurrentChangeError
 from application.ports import (
     Changed,
     Clock,
@@ -19,14 +23,22 @@ from application.ports import (
     Proposal,
     StreamRef,
 )
+from domain import paying
 from domain.accounts.events import Caller
-from domain.cancelling import FOR_CANCELLATION
-from domain.kernel import Event, ForbiddenError, OrderId, PaymentId, stream_id
+from domain.kernel import AccountId, Event, ForbiddenError, OrderId, PaymentId, stream_id
 from domain.listings.listing import LISTINGS
 from domain.money import Money
-from domain.orders.order import ORDERS, Order, OrderCancelledError, OrderNotFoundError
+from domain.orders.order import (
+    ORDERS,
+    Order,
+    OrderCancelledError,
+    OrderNotFoundError,
+)
+from domain.paying import Settled
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
-from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, PaymentState
+from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError
+
+T = TypeVar("T")
 
 A_DAY: Final = 86_400.0
 
@@ -51,6 +63,9 @@ class ConfirmPayment(msgspec.Struct, frozen=True, kw_only=True):
 class PaymentResult(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    ACTION_REQUIRED = "action_required"
+    PROCESSING = "processing"
+    CLOSED = "closed"
 
 
 class RecordPaymentResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +80,24 @@ class RecordPaymentResult(msgspec.Struct, frozen=True, kw_only=True):
 async def request_payment(
     command: RequestPayment, metadata: Metadata, *, store: EventStore, payments: PaymentProvider
 ) -> Changed[Payment]:
-    order: Order | None = await _glanced(StreamRef(ORDERS, command.order_id), store)
+    order: Order | None = await glanced(StreamRef(ORDERS, command.order_id), store)
+    try:
+        return await _requested(command, order, metadata, store, payments)
+    except ConcurrentChangeError:
+        # Another process has linked or closed a payment a moment ago, which happens a few times in its life.
+        now: Order | None = (await store.load(ORDERS, command.order_id)).state
+        if now == order:
+            raise
+        return await _requested(command, now, metadata, store, payments)
+
+
+async def _requested(
+    command: RequestPayment,
+    order: Order | None,
+    metadata: Metadata,
+    store: EventStore,
+    payments: PaymentProvider,
+) -> Changed[Payment]:
     if order is None:
         raise OrderNotFoundError("Order not found")
     if command.caller is not None:
@@ -77,11 +109,13 @@ async def request_payment(
         payment = await store.load(PAYMENTS, stream_id("payment", order.intent_id))
         if payment.state is not None:
             return Changed(state=payment.state, version=payment.version)
+    # One that was closed would be given again by the name that it was asked for.
+    again = f"-{len(order.closed_intents)}" if order.closed_intents else ""
     intent = await payments.create_intent(
         amount=order.total.minor,
         currency=order.total.currency.lower(),
         metadata={"orderId": order.number, "orderUuid": str(order.id)},
-        idempotency_key=f"order-{order.id}",
+        idempotency_key=f"order-{order.id}{again}",
     )
     refs: list[StreamRef[Any, Any]] = [
         StreamRef(PAYMENTS, stream_id("payment", intent.id)),
@@ -91,10 +125,13 @@ async def request_payment(
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment]:
         current: Order = loaded[1].present
         current.require_payable()
-        payment, linked = linked_payment(loaded[0].state, current, intent)
-        after = PAYMENTS.fold(loaded[0].state, payment)
+        if intent.id in current.closed_intents or current.intent_id not in ("", intent.id):
+            raise ConcurrentChangeError("Its payment has changed meanwhile")
+        opened = [] if loaded[0].state is not None else [opened_for(intent, current)]
+        linked = current.link_payment(intent.id, amount_of(intent))
+        after = PAYMENTS.fold(loaded[0].state, opened)
         assert after is not None
-        return Proposal(outcome=after, events=[(refs[0], payment), (refs[1], linked)])
+        return Proposal(outcome=after, events=[(refs[0], opened), (refs[1], linked)])
 
     try:
         return await store.change_together(refs, decide, metadata)
@@ -107,120 +144,258 @@ async def request_payment(
 async def confirm_payment(
     command: ConfirmPayment, metadata: Metadata, *, store: EventStore, payments: PaymentProvider, clock: Clock
 ) -> Changed[Payment]:
-    """Confirm at the provider, and take its word at once; the webhook that says the same later changes nothing."""
+    """Confirm at the provider, and take its word at once; the webhook that says the same later changes nothing.
+
+    What was prepared before there is an order can be paid before, too.
+    """
     if metadata.once is not None:
         await store.raise_if_answered(metadata.once)
     payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", command.intent_id))
-    known: Payment | None = await _glanced(payment_ref, store, within=A_DAY)
+    known: Payment | None = await glanced(payment_ref, store, within=A_DAY)
+    if known is not None and known.order_id is None:
+        known = (await store.load(PAYMENTS, payment_ref.id)).state
     if known is None:
         raise PaymentNotFoundError("Payment not found")
-    if known.order_id is None:
-        raise OrderNotFoundError("There is no order for this payment yet")
-    # Of which order it is never changes, so that one question is enough for both as they are now.
-    loaded, of_order = await store.load_many([payment_ref, StreamRef(ORDERS, known.order_id)])
+    # Of which order it is never changes from then on, so that one question is enough for both as they are now.
+    order_refs = [] if known.order_id is None else [StreamRef(ORDERS, known.order_id)]
+    loaded, *of_order = await store.load_many([payment_ref, *order_refs])
     payment: Payment = loaded.present
-    order: Order = of_order.present
     if not command.caller.is_admin and payment.account_id != command.caller.account_id:
         raise ForbiddenError("You don't have permission to confirm this payment")
-    if payment.status is PaymentState.SUCCEEDED:  # the provider would refuse to confirm it again
+    if payment.made:  # the provider would refuse to confirm it again
         return Changed(state=payment, version=loaded.version)
-    order.require_payable()
-    intent = await payments.confirm_intent(
-        command.intent_id,
-        command.payment_method,
-        idempotency_key=f"confirm-{command.intent_id}-{_attempt(metadata)}",
+    for order in of_order:
+        order.present.require_payable()
+    if payment.cancelled:
+        raise PaymentFailedError("This payment is closed", details={"code": "canceled"})
+    told = await tried(
+        command.intent_id, command.payment_method, metadata, store=store, payments=payments, clock=clock
     )
-    if intent.status != "succeeded":
+    if told is None:
         return Changed(state=payment, version=0)
-    settled = RecordPaymentResult(result=PaymentResult.SUCCEEDED, intent=intent)
-    changed = await record_payment_result(settled, metadata, store=store, clock=clock)
-    assert changed.state is not None
+    changed = await settle(told, metadata, _payment, store=store, clock=clock)
+    assert changed.state is not None, "only what we know is confirmed"
     return Changed(state=changed.state, version=changed.version, position=changed.position)
+
+
+async def tried(
+    intent_id: str,
+    payment_method: str,
+    metadata: Metadata,
+    *,
+    store: EventStore,
+    payments: PaymentProvider,
+    clock: Clock,
+) -> RecordPaymentResult | None:
+    """What the provider says when it is to take the money; nothing, where it says nothing new.
+
+    A try that failed is recorded before it is refused, and is nobody's answer for ever: the next may succeed.
+    """
+    key = f"confirm-{intent_id}-{attempt_of(metadata)}"
+    intent = await payments.confirm_intent(intent_id, payment_method, idempotency_key=key)
+    told = result_of(intent)
+    if told is not None and told.result is PaymentResult.FAILED:
+        await settle(told, replace(metadata, once=None), _payment, store=store, clock=clock)
+        raise PaymentFailedError(
+            told.failure_message or "The payment failed", details={"code": told.failure_code}
+        )
+    return told
 
 
 async def record_payment_result(
     command: RecordPaymentResult, metadata: Metadata, *, store: EventStore, clock: Clock
 ) -> Changed[Payment | None]:
-    """Payment, order and stock move together. An intent that belongs to no order of ours is left alone.
+    """Payment, order and stock move together. An intent that is nothing to us is left alone.
 
-    Money that comes for an order that was cancelled meanwhile is asked back at once.
+    Money that comes without being owed, as for an order that was cancelled meanwhile, is asked back at once.
     """
-    intent = command.intent
-    payment_ref = StreamRef(PAYMENTS, stream_id("payment", intent.id))
-    known: Payment | None = await _glanced(payment_ref, store)
-    order_id = known.order_id if known else _order_in(intent)
-    order: Order | None = await _glanced(StreamRef(ORDERS, order_id), store) if order_id else None
-    if order is None:
+    return await settle(command, metadata, _payment, store=store, clock=clock)
+
+
+Outcome = Callable[[Payment, Order | None], T]
+
+
+async def settle(
+    told: RecordPaymentResult,
+    metadata: Metadata,
+    outcome: Outcome[T],
+    *,
+    store: EventStore,
+    clock: Clock,
+) -> Changed[T | None]:
+    """The same, for those who want to know something else of it; nothing for an intent that is nothing to us."""
+    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", told.intent.id))
+    known: Payment | None = await glanced(payment_ref, store)
+    order_id = known.order_id if known else _order_in(told.intent)
+    try:
+        return await _settled(told, order_id, metadata, outcome, known=known, store=store, clock=clock)
+    except ConcurrentChangeError:
+        # Its order was placed a moment ago. That happens once in its life.
+        now = (await store.load(PAYMENTS, payment_ref.id)).state
+        if now is None or now.order_id == order_id:
+            raise
+        return await _settled(told, now.order_id, metadata, outcome, known=now, store=store, clock=clock)
+
+
+async def _settled(
+    told: RecordPaymentResult,
+    order_id: OrderId | None,
+    metadata: Metadata,
+    outcome: Outcome[T],
+    *,
+    known: Payment | None,
+    store: EventStore,
+    clock: Clock,
+) -> Changed[T | None]:
+    intent = told.intent
+    order: Order | None = await glanced(StreamRef(ORDERS, order_id), store) if order_id else None
+    if known is None and not _concerns_us(told, order):
         return Changed(state=None, version=0)
-    order_ref = StreamRef(ORDERS, order.id)
-    listing_refs = [StreamRef(LISTINGS, line.listing_id) for line in order.lines]
+    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", intent.id))
+    order_refs: list[StreamRef[Any, Any]] = [] if order is None else [StreamRef(ORDERS, order.id)]
+    lines = order.lines if order is not None and told.result is PaymentResult.SUCCEEDED else ()
+    listing_refs: list[StreamRef[Any, Any]] = [StreamRef(LISTINGS, line.listing_id) for line in lines]
     now = clock.now()
 
-    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
-        payment_events, order_events = linked_payment(loaded[0].state, loaded[1].present, intent)
-        payment = PAYMENTS.fold(loaded[0].state, payment_events)
-        current = ORDERS.fold(loaded[1].state, order_events)
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[T | None]:
+        before: Payment | None = loaded[0].state
+        current: Order | None = loaded[1].present if order_refs else None
+        opened: list[PaymentEvent] = []
+        adopted: list[Any] = []
+        if before is None:
+            opened = [opened_for(intent, current)]
+            if current is not None and paying.is_owed(current, intent.id, amount_of(intent)):
+                adopted = current.link_payment(intent.id, amount_of(intent))
+        elif before.order_id != (None if current is None else current.id):
+            raise ConcurrentChangeError("Its order was placed meanwhile")
+        payment = PAYMENTS.fold(before, opened)
         assert payment is not None
-        assert current is not None
+        if current is not None:
+            current = paying.order_after(current, adopted)
+        settled = _told(told, payment, current, now)
         stock: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
-        if command.result is PaymentResult.SUCCEEDED:
-            current.require_amount(Money(intent.amount, intent.currency.upper()))
-            made = payment.succeed(intent.brand, intent.last4)
-            payment_events = [*payment_events, *made]
-            if made and current.cancelled:
-                paid = PAYMENTS.fold(payment, made) or payment
-                payment_events += paid.request_refund(paid.refundable, FOR_CANCELLATION)
-            confirmed = current.confirm(intent.id, now)
-            order_events = [*order_events, *confirmed]
-            if confirmed and not current.committed:
-                stock = [
-                    (ref, listing.present.commit(order.id, line.quantity))
-                    for ref, listing, line in zip(listing_refs, loaded[2:], order.lines, strict=True)
-                ]
-        else:
-            payment_events = [*payment_events, *payment.fail(command.failure_code, command.failure_message)]
-            failed = current.fail_payment(intent.id, command.failure_code, command.failure_message)
-            order_events = [*order_events, *failed]
-        after = PAYMENTS.fold(loaded[0].state, payment_events)
+        if settled.commits and current is not None:
+            stock = [
+                (ref, listing.present.commit(current.id, line.quantity))
+                for ref, listing, line in zip(listing_refs, loaded[2:], lines, strict=True)
+            ]
+        after = PAYMENTS.fold(payment, settled.payment)
+        assert after is not None
         return Proposal(
-            outcome=after, events=[(payment_ref, payment_events), (order_ref, order_events), *stock]
+            outcome=outcome(after, current and paying.order_after(current, settled.order)),
+            events=[
+                (payment_ref, [*opened, *settled.payment]),
+                *((ref, [*adopted, *settled.order]) for ref in order_refs),
+                *stock,
+            ],
         )
 
-    return await store.change_together([payment_ref, order_ref, *listing_refs], decide, metadata)
+    return await store.change_together([payment_ref, *order_refs, *listing_refs], decide, metadata)
 
 
-def linked_payment(
-    payment: Payment | None, order: Order, intent: PaymentIntent
-) -> tuple[list[PaymentEvent], list[Any]]:
-    """What is still missing for the intent to be known and to be the order's: nothing, where both stand already."""
-    amount = Money(intent.amount, intent.currency.upper())
-    linked = order.link_payment(intent.id, amount)
-    if payment is not None:
-        return [], linked
-    created = PaymentIntentCreated(
+def _told(told: RecordPaymentResult, payment: Payment, order: Order | None, now: datetime) -> Settled:
+    intent = told.intent
+    match told.result:
+        case PaymentResult.SUCCEEDED:
+            return paying.succeeded(
+                payment, order, taken=amount_of(intent), brand=intent.brand, last4=intent.last4, at=now
+            )
+        case PaymentResult.FAILED:
+            return paying.failed(
+                payment,
+                order,
+                code=told.failure_code,
+                message=told.failure_message,
+                attempt=intent.charge_id,
+            )
+        case PaymentResult.ACTION_REQUIRED:
+            return Settled(payment=payment.require_action(intent.action_url))
+        case PaymentResult.PROCESSING:
+            return Settled(payment=payment.start_processing())
+        case PaymentResult.CLOSED:
+            return paying.closed(payment, order)
+
+
+def result_of(intent: PaymentIntent) -> RecordPaymentResult | None:
+    """What there is to be recorded of an intent as the provider has it; nothing, where nobody has tried to pay yet."""
+    match intent.status:
+        case "succeeded":
+            result = PaymentResult.SUCCEEDED
+        case "requires_action":
+            result = PaymentResult.ACTION_REQUIRED
+        case "processing":
+            result = PaymentResult.PROCESSING
+        case "canceled":
+            result = PaymentResult.CLOSED
+        case _:
+            if not intent.failure_code:
+                return None
+            result = PaymentResult.FAILED
+    return RecordPaymentResult(
+        result=result,
+        intent=intent,
+        failure_code=intent.failure_code,
+        failure_message=intent.failure_message,
+    )
+
+
+def opened_for(
+    intent: PaymentIntent, order: Order | None, *, account_id: AccountId | None = None, number: int = 0
+) -> PaymentIntentCreated:
+    """An intent as it gets known to us: for an order, or for somebody who has still to place it."""
+    account = order.account_id if order is not None else account_id or account_in(intent)
+    assert account is not None, "of whom it is was looked at before"
+    return PaymentIntentCreated(
         payment_id=PaymentId(stream_id("payment", intent.id)),
         intent_id=intent.id,
-        order_id=order.id,
-        account_id=order.account_id,
-        amount=amount,
+        order_id=None if order is None else order.id,
+        account_id=account,
+        amount=amount_of(intent),
         client_secret=intent.client_secret,
         created_at=intent.created_at,
+        order_number="" if order is None else order.number,
+        account_number=number if order is None else order.account_number,
     )
-    return [created], linked
 
 
-async def _glanced(ref: StreamRef[Any, Any], store: EventStore, *, within: float = 1.0) -> Any:
+def amount_of(intent: PaymentIntent) -> Money:
+    return Money(intent.amount, intent.currency.upper())
+
+
+def account_in(intent: PaymentIntent) -> AccountId | None:
+    """For whom we had it prepared before there was an order; what we did not write there ourselves says nothing."""
+    try:
+        return AccountId(UUID(intent.metadata.get("accountUuid", "")))
+    except ValueError:
+        return None
+
+
+async def glanced(ref: StreamRef[Any, Any], store: EventStore, *, within: float = 1.0) -> Any:
     """A glance is enough for what never changes of it; not to say that it is not there, which is final."""
     (glanced,) = await store.glance([ref], within=within)
     return glanced.state if glanced.state is not None else (await store.load(ref.decider, ref.id)).state
 
 
-def _attempt(metadata: Metadata) -> str:
+def attempt_of(metadata: Metadata) -> str:
     """The same for every try of one request, so that the provider too gives a repeated one its first answer."""
     if metadata.once is None:
         return metadata.request_id
     once = metadata.once
     return str(stream_id("confirmation", f"{once.scope} {once.key} {once.request_hash.hex()}"))
+
+
+def _concerns_us(told: RecordPaymentResult, order: Order | None) -> bool:
+    """Of what we do not know yet: money that was taken by us, and what an order of ours waits for."""
+    if told.result is PaymentResult.SUCCEEDED:
+        return order is not None or account_in(told.intent) is not None
+    if order is None or order.cancelled or told.intent.id in order.closed_intents:
+        return False
+    owed = paying.is_owed(order, told.intent.id, amount_of(told.intent))
+    return owed and told.result is not PaymentResult.CLOSED
+
+
+def _payment(payment: Payment, _: Order | None) -> Payment:
+    return payment
 
 
 def _order_in(intent: PaymentIntent) -> OrderId | None:

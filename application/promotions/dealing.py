@@ -14,6 +14,7 @@ from domain.carts.cart import HeldCoupon
 from domain.categories.tree import CategoryTree
 from domain.kernel import AccountId
 from domain.orders.pricing import Tariff
+from domain.orders.shipping import ANYWHERE, Sending
 from domain.promotions.events import OFFERS_ON, redemptions_of
 from domain.promotions.offers import OFFERS, Offers
 from domain.promotions.promotion import PROMOTIONS
@@ -30,8 +31,10 @@ class Dealt(msgspec.Struct, frozen=True, kw_only=True):
     tree: CategoryTree | None
     coupon: Coupon | None
 
-    def at(self, now: datetime, tariff: Tariff) -> Deals:
-        return Deals(offers=self.offers, coupon=self.coupon, tree=self.tree, tariff=tariff, at=now)
+    def at(self, now: datetime, tariff: Tariff, sending: Sending = ANYWHERE) -> Deals:
+        return Deals(
+            offers=self.offers, coupon=self.coupon, tree=self.tree, tariff=tariff, at=now, sending=sending
+        )
 
 
 def deal_refs(held: HeldCoupon | None, account_id: AccountId) -> list[StreamRef[Any, Any]]:

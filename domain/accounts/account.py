@@ -107,6 +107,12 @@ class DeletionScheduledError(ForbiddenError):
     code = "ACCOUNT_DELETION_SCHEDULED"
 
 
+class EmailNotVerifiedError(ForbiddenError):
+    """Where the shop wants it proved before anybody orders (C53)."""
+
+    code = "EMAIL_NOT_VERIFIED"
+
+
 class NotSuspendedError(AlreadyExistsError):
     """There is nothing to restore."""
 
@@ -198,6 +204,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
                 "This account is scheduled for deletion",
                 details={"eraseAfter": f"{self.deletion.erase_after:%Y-%m-%dT%H:%M:%SZ}"},
             )
+
+    def require_proved_email(self) -> None:
+        if not self.email_verified:
+            raise EmailNotVerifiedError("Verify your e-mail address first")
 
     def admits(self, session: Session) -> bool:
         """Whether the session has outlived every revocation of all sessions."""

@@ -45,6 +45,12 @@ ABANDONED_AFTER: Final = timedelta(days=30)
 """How long nobody must have touched it before it is emptied (A10)."""
 
 
+class CartNotFoundError(NotFoundError):
+    """Of others' carts nobody learns that they are there."""
+
+    code = "CART_NOT_FOUND"
+
+
 class CartItemNotFoundError(NotFoundError):
     code = "CART_ITEM_NOT_FOUND"
 

@@ -200,13 +200,14 @@ class OrderPaymentClosed(Event, frozen=True, kw_only=True, tag="order_payment_cl
 
 
 class OrderPaymentFailed(Event, frozen=True, kw_only=True, tag="order_payment_failed"):
-    """The buyer may try again with another payment method."""
+    """The buyer may try again with another payment method; ``repeated`` if so they did, and it failed again."""
 
     order_id: OrderId
     intent_id: str
     code: str
     message: str
     account_id: AccountId | None = None
+    repeated: bool = False
 
 
 class OrderConfirmed(Event, frozen=True, kw_only=True, tag="order_confirmed"):

@@ -123,6 +123,18 @@ class NothingToPayError(RuleViolatedError):
     code = "NOTHING_TO_PAY"
 
 
+class PaymentNotSucceededError(AlreadyExistsError):
+    """409: the provider says that the order is not paid, or not yet (S0)."""
+
+    code = "PAYMENT_NOT_SUCCEEDED"
+
+
+class OrderAlreadyFinalError(AlreadyExistsError):
+    """409: it has come to another end, and cannot be confirmed any more (S0)."""
+
+    code = "ORDER_ALREADY_FINAL"
+
+
 class PaymentAmountMismatchError(RuleViolatedError):
     code = "PAYMENT_AMOUNT_MISMATCH"
 
@@ -176,6 +188,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     taxes: tuple[TaxLine, ...] = ()
     started_at: datetime | None = None
     closed_intents: tuple[str, ...] = ()
+    failed_intents: frozenset[str] = frozenset()
     parcels: tuple[Parcel, ...] = ()
     notes: tuple[Note, ...] = ()
     returns: tuple[Return, ...] = ()
@@ -277,11 +290,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def fail_payment(self, intent_id: str, code: str, message: str) -> list[OrderEvent]:
-        if self.paid or self.cancelled:
+        if self.intent_id != intent_id or self.paid or self.cancelled:
             return []
         return [
             OrderPaymentFailed(
-                order_id=self.id, intent_id=intent_id, code=code, message=message, account_id=self.account_id
+                order_id=self.id,
+                intent_id=intent_id,
+                code=code,
+                message=message,
+                account_id=self.account_id,
+                repeated=intent_id in self.failed_intents,
             )
         ]
 
@@ -551,6 +569,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def refund(self, intent_id: str, refund_id: str, amount: Money) -> list[OrderEvent]:
+        """Its own money went back. What came besides and was not owed is nothing to it."""
+        if intent_id != self.intent_id:
+            return []
         return [
             OrderRefunded(
                 order_id=self.id,
@@ -637,8 +658,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(order, intent_id=intent_id)
             case OrderPaymentClosed(intent_id=intent_id):
                 return replace(order, intent_id="", closed_intents=(*order.closed_intents, intent_id))
-            case OrderPaymentFailed():
-                return replace(order, payment_status=PaymentStatus.FAILED)
+            case OrderPaymentFailed(intent_id=intent_id):
+                failed = order.failed_intents | {intent_id}
+                return replace(order, payment_status=PaymentStatus.FAILED, failed_intents=failed)
             case OrderConfirmed(confirmed_at=at):
                 status = OrderStatus.PROCESSING if order.status is OrderStatus.PENDING else order.status
                 return replace(order, status=status, payment_status=PaymentStatus.PAID, confirmed_at=at)

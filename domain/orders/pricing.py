@@ -17,35 +17,36 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from fractions import Fraction
 from functools import lru_cache, reduce
-from heapq import heapify, heapreplace
 from operator import add
 
 import msgspec
 
-from domain.kernel import ListingId
+from domain.kernel import ListingId, SellerId
 from domain.money import Money
-from domain.orders.events import AppliedPromotion, OrderLine
+from domain.orders.events import AppliedPromotion, OrderLine, TaxLine
+from domain.orders.shipping import ANYWHERE, Freight, Sending, ShippingRates, freight_of
+from domain.orders.spreading import spread
+from domain.orders.taxes import FlatTax, Taxes
 from domain.promotions.events import CouponFault, DiscountType, Offer, Terms
 
 
 class Tariff(msgspec.Struct, frozen=True, kw_only=True):
-    """S2's flat tax, and shipping that is free from ``free_shipping_from`` on (A25, C36).
+    """What is added to the goods: taxes and shipping (A25, C36).
 
     ``smallest_payment`` is the least that the payment provider takes, in minor units.
     """
 
-    tax_rate: Decimal = Decimal("0.08")
-    shipping: int = 500
-    free_shipping_from: int = 15_000
+    taxes: Taxes = FlatTax()
+    shipping: ShippingRates = ShippingRates()
     smallest_payment: int = 50
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """``subtotal`` is before order-level discounts (A25); ``shares`` is what each line bears of ``discount``, if any.
 
-    ``exclusive`` says that a promotion applies which stands no other beside it.
+    ``taxes`` come to ``tax``, and ``parcels``, what each seller has of it, to ``shipping``. ``exclusive`` says that a
+    promotion applies which stands no other beside it.
     """
 
     subtotal: Money
@@ -55,6 +56,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     discount: Money = Money(0)
     shares: Mapping[ListingId, Money] = {}
     promotions: tuple[AppliedPromotion, ...] = ()
+    taxes: tuple[TaxLine, ...] = ()
+    parcels: Mapping[SellerId, Money] = {}
     exclusive: bool = False
 
 
@@ -71,6 +74,7 @@ def totals_of(
     *,
     offers: Iterable[Offer] = (),
     coupon: Offer | None = None,
+    sending: Sending = ANYWHERE,
 ) -> Totals:
     """The lowest total that ``offers`` and ``coupon``, all of which are running, allow.
 
@@ -83,7 +87,8 @@ def totals_of(
     ranked = [*automatic, *own]
     together = [offer for offer in ranked if offer.terms.stackable]
     alone = [[offer] for offer in ranked if not offer.terms.stackable]
-    priced = [_priced(lines, subtotal, tariff, combination) for combination in [together, *alone]]
+    bill = _Bill.of(lines, subtotal, tariff, sending)
+    priced = [_priced(lines, bill, combination) for combination in [together, *alone]]
     return min(priced, key=lambda totals: totals.total.minor)
 
 
@@ -95,40 +100,6 @@ def coupon_fault(lines: Sequence[OrderLine], coupon: Offer, totals: Totals) -> C
     if unmet is None and totals.promotions and (totals.exclusive or not coupon.terms.stackable):
         return CouponFault.BETTER_OFFER_APPLIES
     return unmet
-
-
-def spread(amount: int, weights: Sequence[int]) -> list[int]:
-    """``amount`` parted in proportion to ``weights``, which it does not exceed: each part is its weight times the one
-    rate at which they come to ``amount``, rounded half up; where several reach the half together, the first goes first.
-    """
-    whole = sum(weights)
-    assert 0 <= amount <= whole
-    if not amount:
-        return [0] * len(weights)
-    parts = [(2 * amount * weight + whole) // (2 * whole) for weight in weights]
-    missing = amount - sum(parts)
-    # At which rate, doubled, a part reaches its next unit, or has reached its last one.
-    if missing > 0:
-        rates = [
-            (Fraction(2 * parts[index] + 1, weight), index) for index, weight in enumerate(weights) if weight
-        ]
-        heapify(rates)
-        for _ in range(missing):
-            index = rates[0][1]
-            parts[index] += 1
-            heapreplace(rates, (Fraction(2 * parts[index] + 1, weights[index]), index))
-    elif missing < 0:
-        rates = [
-            (-Fraction(2 * parts[index] - 1, weight), -index)
-            for index, weight in enumerate(weights)
-            if weight
-        ]
-        heapify(rates)
-        for _ in range(-missing):
-            index = -rates[0][1]
-            parts[index] -= 1
-            heapreplace(rates, (-Fraction(2 * parts[index] - 1, weights[index]), -index))
-    return parts
 
 
 def _subtotal(lines: Sequence[OrderLine]) -> Money:
@@ -165,14 +136,32 @@ class _Cut(msgspec.Struct):
         return given
 
 
-def _priced(
-    lines: Sequence[OrderLine], subtotal: Money, tariff: Tariff, combination: Sequence[Offer]
-) -> Totals:
+class _Bill(msgspec.Struct, frozen=True):
+    """What an order costs that no promotion changes, and how what they change is taxed."""
+
+    subtotal: Money
+    freight: Freight
+    taxes: Taxes
+    destination: str
+    smallest_payment: int
+
+    @classmethod
+    def of(cls, lines: Sequence[OrderLine], subtotal: Money, tariff: Tariff, sending: Sending) -> _Bill:
+        freight = freight_of(lines, subtotal.minor, tariff.shipping, sending)
+        return cls(subtotal, freight, tariff.taxes, sending.destination, tariff.smallest_payment)
+
+    def taxes_on(self, goods: int) -> tuple[TaxLine, ...]:
+        return self.taxes.on(Money(goods, self.subtotal.currency), self.destination)
+
+    def with_tax(self, goods: int) -> int:
+        return goods + sum(tax.amount.minor for tax in self.taxes_on(goods))
+
+
+def _priced(lines: Sequence[OrderLine], bill: _Bill, combination: Sequence[Offer]) -> Totals:
+    subtotal, freight = bill.subtotal, bill.freight
     currency = subtotal.currency
-    # Judged on the subtotal, or a discount could cost more in shipping than it takes off.
-    whole = tariff.shipping if lines and subtotal.minor < tariff.free_shipping_from else 0
     left = {line.listing_id: line.discounted_total.minor for line in lines}
-    shipping = whole
+    shipping = freight.whole
     cuts: list[_Cut] = []
     for offer in combination:
         terms = offer.terms
@@ -185,7 +174,7 @@ def _priced(
             shipping = 0
         cuts.append(_Cut(offer, dict(zip(scoped, taken, strict=True)), frees))
     reduced = sum(left.values())
-    goods, shipping = _payable(reduced, shipping, subtotal.minor, whole, tariff)
+    goods, shipping = _payable(reduced, shipping + freight.surcharge, bill)
     for cut in reversed(cuts):
         reduced += cut.give_back(goods - reduced)
     shares: dict[ListingId, int] = {}
@@ -204,7 +193,8 @@ def _priced(
         for cut in cuts
         if cut.frees or any(cut.off.values())
     )
-    tax = _tax(goods, tariff)
+    taxes = bill.taxes_on(goods)
+    tax = sum(line.amount.minor for line in taxes)
     return Totals(
         subtotal=subtotal,
         discount=Money(subtotal.minor - goods, currency),
@@ -213,30 +203,24 @@ def _priced(
         tax=Money(tax, currency),
         shipping=Money(shipping, currency),
         total=Money(goods + tax + shipping, currency),
+        taxes=taxes,
+        parcels={seller: Money(part, currency) for seller, part in freight.parted(shipping).items()},
         exclusive=any(not offer.terms.stackable for offer in combination) and bool(applied),
     )
 
 
-def _payable(
-    goods: int, shipping: int, whole_goods: int, whole_shipping: int, tariff: Tariff
-) -> tuple[int, int]:
-    """What goods and shipping cost, so that it is nothing or can be paid: the ``whole`` is what they cost at most."""
-
-    def with_tax(amount: int) -> int:
-        return amount + _tax(amount, tariff)
-
-    due = with_tax(goods) + shipping
-    if not due or due >= tariff.smallest_payment:
+def _payable(goods: int, shipping: int, bill: _Bill) -> tuple[int, int]:
+    """What goods and shipping cost, so that it is nothing or can be paid: at most what they cost without promotions."""
+    due = bill.with_tax(goods) + shipping
+    if not due or due >= bill.smallest_payment:
         return goods, shipping
-    least = min(tariff.smallest_payment, with_tax(whole_goods) + whole_shipping)
-    dearer = goods + bisect_left(range(goods, whole_goods + 1), least - shipping, key=with_tax)
+    whole_goods = bill.subtotal.minor
+    whole_shipping = bill.freight.whole + bill.freight.surcharge
+    least = min(bill.smallest_payment, bill.with_tax(whole_goods) + whole_shipping)
+    dearer = goods + bisect_left(range(goods, whole_goods + 1), least - shipping, key=bill.with_tax)
     if dearer <= whole_goods:
         return dearer, shipping
-    return whole_goods, least - with_tax(whole_goods)
-
-
-def _tax(goods: int, tariff: Tariff) -> int:
-    return Money(goods).share(tariff.tax_rate).minor
+    return whole_goods, least - bill.with_tax(whole_goods)
 
 
 def _taken(terms: Terms, amounts: Sequence[int]) -> list[int]:

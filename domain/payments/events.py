@@ -22,6 +22,8 @@ class PaymentIntentCreated(Event, frozen=True, kw_only=True, tag="payment_intent
     amount: Money
     client_secret: PersonalText
     created_at: datetime
+    order_number: str = ""
+    account_number: int = 0
 
 
 class PaymentLinkedToOrder(Event, frozen=True, kw_only=True, tag="payment_linked_to_order"):
@@ -29,6 +31,7 @@ class PaymentLinkedToOrder(Event, frozen=True, kw_only=True, tag="payment_linked
 
     payment_id: PaymentId
     order_id: OrderId
+    order_number: str = ""
 
 
 class PaymentActionRequired(Event, frozen=True, kw_only=True, tag="payment_action_required"):
@@ -45,17 +48,24 @@ class PaymentProcessing(Event, frozen=True, kw_only=True, tag="payment_processin
 
 
 class PaymentSucceeded(Event, frozen=True, kw_only=True, tag="payment_succeeded"):
-    """``brand`` and ``last4`` are all that we ever know of a card (S2 §11.5)."""
+    """``brand`` and ``last4`` are all that we ever know of a card (S2 §11.5).
+
+    ``amount`` is what was taken, where that is not what we had asked for.
+    """
 
     payment_id: PaymentId
     brand: str = ""
     last4: str = ""
+    amount: Money | None = None
 
 
 class PaymentFailed(Event, frozen=True, kw_only=True, tag="payment_failed"):
+    """``attempt`` is the provider's name for the try that failed, if it has one; the next may succeed."""
+
     payment_id: PaymentId
     code: str
     message: str
+    attempt: str = ""
 
 
 class PaymentIntentCancelled(Event, frozen=True, kw_only=True, tag="payment_intent_cancelled"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -59,6 +59,10 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     retry_of: str = ""
 
 
+ENDED_DISPUTES: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
+"""The provider's words for those of which nothing more will come."""
+
+
 class PaymentState(StrEnum):
     """S2 §9.1's five words."""
 
@@ -73,6 +77,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """``order_id`` is none as long as it is prepared for an order that is still to be placed (C35).
 
     ``disputes`` are what the payer's bank asks for, by the provider's names for them, in the provider's words.
+    ``failed_attempts`` are the tries that failed, by the provider's names: each is told of once.
     """
 
     id: PaymentId
@@ -87,21 +92,43 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     last4: str = ""
     cancelled: bool = False
     action_url: str = ""
+    order_number: str = ""
+    account_number: int = 0
+    failure_code: str = ""
+    failure_message: str = ""
+    failed_attempts: tuple[str, ...] = ()
     disputes: dict[str, str] = msgspec.field(default_factory=dict)
     refunds: dict[str, Refund] = msgspec.field(default_factory=dict)
 
     @property
     def refundable(self) -> Money:
-        """What is left of the money, if all refunds that are asked for succeed."""
-        left = self.amount if self.status is PaymentState.SUCCEEDED else Money(0, self.amount.currency)
+        """What is left of the money, if all refunds that are asked for succeed: nothing, if others were faster."""
+        nothing = Money(0, self.amount.currency)
+        left = self.amount if self.made else nothing
         for refund in self.refunds.values():
             if refund.status is not RefundState.FAILED:
                 left -= refund.amount
-        return left
+        return max(left, nothing)
+
+    @property
+    def made(self) -> bool:
+        """Whether its money has come, be it that some of it went back."""
+        return self.status is PaymentState.SUCCEEDED
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will come of it any more that has not: it was made, or will not be."""
+        return self.made or self.cancelled
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the provider may know more of it than we do, or it waits for something that may never come."""
+        pending = any(refund.status is RefundState.REQUESTED for refund in self.refunds.values())
+        return not self.over or pending or bool(self.order_id is None and self.refundable.minor)
 
     def cancel(self) -> list[PaymentEvent]:
         """The provider says that it will not be made; one that was made stays so."""
-        if self.cancelled or self.status is PaymentState.SUCCEEDED:
+        if self.over:
             return []
         return [PaymentIntentCancelled(payment_id=self.id)]
 
@@ -124,23 +151,23 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [RefundFailed(payment_id=self.id, refund_id=refund_id, code=code, message=message)]
 
-    def link(self, order_id: OrderId) -> list[PaymentEvent]:
+    def link(self, order_id: OrderId, order_number: str) -> list[PaymentEvent]:
         """What was prepared before there was an order belongs to this one from now on."""
         if self.order_id == order_id:
             return []
         if self.order_id is not None:
             raise RuleViolatedError("This payment is another order's")
-        return [PaymentLinkedToOrder(payment_id=self.id, order_id=order_id)]
+        return [PaymentLinkedToOrder(payment_id=self.id, order_id=order_id, order_number=order_number)]
 
     def require_action(self, url: str) -> list[PaymentEvent]:
         """The buyer is asked for something more; what has come to its end since is not asked for again."""
         waiting = self.status is PaymentState.REQUIRES_CONFIRMATION and self.action_url == url
-        if waiting or self.cancelled or self.status is PaymentState.SUCCEEDED:
+        if waiting or self.over:
             return []
         return [PaymentActionRequired(payment_id=self.id, url=url)]
 
     def start_processing(self) -> list[PaymentEvent]:
-        if self.cancelled or self.status in (PaymentState.PROCESSING, PaymentState.SUCCEEDED):
+        if self.over or self.status is PaymentState.PROCESSING:
             return []
         return [PaymentProcessing(payment_id=self.id)]
 
@@ -164,7 +191,9 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         return [RefundNoted(payment_id=self.id, refund_id=refund_id, provider_id=provider_id, amount=amount)]
 
     def dispute(self, dispute_id: str, amount: Money, reason: str, status: str) -> list[PaymentEvent]:
-        if self.disputes.get(dispute_id) == status:
+        """What came to its end does not go on by a message that is late."""
+        known = self.disputes.get(dispute_id)
+        if known == status or (known in ENDED_DISPUTES and status not in ENDED_DISPUTES):
             return []
         return [
             PaymentDisputed(
@@ -172,16 +201,19 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
             )
         ]
 
-    def succeed(self, brand: str, last4: str) -> list[PaymentEvent]:
+    def succeed(self, brand: str, last4: str, taken: Money | None = None) -> list[PaymentEvent]:
         """Money that has come does not go away by a later message of failure, and comes only once."""
-        if self.status is PaymentState.SUCCEEDED:
+        if self.made:
             return []
-        return [PaymentSucceeded(payment_id=self.id, brand=brand, last4=last4)]
+        amount = None if taken == self.amount else taken
+        return [PaymentSucceeded(payment_id=self.id, brand=brand, last4=last4, amount=amount)]
 
-    def fail(self, code: str, message: str) -> list[PaymentEvent]:
-        if self.status is PaymentState.SUCCEEDED:
+    def fail(self, code: str, message: str, attempt: str = "") -> list[PaymentEvent]:
+        """A try failed, of which we hear by the client's confirmation as by the provider's message: it is one."""
+        again = self.status is PaymentState.FAILED and not attempt and self.failure_code == code
+        if self.over or again or (attempt and attempt in self.failed_attempts):
             return []
-        return [PaymentFailed(payment_id=self.id, code=code, message=message)]
+        return [PaymentFailed(payment_id=self.id, code=code, message=message, attempt=attempt)]
 
     @classmethod
     def evolve(cls, payment: Payment | None, event: PaymentEvent) -> Payment:
@@ -195,23 +227,29 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
                 client_secret=event.client_secret,
                 created_at=event.created_at,
                 status=PaymentState.REQUIRES_PAYMENT_METHOD,
+                order_number=event.order_number,
+                account_number=event.account_number,
             )
         assert payment is not None, "a payment's first event is PaymentIntentCreated"
         match event:
-            case PaymentLinkedToOrder(order_id=order_id):
-                return replace(payment, order_id=order_id)
+            case PaymentLinkedToOrder(order_id=order_id, order_number=number):
+                return replace(payment, order_id=order_id, order_number=number)
             case PaymentActionRequired(url=url):
-                return replace(payment, status=PaymentState.REQUIRES_CONFIRMATION, action_url=url)
+                return replace(_tried(payment, PaymentState.REQUIRES_CONFIRMATION), action_url=url)
             case PaymentProcessing():
-                return replace(payment, status=PaymentState.PROCESSING, action_url="")
-            case PaymentSucceeded(brand=brand, last4=last4):
-                return replace(
-                    payment, status=PaymentState.SUCCEEDED, brand=brand, last4=last4, action_url=""
+                return _tried(payment, PaymentState.PROCESSING)
+            case PaymentSucceeded(brand=brand, last4=last4, amount=taken):
+                made = _tried(payment, PaymentState.SUCCEEDED)
+                return replace(made, brand=brand, last4=last4, amount=taken or payment.amount)
+            case PaymentFailed(code=code, message=message, attempt=attempt):
+                failed = replace(
+                    _tried(payment, PaymentState.FAILED), failure_code=code, failure_message=message
                 )
-            case PaymentFailed():
-                return replace(payment, status=PaymentState.FAILED, action_url="")
+                if not attempt:
+                    return failed
+                return replace(failed, failed_attempts=(*payment.failed_attempts, attempt))
             case PaymentIntentCancelled():
-                return replace(payment, status=PaymentState.FAILED, cancelled=True)
+                return replace(payment, status=PaymentState.FAILED, cancelled=True, action_url="")
             case RefundRequested(refund_id=refund_id, amount=amount, reason=reason):
                 return _with_refund(payment, refund_id, Refund(amount=amount, reason=reason))
             case RefundSucceeded(refund_id=refund_id, provider_id=provider_id):
@@ -220,11 +258,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
                 )
                 return _with_refund(payment, refund_id, settled)
             case RefundFailed(refund_id=refund_id):
-                failed = replace(payment.refunds[refund_id], status=RefundState.FAILED)
-                return _with_refund(payment, refund_id, failed)
+                refused = replace(payment.refunds[refund_id], status=RefundState.FAILED)
+                return _with_refund(payment, refund_id, refused)
             case RefundRetried(refund_id=refund_id, retry_id=retry_id):
-                failed = payment.refunds[refund_id]
-                again = Refund(amount=failed.amount, reason=failed.reason, retry_of=refund_id)
+                refused = payment.refunds[refund_id]
+                again = Refund(amount=refused.amount, reason=refused.reason, retry_of=refund_id)
                 return _with_refund(payment, retry_id, again)
             case RefundNoted(refund_id=refund_id, provider_id=provider_id, amount=amount):
                 noted = Refund(
@@ -238,6 +276,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(payment, disputes={**payment.disputes, dispute_id: status})
             case _:
                 assert_never(event)
+
+
+def _tried(payment: Payment, status: PaymentState) -> Payment:
+    """After another try, whatever became of it: what the one before has left is forgotten."""
+    return replace(payment, status=status, action_url="", failure_code="", failure_message="")
 
 
 def _with_refund(payment: Payment, refund_id: str, refund: Refund) -> Payment:

@@ -45,7 +45,7 @@ def cart_body(
         "totalProducts": len(lines),
         "totalQuantity": sum(line.quantity for line in lines),
         "promotions": [applied_body(applied) for applied in quoted.totals.promotions],
-        "coupon": None if deals.coupon is None else _coupon_body(deals.coupon, quoted),
+        "coupon": None if deals.coupon is None else coupon_body(deals.coupon, quoted),
         "couponDiscount": coupon_discount(quoted.totals).units(),
         "totals": totals_body(quoted.totals),
         "notices": _notices(lines, left_out),
@@ -139,7 +139,7 @@ def _price_change(line: SeenLine, before: Money) -> dict[str, float]:
     return {"from": before.units(), "to": line.sale_price.units()}
 
 
-def _coupon_body(coupon: Coupon, quoted: Quote) -> dict[str, Any]:
+def coupon_body(coupon: Coupon, quoted: Quote) -> dict[str, Any]:
     """``reason`` says why it takes nothing off, where it does not. Of one that is not valid nothing else is told."""
     known = coupon.promotion is not None and quoted.fault is not CouponFault.NOT_VALID
     return {

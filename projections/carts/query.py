@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,9 +14,11 @@ from domain.carts.events import cart_of
 from domain.kernel import AccountId
 from domain.listings.listing import Listing
 from domain.orders.pricing import Tariff
+from domain.orders.shipping import Sending
 from domain.promotions.events import redemptions_of
 from domain.promotions.offers import Offers
 from domain.redeeming import Coupon, Deals
+from domain.sellers.events import ShippingProfile
 from projections.carts.cart import cart_body
 from projections.carts.projector import KeptCart
 from projections.categories.query import tree_from
@@ -33,7 +35,18 @@ class _Priced(msgspec.Struct, frozen=True, kw_only=True):
     hidden: bool = False
 
 
+class _Shipping(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cart asks of a seller."""
+
+    shipping: Mapping[UUID, ShippingProfile] = {}
+
+
+class _Shop(msgspec.Struct, frozen=True, kw_only=True):
+    seller: _Shipping
+
+
 _CART = msgspec.json.Decoder(KeptCart)
+_SHOP = msgspec.json.Decoder(_Shop)
 _PRODUCT = msgspec.json.Decoder(_Priced)
 _PROMOTION = msgspec.json.Decoder(PromotionDocument)
 
@@ -41,6 +54,8 @@ _WITH_PRICES = f"""
 SELECT document,
        ARRAY(SELECT p.document FROM products p WHERE p.key = ANY(c.listing_ids)),
        ARRAY(SELECT p.document FROM promotions p WHERE {RUNNING}),
+       ARRAY(SELECT s.document FROM sellers s
+             WHERE s.key IN (SELECT p.seller_id FROM products p WHERE p.key = ANY(c.listing_ids))),
        ARRAY(SELECT k.document FROM categories k
              WHERE EXISTS (SELECT FROM promotions p WHERE {RUNNING} AND p.by_category))
 FROM carts c WHERE c.key = %s
@@ -66,7 +81,7 @@ async def cart_of_account(
         empty = Cart(id=cart_id, account_id=AccountId(account_id), lines={})
         nothing = Deals(offers=None, coupon=None, tree=None, tariff=tariff, at=at)
         return encode(cart_body(empty, {}, account_number, nothing))
-    document, products, automatic, categories = row
+    document, products, automatic, sellers, categories = row
     kept = _CART.decode(document)
     cart = kept.cart if kept.cart.touched_at else replace(kept.cart, touched_at=kept.updated_at)
     priced = [_PRODUCT.decode(product) for product in products]
@@ -83,8 +98,14 @@ async def cart_of_account(
         tree=tree_from(categories),
         tariff=tariff,
         at=at,
+        sending=Sending(profiles=_profiles_in(sellers)),
     )
     return encode(cart_body(cart, listings, account_number, deals, hidden=hidden))
+
+
+def _profiles_in(sellers: Sequence[bytes]) -> dict[UUID, ShippingProfile]:
+    shops = [_SHOP.decode(document) for document in sellers]
+    return {profile_id: profile for shop in shops for profile_id, profile in shop.seller.shipping.items()}
 
 
 async def _coupon(reads: Reads, held: HeldCoupon, account_id: AccountId) -> tuple[Coupon, Sequence[bytes]]:

@@ -23,14 +23,15 @@ from application.adapters.numbers import MemoryNumbers
 from application.bootstrap import handlers
 from application.bus import CommandBus
 from application.categories.creating import CreateCategory
-from application.errors import InvalidImageError
+from application.errors import InvalidImageError, PaymentProviderError
 from application.listings.creating import CreateListing
-from application.orders.placing import PlaceOrder
+from application.orders.placing import Conditions, PlaceOrder
 from application.payments.paying import PaymentResult, RecordPaymentResult
 from application.ports import (
     Changed,
     Metadata,
     PaymentIntent,
+    ProviderDispute,
     ProviderRefund,
     Rendition,
     Renditions,
@@ -48,6 +49,7 @@ from domain.money import Money
 from domain.orders.events import PostalAddress
 from domain.orders.order import Order
 from domain.orders.pricing import Tariff
+from domain.payments.payment import PaymentNotFoundError
 from domain.placing import WantedLine
 from domain.registry import AGGREGATES, EVENTS
 from domain.sellers.events import HOUSE_SELLER
@@ -150,7 +152,9 @@ class Provider:
 
     def __init__(self) -> None:
         self.intents: dict[str, PaymentIntent] = {}
-        self.refunds: dict[str, ProviderRefund] = {}
+        self.sent_back: dict[str, ProviderRefund] = {}
+        self.disputed: list[ProviderDispute] = []
+        self.down = False
 
     async def create_intent(
         self, *, amount: int, currency: str, metadata: Mapping[str, str], idempotency_key: str
@@ -179,9 +183,30 @@ class Provider:
             return intent
         return self.become(intent_id, "canceled")
 
-    async def refund(self, intent_id: str, amount: int, *, idempotency_key: str) -> ProviderRefund:
-        refund = ProviderRefund(id=f"re_{len(self.refunds) + 1}", amount=amount, status="succeeded")
-        return self.refunds.setdefault(idempotency_key, refund)
+    async def refund(
+        self, intent_id: str, amount: int, *, idempotency_key: str, metadata: Mapping[str, str]
+    ) -> ProviderRefund:
+        self._answers()
+        refund = ProviderRefund(
+            id=f"re_{len(self.sent_back) + 1}",
+            amount=amount,
+            status="succeeded",
+            intent_id=intent_id,
+            metadata=dict(metadata),
+        )
+        return self.sent_back.setdefault(idempotency_key, refund)
+
+    async def refunds(self, intent_id: str) -> list[ProviderRefund]:
+        self._answers()
+        return [refund for refund in self.sent_back.values() if refund.intent_id == intent_id]
+
+    async def disputes(self, intent_id: str) -> list[ProviderDispute]:
+        self._answers()
+        return [dispute for dispute in self.disputed if dispute.intent_id == intent_id]
+
+    def _answers(self) -> None:
+        if self.down:
+            raise PaymentProviderError("The payment provider does not answer")
 
     def become(self, intent_id: str, status: str, **changed: str) -> PaymentIntent:
         """What the provider says of an intent from now on."""
@@ -191,7 +216,11 @@ class Provider:
         return intent
 
     async def intent(self, intent_id: str) -> PaymentIntent:
-        return next(intent for intent in self.intents.values() if intent.id == intent_id)
+        self._answers()
+        found = next((intent for intent in self.intents.values() if intent.id == intent_id), None)
+        if found is None:
+            raise PaymentNotFoundError("Payment not found")
+        return found
 
 
 @dataclass
@@ -223,7 +252,7 @@ class Shop:
                 images=PlainImages(),
                 upload_max_size=5_242_880,
                 session_lifetime=timedelta(days=7),
-                tariff=Tariff(),
+                conditions=Conditions(tariff=Tariff()),
             )
         )
 

@@ -176,7 +176,7 @@ class TestCancelling:
             RefundSucceeded,
             OrderRefunded,
         ]
-        assert [refund.amount for refund in shop.provider.refunds.values()] == [bought.order.total.minor]
+        assert [refund.amount for refund in shop.provider.sent_back.values()] == [bought.order.total.minor]
         assert (await bought.now()).payment_status is PaymentStatus.REFUNDED
         assert await bought.stock() == (10, 0)
 
@@ -441,7 +441,7 @@ class TestWhoeverComesFirst:
         taken = (
             bought.order.total.minor if (await provider.intent(bought.intent.id)).status == "succeeded" else 0
         )
-        back = sum(refund.amount for refund in provider.refunds.values())
+        back = sum(refund.amount for refund in provider.sent_back.values())
         stock, reserved = await bought.stock()
         if order.status is OrderStatus.CANCELLED:
             assert (taken - back, stock, reserved) == (0, 10, 0)

@@ -7,14 +7,16 @@ import io
 import json
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,6 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
 from application.adapters.clock import SystemClock
 from application.adapters.mail.console import ConsoleMailer
@@ -32,15 +35,17 @@ from application.adapters.mail.memory import MemoryMailer
 from application.adapters.mail.providers import mailer_of
 from application.adapters.mail.sendgrid import SendGridMailer
 from application.adapters.mail.smtp import SmtpMailer
+from application.mail.order_mails import Line
 from application.mail.policy import (
     CAUSES,
     Template,
     account_of,
     mails_for,
     owed_because_of,
+    recipients_of,
     useful_until,
 )
-from application.mail.ports import MailDelayedError, MailRefusedError, Message
+from application.mail.ports import Attachment, MailDelayedError, MailRefusedError, Message
 from application.mail.rendering import SUBJECTS, render
 from application.mail.writing import greeted, masked
 from application.production import faults_of
@@ -57,7 +62,21 @@ from domain.accounts.events import (
     PasswordReset,
     PasswordResetRequested,
 )
-from domain.kernel import AccountId, Event, Recorded, SellerId
+from domain.kernel import AccountId, Event, OrderId, Recorded, SellerId
+from domain.money import Money
+from domain.orders.events import (
+    CancelCause,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPaymentFailed,
+    OrderProcessingStarted,
+    OrderRefunded,
+    OrderReturnApproved,
+    OrderReturnRejected,
+    ParcelDelivered,
+    ParcelShipped,
+)
+from domain.orders.parcels import Parcel, Shipment
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 from workers.local.process import LOOPBACK, free_port
 
@@ -75,6 +94,28 @@ FIELDS: dict[str, Any] = {
     "link": LINK,
     "address": "a***@example.com",
     "reason": "Counterfeit goods",
+    "number": "ORD-2026112101",
+    "order": SimpleNamespace(
+        number="ORD-2026112101",
+        paid=True,
+        subtotal=Money(226798),
+        discount=Money(1000),
+        shipping=Money(500),
+        tax=Money(18144),
+        total=Money(244442),
+    ),
+    "lines": [Line(quantity=2, title="A phone", total=Money(226798))],
+    "deliver_to": ["Ann Smith", "626 Main Street", "29112 Phoenix"],
+    "amount": Money(1250),
+    "owed": Money(244442),
+    "cause": CancelCause.ADMIN,
+    "parcel": Parcel(
+        number=1, seller_id=SHOP, shipping=Money(0), shipment=Shipment(estimated_delivery=date(2026, 11, 24))
+    ),
+    "parcels": 2,
+    "carrier": "DHL",
+    "tracking_number": "JJD0001",
+    "tracking_link": "https://dhl.example/JJD0001",
 }
 MESSAGE = Message(
     to="ann@example.com",
@@ -84,6 +125,8 @@ MESSAGE = Message(
     message_id="<1.verify-email@ecom.com>",
     headers={"Auto-Submitted": "auto-generated"},
 )
+REPORT = Attachment(name="sales 2026-11-20.csv", content_type="text/csv", content="a;ß\r\n1;2\r\n".encode())
+WITH_REPORT = replace(MESSAGE, attachments=(REPORT,))
 
 
 def recorded(event: Event, at: datetime = NOW) -> Recorded[Event]:
@@ -104,6 +147,13 @@ def a_deletion() -> AccountDeletionRequested:
         account_id=ANN, number=1, reason="", requested_at=NOW, erase_after=NOW + timedelta(days=30)
     )
 
+
+ORDER = OrderId(UUID("5e0e7d5c-0000-4000-8000-000000000003"))
+RETURN = UUID("5e0e7d5c-0000-4000-8000-000000000004")
+OF_ORDER: dict[str, Any] = {"order_id": ORDER, "account_id": ANN}
+PAID: dict[str, Any] = {"intent_id": "pi_1"}
+DECLINED: dict[str, Any] = {**PAID, "code": "card_declined", "message": "Your card was declined."}
+PARCEL: dict[str, Any] = {"parcel": 1, "seller_id": SHOP}
 
 OWED: list[tuple[Event, list[Template]]] = [
     (
@@ -129,6 +179,22 @@ OWED: list[tuple[Event, list[Template]]] = [
     (SellerReinstated(seller_id=SHOP, account_id=ANN, cause="admin"), [Template.SELLER_REINSTATED]),
     (SellerReinstated(seller_id=SHOP, account_id=ANN, cause="account"), []),
     (EmailVerified(account_id=ANN, email="a@b.c"), []),
+    (OrderConfirmed(**OF_ORDER, **PAID, confirmed_at=NOW), [Template.ORDER_CONFIRMATION]),
+    (OrderConfirmed(order_id=ORDER, **PAID, confirmed_at=NOW), []),
+    (OrderProcessingStarted(**OF_ORDER, started_at=NOW), [Template.ORDER_CONFIRMATION]),
+    (OrderPaymentFailed(**OF_ORDER, **DECLINED), [Template.PAYMENT_FAILED]),
+    (OrderPaymentFailed(**OF_ORDER, **DECLINED, repeated=True), []),
+    (OrderPaymentFailed(order_id=ORDER, **DECLINED), []),
+    (ParcelShipped(**OF_ORDER, **PARCEL, shipped_at=NOW), [Template.ORDER_SHIPPED]),
+    (ParcelDelivered(**OF_ORDER, **PARCEL, delivered_at=NOW), [Template.ORDER_DELIVERED]),
+    (OrderRefunded(**OF_ORDER, **PAID, refund_id="re_1", amount=Money(1)), [Template.ORDER_REFUNDED]),
+    (OrderRefunded(order_id=ORDER, **PAID, refund_id="re_1", amount=Money(1)), []),
+    (
+        OrderCancelled(**OF_ORDER, cause=CancelCause.ADMIN, cancelled_at=NOW),
+        [Template.ORDER_CANCELLED],
+    ),
+    (OrderReturnApproved(**OF_ORDER, return_id=RETURN, approved_at=NOW), [Template.RETURN_APPROVED]),
+    (OrderReturnRejected(**OF_ORDER, return_id=RETURN, rejected_at=NOW), [Template.RETURN_REJECTED]),
 ]
 
 
@@ -138,6 +204,13 @@ class TestWhatIsOwed:
         assert mails_for(event) == templates
         if templates:
             assert account_of(event) == ANN
+
+    async def test_to_whose_account_it_is_about(self) -> None:
+        async def admins() -> list[AccountId]:
+            raise AssertionError("nobody asks for them")
+
+        changed = PasswordChanged(account_id=ANN, password_hash="x")
+        assert await recipients_of(changed, admins) == [ANN]
 
     def test_every_cause_and_every_template_stands_in_the_table_above(self) -> None:
         assert {type(event) for event, templates in OWED if templates} == set(CAUSES)
@@ -157,7 +230,7 @@ class TestWhatAMailSays:
     @pytest.mark.parametrize("template", Template)
     def test_it_is_there_in_text_and_in_html(self, template: Template) -> None:
         mail = render(template, FIELDS)
-        assert mail.subject == SUBJECTS[template]
+        assert mail.subject == SUBJECTS[template].replace("{number}", "ORD-2026112101")
         assert mail.text.startswith("Hello Ann,\n\n")
         assert mail.text.rstrip().endswith("Tradelog\nhttps://shop.example")
         assert mail.html.startswith("<!doctype html>")
@@ -180,6 +253,25 @@ class TestWhatAMailSays:
             (Template.ACCOUNT_SUSPENDED, "The reason: Counterfeit goods"),
             (Template.SELLER_REJECTED, "The reason: Counterfeit goods"),
             (Template.SELLER_SUSPENDED, "The reason: Counterfeit goods"),
+            (Template.ORDER_CONFIRMATION, "ORD-2026112101"),
+            (Template.ORDER_CONFIRMATION, "2,267.98 USD"),
+            (Template.ORDER_CONFIRMATION, "-10.00 USD"),
+            (Template.ORDER_CONFIRMATION, "181.44 USD"),
+            (Template.ORDER_CONFIRMATION, "2,444.42 USD"),
+            (Template.ORDER_CONFIRMATION, "29112 Phoenix"),
+            (Template.PAYMENT_FAILED, "until 21 November 2026, 13:05 UTC"),
+            (Template.PAYMENT_FAILED, "The reason: Counterfeit goods"),
+            (Template.ORDER_SHIPPED, "Parcel 1 of 2"),
+            (Template.ORDER_SHIPPED, "Carrier: DHL"),
+            (Template.ORDER_SHIPPED, "Tracking number: JJD0001"),
+            (Template.ORDER_SHIPPED, "https://dhl.example/JJD0001"),
+            (Template.ORDER_SHIPPED, "Expected on 24 November 2026"),
+            (Template.ORDER_DELIVERED, "A phone"),
+            (Template.ORDER_REFUNDED, "12.50 USD"),
+            (Template.ORDER_CANCELLED, "You get 2,444.42 USD back"),
+            (Template.ORDER_CANCELLED, "The reason: Counterfeit goods"),
+            (Template.RETURN_APPROVED, "A phone"),
+            (Template.RETURN_REJECTED, "The reason: Counterfeit goods"),
         ],
     )
     def test_what_its_reader_must_know(self, template: Template, words: str) -> None:
@@ -194,7 +286,14 @@ class TestWhatAMailSays:
 
     def test_nothing_that_somebody_typed_becomes_html(self) -> None:
         evil = '<img src=x onerror="x">'
-        fields = {**FIELDS, "name": evil, "reason": evil, "address": evil, "link": f"https://x/{evil}"}
+        names = ("name", "reason", "address", "carrier", "tracking_number")
+        fields = {
+            **FIELDS,
+            **dict.fromkeys(names, evil),
+            **dict.fromkeys(("link", "tracking_link"), f"https://x/{evil}"),
+            "lines": [Line(quantity=1, title=evil, total=Money(1))],
+            "deliver_to": [evil],
+        }
         for template in Template:
             assert "<img" not in render(template, fields).html
         assert evil in render(Template.SELLER_REJECTED, fields).text
@@ -348,6 +447,15 @@ class TestBySmtp:
         assert text.get_content().splitlines() == MESSAGE.text.splitlines()
         assert html.get_content().splitlines() == MESSAGE.html.splitlines()
 
+    async def test_what_is_attached_arrives_as_it_is(self, port: int, answering: Answering) -> None:
+        await smtp(port).send(WITH_REPORT)
+        mail = answering.mail()
+        text, (attached,) = mail.get_body(("plain",)), mail.iter_attachments()
+        assert text is not None
+        assert text.get_content().splitlines() == MESSAGE.text.splitlines()
+        assert (attached.get_filename(), attached.get_content_type()) == (REPORT.name, "text/csv")
+        assert attached.get_payload(decode=True) == REPORT.content
+
     @pytest.mark.parametrize("stage", ["recipient_answer", "data_answer"])
     @pytest.mark.parametrize(
         ("answer", "error"),
@@ -470,11 +578,11 @@ def sendgrid() -> Iterator[SendGrid]:
     service.server.server_close()
 
 
-async def send_by(base: str) -> None:
+async def send_by(base: str, message: Message = MESSAGE) -> None:
     async with httpx.AsyncClient() as client:
         await SendGridMailer(
             client, "SG.key", api_base=base, sender="noreply@ecom.com", sender_name="Tradelog"
-        ).send(MESSAGE)
+        ).send(message)
 
 
 class TestByHttp:
@@ -499,6 +607,18 @@ class TestByHttp:
                     },
                 },
             )
+        ]
+
+    async def test_with_what_is_attached(self, sendgrid: SendGrid) -> None:
+        await send_by(sendgrid.url, WITH_REPORT)
+        ((_, _, body),) = sendgrid.asked
+        assert body["attachments"] == [
+            {
+                "content": b64encode(REPORT.content).decode(),
+                "type": "text/csv",
+                "filename": REPORT.name,
+                "disposition": "attachment",
+            }
         ]
 
     @pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
@@ -537,6 +657,12 @@ async def test_on_a_console_links_can_be_followed() -> None:
     output = io.StringIO()
     await ConsoleMailer(output).send(MESSAGE)
     assert output.getvalue() == "Mail to ann@example.com\nSubject: Grüße\n\nHello Ann, a text with ß\n\n"
+
+
+async def test_on_a_console_what_is_attached_is_named() -> None:
+    output = io.StringIO()
+    await ConsoleMailer(output).send(WITH_REPORT)
+    assert output.getvalue().endswith("Attached: sales 2026-11-20.csv (text/csv, 11 bytes)\n")
 
 
 async def test_in_memory_it_stays() -> None:

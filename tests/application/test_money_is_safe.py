@@ -259,7 +259,7 @@ class Buying(RuleBasedStateMachine):
             taken = intent.amount if intent is not None and intent.status == "succeeded" else 0
             back = sum(
                 refund.amount
-                for key, refund in provider.refunds.items()
+                for key, refund in provider.sent_back.items()
                 if intent is not None and key.startswith(f"refund-{intent.id}-")
             )
             if order.status is OrderStatus.PROCESSING:

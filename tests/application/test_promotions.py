@@ -16,7 +16,7 @@ from application.categories.changing import ChangeCategory, change_category
 from application.categories.creating import CreateCategory, category_called
 from application.categories.deleting import DeleteCategory
 from application.errors import ConcurrentChangeError
-from application.orders.placing import PlaceOrder, place_order
+from application.orders.placing import Conditions, PlaceOrder, place_order
 from application.payments.paying import RequestPayment
 from application.ports import AlreadyAnsweredError, Answer, Metadata, Once
 from application.processes.request_payment import request_payment_for
@@ -549,7 +549,7 @@ class TestLimits:
                 numbers=numbers,
                 clock=shop.clock,
                 payments=shop.provider,
-                tariff=Tariff(),
+                conditions=Conditions(tariff=Tariff()),
             )
 
         tries = await asyncio.gather(*(buy(number) for number in range(12)), return_exceptions=True)

@@ -8,12 +8,16 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from application.production import faults_of, is_weak
 from application.settings import Settings, SettingsError
+from domain.orders.pricing import Tariff
+from domain.orders.shipping import ShippingRates
+from domain.orders.taxes import TaxByCountry
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,3 +150,47 @@ def test_every_process_refuses_alike(module: str) -> None:
         "  JWT_SECRET is a default, or easily guessed\n"
         "  STRIPE_SECRET_KEY is a key for tests\n"
     )
+
+
+class TestWhatOrdersCost:
+    @staticmethod
+    def tariff(**given: str) -> Tariff:
+        return Settings.read({**GOOD, **given}).tariff
+
+    def test_is_what_the_contract_says_unless_something_else_is_said(self) -> None:
+        assert self.tariff() == Tariff()
+
+    def test_rates_are_by_country_however_it_is_written(self) -> None:
+        tariff = self.tariff(
+            SHIPPING_RATES="United States=5.00, can = 12.5,*=20",
+            FREE_SHIPPING_FROM="99.90",
+            EXPRESS_SURCHARGE="7.50",
+            TAX_RATES="DE=0.19,uk=0.2",
+            TAX_RATE="0.05",
+        )
+        assert tariff.shipping == ShippingRates(
+            elsewhere=2000, by_country={"US": 500, "CA": 1250}, free_from=9990, express=750
+        )
+        taxes = TaxByCountry(rates={"DE": Decimal("0.19"), "GB": Decimal("0.2")}, elsewhere=Decimal("0.05"))
+        assert tariff.taxes == taxes
+
+    def test_without_a_star_nothing_is_sent_elsewhere(self) -> None:
+        assert self.tariff(SHIPPING_RATES="US=5").shipping.elsewhere is None
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("SHIPPING_RATES", "US"),
+            ("SHIPPING_RATES", "US=-5"),
+            ("SHIPPING_RATES", "US=5.001"),
+            ("SHIPPING_RATES", "Atlantis=5"),
+            ("SHIPPING_RATES", "=5"),
+            ("TAX_RATES", "DE=19%"),
+            ("TAX_RATE", "-0.1"),
+            ("FREE_SHIPPING_FROM", "-1"),
+            ("EXPRESS_SURCHARGE", "0.001"),
+        ],
+    )
+    def test_what_makes_no_sense_is_named(self, name: str, value: str) -> None:
+        with pytest.raises(SettingsError, match=name):
+            Settings.read({**GOOD, name: value})

@@ -67,11 +67,15 @@ class TestClosingAndSendingBack:
         closed = await payments.cancel_intent(intent.id)
         assert (closed.status, closed.brand, closed.last4) == ("succeeded", "visa", "4242")
         key = uuid4().hex
-        refunds = [await payments.refund(intent.id, 1800, idempotency_key=key) for _ in range(2)]
+        ours = {"refundId": "r-1"}
+        refunds = [
+            await payments.refund(intent.id, 1800, idempotency_key=key, metadata=ours) for _ in range(2)
+        ]
         assert refunds[0] == refunds[1]
         assert (refunds[0].amount, refunds[0].status) == (1800, "succeeded")
+        assert [dict(refund.metadata) for refund in await payments.refunds(intent.id)] == [ours]
         with pytest.raises(PaymentFailedError) as refused:
-            await payments.refund(intent.id, 1, idempotency_key=uuid4().hex)
+            await payments.refund(intent.id, 1, idempotency_key=uuid4().hex, metadata={})
         assert refused.value.details == {"code": "charge_already_refunded"}
 
     async def test_too_little_is_refused(self, payments: StripePayments) -> None:
@@ -83,7 +87,9 @@ class TestClosingAndSendingBack:
         payments = StripePayments("sk_test", "whsec_tests", api_base="http://127.0.0.1:9")
         try:
             with pytest.raises(PaymentProviderError):
-                await payments.refund("pi_1", 1, idempotency_key="k")
+                await payments.refund("pi_1", 1, idempotency_key="k", metadata={})
+            with pytest.raises(PaymentProviderError):
+                await payments.refunds("pi_1")
             with pytest.raises(PaymentProviderError):
                 await payments.cancel_intent("pi_1")
         finally:

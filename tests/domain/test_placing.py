@@ -29,6 +29,7 @@ from domain.orders.order import (
     PriceChangedError,
 )
 from domain.orders.pricing import Tariff
+from domain.orders.shipping import ShippingRates
 from domain.placing import WantedLine, merged, order_of
 from domain.sellers.events import (
     PersonalSellerOpened,
@@ -130,7 +131,7 @@ class TestPlacing:
     def test_what_no_provider_takes_a_payment_for(self) -> None:
         cheap = a_listing(number=1, price=Money(30))
         with pytest.raises(PaymentTooSmallError) as refused:
-            place(want(1), listings=[cheap], tariff=Tariff(shipping=0))
+            place(want(1), listings=[cheap], tariff=Tariff(shipping=ShippingRates(elsewhere=0)))
         assert refused.value.details == {"total": 0.32, "smallest": 0.5}
         place(want(1), listings=[cheap])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +14,13 @@ from msgspec.structs import replace
 from domain.kernel import CategoryId, PromotionId, SellerId, stream_id
 from domain.money import Money
 from domain.orders.events import OrderLine
-from domain.orders.pricing import Tariff, Totals, coupon_fault, spread, totals_of
+from domain.orders.pricing import Tariff, Totals, coupon_fault, totals_of
+from domain.orders.shipping import Sending, ShippingMethod, ShippingRates
+from domain.orders.spreading import spread
+from domain.orders.taxes import FlatTax, TaxByCountry
 from domain.placing import line_of
 from domain.promotions.events import CouponFault, DiscountType, Offer, Scope, ScopeKind, Terms
+from domain.sellers.events import ShippingProfile
 from tests.domain.builders import NOW, a_listing, listing_id
 
 TARIFF = Tariff()
@@ -26,20 +31,32 @@ CATEGORIES: dict[str, dict[str, Any]] = {
     slug: {"category": slug, "category_id": CategoryId(stream_id("category", slug))} for slug in ("a", "b")
 }
 
+PROFILES = [UUID(int=number) for number in (1, 2)]
+
 lines_st = st.lists(
     st.tuples(
-        st.integers(1, 30_000), st.sampled_from(["a", "b"]), st.sampled_from(SELLERS), st.integers(1, 9)
+        st.integers(1, 30_000),
+        st.sampled_from(["a", "b"]),
+        st.sampled_from(SELLERS),
+        st.integers(1, 9),
+        st.sampled_from([None, *PROFILES]),
     ),
     min_size=1,
     max_size=6,
 ).map(
     lambda wanted: [
         line_of(
-            a_listing(number=number, price=Money(price), seller_id=seller, **CATEGORIES[category]),
+            a_listing(
+                number=number,
+                price=Money(price),
+                seller_id=seller,
+                shipping_profile_id=profile,
+                **CATEGORIES[category],
+            ),
             quantity,
             None,
         )
-        for number, (price, category, seller, quantity) in enumerate(wanted, 1)
+        for number, (price, category, seller, quantity, profile) in enumerate(wanted, 1)
     ]
 )
 small_lines_st = st.lists(
@@ -54,13 +71,40 @@ small_lines_st = st.lists(
         for number, (price, category, seller) in enumerate(wanted, 1)
     ]
 )
+rates_st = st.builds(
+    ShippingRates,
+    elsewhere=st.sampled_from([0, 20, 500]),
+    by_country=st.sampled_from([{}, {"DE": 700}]),
+    free_from=st.sampled_from([100, 15_000]),
+    express=st.sampled_from([0, 20, 1000]),
+)
+profiles_st = st.builds(
+    ShippingProfile,
+    base_cost=st.integers(0, 900).map(Money),
+    per_item_cost=st.integers(0, 300).map(Money),
+    free_over=st.none() | st.integers(1, 60_000).map(Money),
+)
+sendings_st = st.builds(
+    Sending,
+    destination=st.sampled_from(["", "DE", "FR"]),
+    method=st.sampled_from(ShippingMethod),
+    profiles=st.fixed_dictionaries({}, optional=dict.fromkeys(PROFILES, profiles_st)),
+)
+taxes_st = st.one_of(
+    st.builds(FlatTax, rate=st.decimals("0", "0.3", places=3)),
+    st.builds(
+        TaxByCountry,
+        rates=st.fixed_dictionaries({"DE": st.decimals("0", "0.3", places=3)}),
+        elsewhere=st.decimals("0", "0.3", places=3),
+    ),
+)
 tariffs_st = st.builds(
     Tariff,
-    tax_rate=st.decimals("0", "0.3", places=3),
-    shipping=st.sampled_from([0, 20, 500]),
-    free_shipping_from=st.sampled_from([100, 15_000]),
+    taxes=taxes_st,
+    shipping=rates_st,
     smallest_payment=st.sampled_from([0, 1, 50, 300]),
 )
+places_st = st.tuples(tariffs_st, sendings_st)
 scopes = st.one_of(
     st.just(Scope()),
     st.sampled_from(["a", "b"]).map(lambda one: Scope(kind=ScopeKind.CATEGORIES, categories=(one,))),
@@ -129,12 +173,21 @@ def summed(totals: Totals) -> Money:
 
 class TestWhateverThereIs:
     @PATIENT
-    @given(lines_st, offers_st, coupons_st)
+    @given(lines_st, offers_st, coupons_st, places_st)
     def test_nothing_is_negative_and_the_parts_are_the_whole(
-        self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None
+        self,
+        lines: list[OrderLine],
+        offers: list[Offer],
+        coupon: Offer | None,
+        place: tuple[Tariff, Sending],
     ) -> None:
-        totals = totals_of(lines, TARIFF, offers=offers, coupon=coupon)
+        tariff, sending = place
+        totals = totals_of(lines, tariff, offers=offers, coupon=coupon, sending=sending)
         assert totals.total == summed(totals)
+        assert sum(part.minor for part in totals.parcels.values()) == totals.shipping.minor
+        assert list(totals.parcels) == list(dict.fromkeys(line.seller_id for line in lines))
+        assert min(totals.parcels.values()) >= Money(0)
+        assert sum(tax.amount.minor for tax in totals.taxes) == totals.tax.minor
         assert min(totals.tax, totals.shipping, totals.discount, totals.subtotal - totals.discount) >= Money(
             0
         )
@@ -144,46 +197,57 @@ class TestWhateverThereIs:
             assert Money(0) <= totals.shares.get(line.listing_id, Money(0)) <= line.discounted_total
 
     @PATIENT
-    @given(lines_st, offers_st, coupons_st, st.randoms(use_true_random=False))
+    @given(lines_st, offers_st, coupons_st, sendings_st, st.randoms(use_true_random=False))
     def test_the_order_of_lines_and_offers_does_not_matter(
-        self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, random: Any
+        self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, sending: Sending, random: Any
     ) -> None:
-        totals = totals_of(lines, TARIFF, offers=offers, coupon=coupon)
+        totals = totals_of(lines, TARIFF, offers=offers, coupon=coupon, sending=sending)
         shuffled, others = random.sample(lines, len(lines)), random.sample(offers, len(offers))
-        assert totals_of(shuffled, TARIFF, offers=others, coupon=coupon) == totals
+        assert totals_of(shuffled, TARIFF, offers=others, coupon=coupon, sending=sending) == totals
 
     @PATIENT
-    @given(lines_st, offers_st, coupons_st, terms_st)
+    @given(lines_st, offers_st, coupons_st, terms_st, places_st)
     def test_one_offer_more_never_raises_the_total(
-        self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, more: Terms
+        self,
+        lines: list[OrderLine],
+        offers: list[Offer],
+        coupon: Offer | None,
+        more: Terms,
+        place: tuple[Tariff, Sending],
     ) -> None:
-        before = totals_of(lines, TARIFF, offers=offers, coupon=coupon).total
-        assert totals_of(lines, TARIFF, offers=[*offers, offer(8, more)], coupon=coupon).total <= before
-        assert totals_of(lines, TARIFF, offers=offers).total >= before
+        tariff, sending = place
+
+        def total(offers: list[Offer], coupon: Offer | None) -> Money:
+            return totals_of(lines, tariff, offers=offers, coupon=coupon, sending=sending).total
+
+        before = total(offers, coupon)
+        assert total([*offers, offer(8, more)], coupon) <= before
+        assert total(offers, None) >= before
 
     @PATIENT
     @given(
         lines_st,
         st.lists(terms_st, min_size=1, max_size=4),
         coupons_st,
-        st.decimals(0, 100, places=2),
-        st.integers(0, 500),
+        st.tuples(st.decimals(0, 100, places=2), st.integers(0, 500)),
+        places_st,
     )
     def test_a_larger_discount_never_raises_the_total(
         self,
         lines: list[OrderLine],
         all_terms: list[Terms],
         coupon: Offer | None,
-        points: Decimal,
-        cents: int,
+        growth: tuple[Decimal, int],
+        place: tuple[Tariff, Sending],
     ) -> None:
+        (points, cents), (tariff, sending) = growth, place
         first, *others = all_terms
         larger = replace(
             first, percentage=min(first.percentage + points, Decimal(100)), amount=first.amount + Money(cents)
         )
         rest = [offer(number, terms) for number, terms in enumerate(others, 2)]
-        before = totals_of(lines, TARIFF, offers=[offer(1, first), *rest], coupon=coupon)
-        after = totals_of(lines, TARIFF, offers=[offer(1, larger), *rest], coupon=coupon)
+        before = totals_of(lines, tariff, offers=[offer(1, first), *rest], coupon=coupon, sending=sending)
+        after = totals_of(lines, tariff, offers=[offer(1, larger), *rest], coupon=coupon, sending=sending)
         assert after.total <= before.total
 
     @PATIENT
@@ -198,17 +262,23 @@ class TestWhateverThereIs:
 
 class TestTheSmallestPayment:
     @PATIENT
-    @given(small_lines_st, offers_st, coupons_st, tariffs_st)
+    @given(small_lines_st, offers_st, coupons_st, places_st)
     def test_a_total_is_nothing_or_can_be_paid_and_never_more_than_without_promotions(
-        self, lines: list[OrderLine], offers: list[Offer], coupon: Offer | None, tariff: Tariff
+        self,
+        lines: list[OrderLine],
+        offers: list[Offer],
+        coupon: Offer | None,
+        place: tuple[Tariff, Sending],
     ) -> None:
-        totals = totals_of(lines, tariff, offers=offers, coupon=coupon)
-        plain = totals_of(lines, tariff)
+        tariff, sending = place
+        totals = totals_of(lines, tariff, offers=offers, coupon=coupon, sending=sending)
+        plain = totals_of(lines, tariff, sending=sending)
         least = min(tariff.smallest_payment, plain.total.minor)
         assert totals.total.minor == 0 or least <= totals.total.minor <= plain.total.minor
         assert totals.total == summed(totals)
-        assert totals.tax == (totals.subtotal - totals.discount).share(tariff.tax_rate)
-        assert Money(0) <= totals.shipping <= plain.shipping
+        goods = totals.subtotal - totals.discount
+        assert totals.taxes == tariff.taxes.on(goods, sending.destination)
+        assert tariff.shipping.surcharge(sending.method) <= totals.shipping.minor <= plain.shipping.minor
         assert sum(share.minor for share in totals.shares.values()) == totals.discount.minor
         assert sum(applied.discount.minor for applied in totals.promotions) == totals.discount.minor
         for line in lines:
@@ -264,7 +334,7 @@ class TestTheSmallestPayment:
         assert [applied.number for applied in totals.promotions] == [2]
 
     def test_what_is_too_small_without_promotions_stays_so(self) -> None:
-        totals = totals_of(lines(30), Tariff(shipping=0), offers=[fixed(7)])
+        totals = totals_of(lines(30), Tariff(shipping=ShippingRates(elsewhere=0)), offers=[fixed(7)])
         assert (totals.discount, totals.total) == (Money(0), Money(32))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import http.server
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ class Webhooks:
         if status == httpx.codes.OK:
             self.events.append(event)
         return status
+
+    @property
+    def ids(self) -> list[str]:
+        return [event.id for event in self.events]
 
     @property
     def kinds(self) -> list[str]:
@@ -72,13 +77,38 @@ def client_of(simulator: StripeSimulator, key: str | None = None) -> stripe.Stri
     )
 
 
+def control(simulator: StripeSimulator, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What is the simulator's own, and not Stripe's."""
+    answer = httpx.post(
+        f"{simulator.url}/simulator/{path}",
+        json=body,
+        headers={"Authorization": f"Bearer {simulator.key}"},
+    )
+    assert answer.is_success, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def settle(
+    simulator: StripeSimulator, resource: str, thing: str, outcome: str | None = None
+) -> dict[str, Any]:
+    answer = httpx.post(
+        f"{simulator.url}/simulator/{resource}/{thing}/settle",
+        data={} if outcome is None else {"outcome": outcome},
+        headers={"Authorization": f"Bearer {simulator.key}"},
+    )
+    assert answer.is_success, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
 def new_intent(
-    client: stripe.StripeClient, amount: int = 1800, key: str | None = None
+    client: stripe.StripeClient, amount: int = 1800, key: str | None = None, currency: str = "eur"
 ) -> stripe.PaymentIntent:
     return client.v1.payment_intents.create(
         {
             "amount": amount,
-            "currency": "eur",
+            "currency": currency,
             "metadata": ORDER,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         },
@@ -89,6 +119,10 @@ def new_intent(
 def events_of(client: stripe.StripeClient, intent: str) -> list[stripe.Event]:
     events = client.v1.events.list({"limit": 100}).data
     return [event for event in events if event.data.object["id"] == intent]
+
+
+def kinds_of(client: stripe.StripeClient, thing: str) -> list[str]:
+    return [event.type for event in reversed(events_of(client, thing))]
 
 
 def pay(client: stripe.StripeClient, intent: str, card: str = "pm_card_visa") -> stripe.PaymentIntent:
@@ -154,6 +188,22 @@ class TestPaying:
         assert answer.json()["status"] == "succeeded"
         assert client.v1.payment_intents.retrieve(intent.id).status == "succeeded"
 
+    @pytest.mark.parametrize(
+        ("outcome", "status"), [("succeeded", "succeeded"), ("failed", "requires_payment_method")]
+    )
+    def test_who_is_sent_to_the_bank_comes_back(
+        self, client: stripe.StripeClient, outcome: str, status: str
+    ) -> None:
+        intent = client.v1.payment_intents.confirm(
+            new_intent(client).id,
+            {"payment_method": "pm_card_threeDSecure2Required", "return_url": "https://shop.example/orders"},
+        )
+        assert intent.next_action is not None
+        assert intent.next_action.redirect_to_url is not None
+        answer = httpx.get(str(intent.next_action.redirect_to_url.url), params={"outcome": outcome})
+        assert (answer.status_code, answer.headers["location"]) == (303, "https://shop.example/orders")
+        assert client.v1.payment_intents.retrieve(intent.id).status == status
+
     def test_a_paid_intent_is_neither_paid_again_nor_cancelled(self, client: stripe.StripeClient) -> None:
         intent = pay(client, new_intent(client).id)
         with pytest.raises(stripe.InvalidRequestError) as refusal:
@@ -167,8 +217,207 @@ class TestPaying:
         intent = client.v1.payment_intents.cancel(new_intent(client).id, {"cancellation_reason": "abandoned"})
         assert (intent.status, intent.cancellation_reason) == ("canceled", "abandoned")
 
+    def test_a_card_that_is_none_of_its_kinds_is_refused(self, client: stripe.StripeClient) -> None:
+        with pytest.raises(stripe.InvalidRequestError, match="us_bank_account"):
+            pay(client, new_intent(client).id, "pm_usBankAccount_success")  # they are for dollars alone
+
+    def test_who_may_be_sent_elsewhere_says_where_they_come_back(self, client: stripe.StripeClient) -> None:
+        intent = client.v1.payment_intents.create({"amount": 1800, "currency": "usd"})
+        with pytest.raises(stripe.InvalidRequestError, match="return_url"):
+            pay(client, intent.id)
+
+    def test_the_amount_stays_once_it_is_paid(self, client: stripe.StripeClient) -> None:
+        intent = pay(client, new_intent(client).id)
+        with pytest.raises(stripe.InvalidRequestError) as refusal:
+            client.v1.payment_intents.update(intent.id, {"amount": 1900})
+        assert refusal.value.code == "payment_intent_unexpected_state"
+        assert client.v1.payment_intents.retrieve(intent.id).amount == 1800
+
+
+@pytest.fixture
+def _patient(stripe_simulator: StripeSimulator) -> Iterator[None]:
+    """Nothing comes to its end by itself."""
+    control(stripe_simulator, "pace", {"settle_after": None})
+    yield
+    control(stripe_simulator, "pace", {"settle_after": 2})
+
+
+@pytest.mark.usefixtures("_patient")
+class TestWhatTakesItsTime:
+    """Direct debits are decided when somebody says so, or by themselves after a while."""
+
+    def test_it_is_processing_until_it_is_paid(
+        self, client: stripe.StripeClient, stripe_simulator: StripeSimulator
+    ) -> None:
+        intent = pay(client, new_intent(client, currency="usd").id, "pm_usBankAccount_success")
+        charge = intent.latest_charge
+        assert isinstance(charge, stripe.Charge)
+        assert (intent.status, charge.status, charge.paid) == ("processing", "pending", False)
+        for act in (client.v1.payment_intents.cancel, lambda id_: pay(client, id_)):
+            with pytest.raises(stripe.InvalidRequestError) as refusal:
+                act(intent.id)
+            assert refusal.value.code == "payment_intent_unexpected_state"
+        assert settle(stripe_simulator, "payment_intents", intent.id)["status"] == "succeeded"
+        assert client.v1.charges.retrieve(charge.id).paid
+        assert kinds_of(client, intent.id) == [
+            "payment_intent.created",
+            "payment_intent.processing",
+            "payment_intent.succeeded",
+        ]
+
+    @pytest.mark.parametrize("told", ["failed", None])
+    def test_it_fails_in_the_end_and_another_method_may_be_tried(
+        self, client: stripe.StripeClient, stripe_simulator: StripeSimulator, told: str | None
+    ) -> None:
+        bank = "pm_usBankAccount_success" if told else "pm_usBankAccount_accountClosed"
+        intent = pay(client, new_intent(client, currency="usd").id, bank)
+        assert intent.status == "processing"
+        assert (
+            settle(stripe_simulator, "payment_intents", intent.id, told)["status"]
+            == "requires_payment_method"
+        )
+        failed = client.v1.payment_intents.retrieve(intent.id, {"expand": ["latest_charge"]})
+        assert failed.last_payment_error is not None
+        assert failed.last_payment_error.code == "account_closed"
+        assert isinstance(failed.latest_charge, stripe.Charge)
+        assert failed.latest_charge.status == "failed"
+        assert pay(client, intent.id).status == "succeeded"
+
+    def test_one_that_is_never_decided_can_be_cancelled(
+        self, client: stripe.StripeClient, stripe_simulator: StripeSimulator
+    ) -> None:
+        intent = pay(client, new_intent(client, currency="usd").id, "pm_usBankAccount_processing")
+        control(stripe_simulator, "pace", {"settle_after": 0})
+        assert client.v1.payment_intents.cancel(intent.id).status == "canceled"
+
+    async def test_it_ends_by_itself_also_after_a_restart(self, tmp_path: Path, webhooks: Webhooks) -> None:
+        async with StripeSimulator(tmp_path, webhook_url=webhooks.url) as simulator:
+            await asyncio.to_thread(control, simulator, "pace", {"settle_after": None})
+
+            def act() -> stripe.PaymentIntent:
+                client = client_of(simulator)
+                return pay(client, new_intent(client, currency="usd").id, "pm_usBankAccount_success")
+
+            intent = await asyncio.to_thread(act)
+            simulator.kill()
+            await simulator.start()
+            await asyncio.to_thread(control, simulator, "pace", {"settle_after": 0.01})
+            await eventually(lambda: "payment_intent.succeeded" in webhooks.kinds)
+            found = await asyncio.to_thread(client_of(simulator).v1.payment_intents.retrieve, intent.id)
+            assert found.status == "succeeded"
+
+    @pytest.mark.parametrize(
+        ("first", "card"), [("pending", "pm_card_pendingRefund"), ("succeeded", "pm_card_refundFail")]
+    )
+    def test_a_refund_has_its_end_later(
+        self, client: stripe.StripeClient, stripe_simulator: StripeSimulator, first: str, card: str
+    ) -> None:
+        intent = pay(client, new_intent(client, amount=1000).id, card)
+        refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 400, "metadata": ORDER})
+        assert refund.status == first
+        last = "succeeded" if first == "pending" else "failed"
+        assert settle(stripe_simulator, "refunds", refund.id)["status"] == last
+        (found,) = client.v1.refunds.list({"payment_intent": intent.id}).data
+        assert (found.id, found.status) == (refund.id, last)
+        assert found.metadata is not None
+        assert found.metadata.to_dict() == ORDER
+        kinds = kinds_of(client, refund.id)
+        charge = client.v1.charges.retrieve(str(refund.charge))
+        if last == "succeeded":
+            assert (kinds, charge.amount_refunded) == (["refund.created", "refund.updated"], 400)
+        else:
+            assert kinds == ["refund.created", "refund.updated", "refund.failed"]
+            assert charge.amount_refunded == 0
+            assert client.v1.refunds.create({"payment_intent": intent.id}).amount == 1000
+        with pytest.raises(AssertionError, match="has"):
+            settle(stripe_simulator, "refunds", refund.id, last)
+
+
+@pytest.mark.usefixtures("_patient")
+class TestDisputes:
+    def test_a_payer_wants_the_money_back_and_wins(
+        self, client: stripe.StripeClient, stripe_simulator: StripeSimulator
+    ) -> None:
+        intent = pay(client, new_intent(client).id, "pm_card_createDispute")
+        assert intent.status == "succeeded"
+        (dispute,) = client.v1.disputes.list({"payment_intent": intent.id}).data
+        assert (dispute.amount, dispute.reason, dispute.status) == (1800, "fraudulent", "needs_response")
+        with pytest.raises(stripe.InvalidRequestError) as refusal:
+            client.v1.refunds.create({"payment_intent": intent.id})
+        assert refusal.value.code == "charge_disputed"
+        assert settle(stripe_simulator, "disputes", dispute.id, "lost")["status"] == "lost"
+        assert kinds_of(client, dispute.id) == [
+            "charge.dispute.created",
+            "charge.dispute.funds_withdrawn",
+            "charge.dispute.closed",
+        ]
+
+    def test_evidence_wins_it(self, client: stripe.StripeClient, stripe_simulator: StripeSimulator) -> None:
+        intent = pay(client, new_intent(client).id, "pm_card_createDisputeProductNotReceived")
+        (dispute,) = client.v1.disputes.list({"payment_intent": intent.id}).data
+        answered = client.v1.disputes.update(
+            dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}}
+        )
+        assert answered.status == "under_review"
+        assert settle(stripe_simulator, "disputes", dispute.id)["status"] == "won"
+        assert kinds_of(client, dispute.id)[-2:] == [
+            "charge.dispute.closed",
+            "charge.dispute.funds_reinstated",
+        ]
+        assert client.v1.refunds.create({"payment_intent": intent.id}).status == "succeeded"
+        with pytest.raises(stripe.InvalidRequestError, match="already closed"):
+            client.v1.disputes.close(dispute.id)
+
+    def test_who_has_nothing_to_say_loses_it(self, client: stripe.StripeClient) -> None:
+        intent = pay(client, new_intent(client).id, "pm_card_createDispute")
+        (dispute,) = client.v1.disputes.list({"payment_intent": intent.id}).data
+        assert client.v1.disputes.close(dispute.id).status == "lost"
+
+
+class TestLists:
+    def test_they_are_paged_newest_first_and_expanded(self, client: stripe.StripeClient) -> None:
+        intents = [pay(client, new_intent(client).id).id for _ in range(5)]
+        newest = [*reversed(intents)]
+        page = client.v1.payment_intents.list({"limit": 2, "expand": ["data.latest_charge"]})
+        assert ([each.id for each in page.data], page.has_more) == (newest[:2], True)
+        assert all(isinstance(each.latest_charge, stripe.Charge) for each in page.data)
+        page = client.v1.payment_intents.list({"limit": 2, "starting_after": newest[1]})
+        assert [each.id for each in page.data] == newest[2:4]
+        page = client.v1.payment_intents.list({"limit": 2, "ending_before": newest[3]})
+        assert ([each.id for each in page.data], page.has_more) == (newest[1:3], True)
+
+    def test_they_are_kept_to_what_was_asked_for(self, client: stripe.StripeClient) -> None:
+        intent = pay(client, new_intent(client).id)
+        found = client.v1.events.list(
+            {"types": ["payment_intent.succeeded"], "created": {"gte": intent.created}, "limit": 1}
+        )
+        assert [event.data.object["id"] for event in found.data] == [intent.id]
+        assert client.v1.events.list({"created": {"lt": 1}}).data == []
+        assert client.v1.charges.list({"payment_intent": intent.id}).data[0].payment_intent == intent.id
+
+    def test_what_stripe_does_not_know_is_not_known_here(self, client: stripe.StripeClient) -> None:
+        for params in (
+            {"limit": 101},
+            {"colour": "red"},
+            {"starting_after": "pi_nobody"},
+            {"expand": ["data.x"]},
+        ):
+            new_intent(client)
+            with pytest.raises(stripe.InvalidRequestError):
+                client.raw_request("get", "/v1/payment_intents", **params)
+
 
 class TestIdempotency:
+    def test_what_came_to_nothing_is_repeated_as_it_was(self, client: stripe.StripeClient) -> None:
+        intent = pay(client, new_intent(client, amount=1000).id)
+        client.v1.refunds.create({"payment_intent": intent.id})
+        for _ in range(2):
+            with pytest.raises(stripe.InvalidRequestError) as refusal:
+                client.v1.refunds.create(
+                    {"payment_intent": intent.id}, {"idempotency_key": f"again-{intent.id}"}
+                )
+            assert refusal.value.code == "charge_already_refunded"
+
     def test_the_same_request_gets_the_same_intent(self, client: stripe.StripeClient) -> None:
         first = new_intent(client, key="same-request")
         again = new_intent(client, key="same-request")
@@ -293,6 +542,102 @@ class TestWebhooks:
             await eventually(lambda: webhooks.kinds == ["payment_intent.created"])
             found = await asyncio.to_thread(client_of(simulator).v1.payment_intents.retrieve, intent.id)
             assert found == intent
+
+
+class TestBadWebhooks:
+    """What is asked of `/simulator/webhooks` is done to what happens from then on."""
+
+    async def told(self, folder: Path, webhooks: Webhooks, payments: int, **settings: Any) -> list[list[str]]:
+        """What came of so many payments, and what came once what was dropped had been asked for."""
+        webhooks.events.clear()
+        async with StripeSimulator(folder, webhook_url=webhooks.url) as simulator:
+
+            def act() -> dict[str, Any]:
+                control(simulator, "webhooks", settings)
+                client = client_of(simulator)
+                for _ in range(payments):
+                    pay(client, new_intent(client).id)
+                return now(simulator)
+
+            counts = (await asyncio.to_thread(act))["events"]
+            assert sum(counts.values()) == 3 * payments
+            await eventually(lambda: now(simulator)["events"]["pending"] == 0)
+            await eventually(lambda: len(set(webhooks.ids)) == 3 * payments - counts["dropped"])
+            first = list(webhooks.kinds)
+            redelivered = await asyncio.to_thread(control, simulator, "webhooks/redeliver", {})
+            assert redelivered == {"redelivered": counts["dropped"]}
+            await eventually(lambda: len(set(webhooks.ids)) == 3 * payments)
+            await eventually(lambda: now(simulator)["events"]["done"] == 3 * payments)
+            return [first, webhooks.kinds[len(first) :]]
+
+    async def test_they_are_dropped_by_type(self, tmp_path: Path, webhooks: Webhooks) -> None:
+        dropped = ["payment_intent.succeeded"]
+        first, later = await self.told(tmp_path, webhooks, 2, drop=dropped)
+        assert (Counter(first), later) == (
+            {"payment_intent.created": 2, "charge.succeeded": 2},
+            dropped * 2,
+        )
+
+    async def test_they_are_dropped_by_number(self, tmp_path: Path, webhooks: Webhooks) -> None:
+        first, later = await self.told(tmp_path, webhooks, 1, drop=2)
+        assert (first, later) == (
+            ["payment_intent.succeeded"],
+            ["payment_intent.created", "charge.succeeded"],
+        )
+
+    async def test_the_same_seed_drops_and_repeats_the_same(self, tmp_path: Path, webhooks: Webhooks) -> None:
+        settings = {"drop": 0.5, "duplicate": 0.5, "seed": 7}
+        found = []
+        for name in ("one", "two"):
+            first, later = await self.told(tmp_path / name, webhooks, 4, **settings)
+            found.append((Counter(first), Counter(later)))
+            assert first
+            assert later
+            assert len(webhooks.kinds) > 12
+        assert found[0] == found[1]
+
+    async def test_each_comes_as_often_as_it_was_asked_for(self, tmp_path: Path, webhooks: Webhooks) -> None:
+        await self.told(tmp_path, webhooks, 1, duplicate=2)
+        await eventually(lambda: len(webhooks.ids) == 9)
+        assert set(Counter(webhooks.ids).values()) == {3}
+
+    async def test_they_overtake_each_other(self, tmp_path: Path, webhooks: Webhooks) -> None:
+        first, _ = await self.told(tmp_path, webhooks, 5, reorder=True, seed=1)
+        plain = ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"] * 5
+        assert (Counter(first), first != plain) == (Counter(plain), True)
+
+    async def test_they_come_late_and_only_those_that_are_wanted(
+        self, tmp_path: Path, webhooks: Webhooks
+    ) -> None:
+        wanted = ["payment_intent.succeeded"]
+        async with StripeSimulator(tmp_path, webhook_url=webhooks.url) as simulator:
+
+            def act() -> dict[str, Any]:
+                control(simulator, "webhooks", {"delay": 0.3, "enabled_events": wanted})
+                client = client_of(simulator)
+                pay(client, new_intent(client).id)
+                return now(simulator)
+
+            counts = (await asyncio.to_thread(act))["events"]
+            assert counts == {"pending": 1, "dropped": 0, "done": 2}
+            await eventually(lambda: webhooks.kinds == wanted)
+
+    @pytest.mark.parametrize("wrong", [{"drop": 1.5}, {"duplicate": -1}, {"delay": -1}, {"colour": "red"}])
+    def test_what_it_does_not_know_is_refused(
+        self, stripe_simulator: StripeSimulator, wrong: dict[str, Any]
+    ) -> None:
+        before = now(stripe_simulator)
+        with pytest.raises(AssertionError, match="invalid_request_error"):
+            control(stripe_simulator, "webhooks", wrong)
+        assert now(stripe_simulator) == before
+
+
+def now(simulator: StripeSimulator) -> dict[str, Any]:
+    answer = httpx.get(
+        f"{simulator.url}/simulator/webhooks", headers={"Authorization": f"Bearer {simulator.key}"}
+    )
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def test_form_fields_with_brackets_are_nested() -> None:

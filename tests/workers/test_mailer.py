@@ -10,13 +10,15 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from application.accounts.passwords import RequestPasswordReset
 from application.accounts.registering import CreateAccount, NewPerson
@@ -46,7 +48,25 @@ from domain.accounts.events import (
     PreferencesUpdated,
     Profile,
 )
-from domain.sellers.events import SellerApplied, SellerVerified, ShopProfile, seller_of
+from domain.kernel import AccountId, ListingId, OrderId
+from domain.money import Money
+from domain.orders.events import (
+    CancelCause,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderEvent,
+    OrderLine,
+    OrderPaymentFailed,
+    OrderPaymentLinked,
+    OrderPlaced,
+    OrderProcessingStarted,
+    OrderRefunded,
+    ParcelDelivered,
+    ParcelShipped,
+    PostalAddress,
+)
+from domain.orders.order import ORDERS
+from domain.sellers.events import HOUSE_SELLER, SellerApplied, SellerVerified, ShopProfile, seller_of
 from domain.sellers.seller import SELLERS
 from tests.api.shop import MailServer, text_of
 from tests.support import eventually
@@ -55,6 +75,50 @@ from workers.mailer import Ledger, MailRoom, Waits, mail_room
 from workers.migrating import migrate
 
 METADATA = Metadata(actor="tests")
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+_NOBODY = AccountId(UUID(int=0))
+_NOTHING = OrderId(UUID(int=0))
+_OF_ORDER: dict[str, Any] = {"order_id": _NOTHING, "account_id": _NOBODY}
+LINKED = OrderPaymentLinked(order_id=_NOTHING, intent_id="pi_1")
+CONFIRMED = OrderConfirmed(**_OF_ORDER, intent_id="pi_1", confirmed_at=NOW)
+STARTED = OrderProcessingStarted(**_OF_ORDER, started_at=NOW)
+FAILED = OrderPaymentFailed(
+    **_OF_ORDER, intent_id="pi_1", code="card_declined", message="Your card was declined."
+)
+SHIPPED = ParcelShipped(**_OF_ORDER, parcel=1, seller_id=HOUSE_SELLER, shipped_at=NOW)
+DELIVERED = ParcelDelivered(**_OF_ORDER, parcel=1, seller_id=HOUSE_SELLER, delivered_at=NOW)
+CANCELLED = OrderCancelled(**_OF_ORDER, cause=CancelCause.ADMIN, cancelled_at=NOW)
+REFUNDED = OrderRefunded(**_OF_ORDER, intent_id="pi_1", refund_id="re_1", amount=Money(100))
+
+
+def an_order(**fields: Any) -> OrderPlaced:
+    """Two things at 10.00 each."""
+    line = OrderLine(
+        listing_id=ListingId(uuid4()),
+        number=1,
+        seller_id=HOUSE_SELLER,
+        title="Thing",
+        thumbnail="",
+        price=Money(1000),
+        discount_percentage=Decimal(0),
+        quantity=2,
+        total=Money(2000),
+        discounted_total=Money(2000),
+    )
+    given: dict[str, Any] = {
+        "number": "ORD-2026112101",
+        "account_number": 1,
+        "lines": (line,),
+        "subtotal": Money(2000),
+        "tax": Money(160),
+        "shipping": Money(500),
+        "total": Money(2660),
+        "payment_method": "card",
+        "shipping_address": PostalAddress(city="Phoenix"),
+        "placed_at": NOW,
+        **fields,
+    }
+    return OrderPlaced(**given)
 
 
 def environment(database_url: str, **more: str) -> dict[str, str]:
@@ -111,6 +175,14 @@ class Town:
         verified = SellerVerified(seller_id=shop, account_id=account.id)
         await self.write.store.change(SELLERS, shop, lambda _: [applied, verified], METADATA)
 
+    async def orders(self, buyer: Account, *events: OrderEvent) -> int:
+        """All that happens to one order, and the position of the last of it."""
+        order_id = OrderId(uuid4())
+        number = f"ORD-{order_id.hex[:8]}"
+        placed = an_order(order_id=order_id, account_id=buyer.id, number=number)
+        mine = [replace(event, order_id=order_id, **_of(event, buyer)) for event in events]
+        return (await self.write.store.change(ORDERS, order_id, lambda _: [placed, *mine], METADATA)).position
+
     async def mails(self, state: MailState | None = None) -> list[QueuedMail]:
         return await self.queue.listed(state, after=0, limit=1000)
 
@@ -120,6 +192,10 @@ class Town:
     async def one(self) -> QueuedMail:
         (mail,) = await self.mails()
         return mail
+
+
+def _of(event: OrderEvent, buyer: Account) -> dict[str, Any]:
+    return {"account_id": buyer.id} if "account_id" in event.__struct_fields__ else {}
 
 
 @pytest.fixture
@@ -217,6 +293,74 @@ class TestAMail:
             "Your password was changed",
             "Your password was changed",
         ]
+
+
+class TestAnOrder:
+    async def test_is_confirmed_once_though_it_is_begun_before_it_is_paid(self, town: Town) -> None:
+        room = await town.room(mailer := MemoryMailer())
+        ann = await town.person()
+        await town.orders(ann, LINKED, STARTED, CONFIRMED)
+        await town.orders(ann, LINKED, CONFIRMED)
+        await all_of(room)
+        assert [message.subject.partition(" ORD")[0] for message in mailer.sent] == ["Your order"] * 2
+        assert await town.states() == [
+            ("order-confirmation", "sent"),
+            ("order-confirmation", "dropped"),
+            ("order-confirmation", "sent"),
+        ]
+        for message in mailer.sent:
+            assert "2 x Thing" in message.text
+            assert "Total: 26.60 USD" in message.text
+            assert f"https://shop.example/orders/{message.subject.split()[2]}" in message.text
+
+    async def test_whose_payment_fails_again_and_again_is_told_of_once(self, town: Town) -> None:
+        room = await town.room(mailer := MemoryMailer())
+        ann = await town.person()
+        await town.orders(ann, LINKED, FAILED, replace(FAILED, repeated=True), replace(FAILED, repeated=True))
+        await town.orders(ann, LINKED, FAILED, CONFIRMED)
+        await all_of(room)
+        assert [message.subject.partition(" ORD")[0] for message in mailer.sent] == [
+            "The payment of your order",
+            "Your order",
+        ]
+        assert "Your card was declined." in mailer.sent[0].text
+
+    async def test_of_somebody_who_wants_no_notifications_brings_receipts_and_no_progress(
+        self, town: Town
+    ) -> None:
+        room = await town.room(MemoryMailer())
+        ann = await town.person()
+        unwanted = Preferences(email_notifications=False)
+        await town.happens(ann, PreferencesUpdated(account_id=ann.id, preferences=unwanted))
+        await town.orders(ann, LINKED, CONFIRMED, SHIPPED, DELIVERED, REFUNDED)
+        await all_of(room)
+        assert await town.states() == [
+            ("order-confirmation", "sent"),
+            ("order-shipped", "dropped"),
+            ("order-delivered", "dropped"),
+            ("order-refunded", "sent"),
+        ]
+
+    async def test_of_somebody_who_was_erased_brings_nothing(self, town: Town) -> None:
+        room = await town.room(mailer := MemoryMailer())
+        ann = await town.person()
+        await town.orders(ann, LINKED, CONFIRMED, CANCELLED)
+        await town.happens(ann, AccountErased(account_id=ann.id, erased_at=town.write.clock.now()))
+        await all_of(room)
+        assert mailer.sent == []
+
+    async def test_of_former_days_brings_nothing(self, town: Town) -> None:
+        room = await town.room(MemoryMailer())
+        ann = await town.person()
+        order_id = OrderId(uuid4())
+        former: list[OrderEvent] = [
+            an_order(order_id=order_id, account_id=ann.id),
+            OrderConfirmed(order_id=order_id, intent_id="pi_1", confirmed_at=NOW),
+            OrderRefunded(order_id=order_id, intent_id="pi_1", refund_id="re_1", amount=Money(1)),
+        ]
+        await town.write.store.change(ORDERS, order_id, lambda _: former, METADATA)
+        await all_of(room)
+        assert await town.mails() == []
 
 
 class TestOnce:
@@ -331,7 +475,9 @@ class TestOnce:
         await town.person(verified=False)
         await town.changes_password(await town.person())
         room = await town.room(MemoryMailer())
-        ledger = Ledger(room.ledger._log, room.ledger._places, town.queue, Later())
+        ledger = Ledger(
+            room.ledger._log, room.ledger._places, town.queue, Later(), admins=room.ledger._admins
+        )
         assert await ledger.catch_up() > 0
         assert await ledger.catch_up() == 0
         assert await town.mails() == []
@@ -639,3 +785,47 @@ async def _owed(town: Town, count: int) -> bool:
 
 async def _ended(town: Town) -> bool:
     return {mail.state for mail in await town.mails()} == {MailState.SENT}
+
+
+class TestSeveralPeople:
+    """One cause, written of to each admin, say: each gets a mail of their own."""
+
+    async def test_are_owed_a_mail_each_and_it_is_sent_to_each_once(self, town: Town) -> None:
+        ann, bob = await town.person(), await town.person("Bob")
+        position = await town.changes_password(ann)
+        room = await town.room(mailer := Failing(MailRefusedError("550")))
+        owed = [OwedMail(position, "password-changed", person.id) for person in (ann, bob)]
+        for _ in range(2):
+            await town.queue.owe(owed)
+        await all_of(room)
+        assert sorted(mail.state.value for mail in await town.mails()) == ["dead", "sent"]
+        (dead,) = await town.mails(MailState.DEAD)
+        retried = await town.queue.retry(position, "password-changed")
+        assert (retried.account_id, retried.state) == (dead.account_id, MailState.WAITING)
+        await all_of(room)
+        assert {message.to for message in mailer.sent} == {ann.email, bob.email}
+        assert len({message.message_id for message in mailer.sent}) == len(mailer.sent) == 2
+
+    async def test_are_listed_together_however_small_the_page_is(self, town: Town) -> None:
+        people = [await town.person() for _ in range(3)]
+        positions = [await town.changes_password(people[0]) for _ in range(2)]
+        for position in positions:
+            await town.queue.owe([OwedMail(position, "password-changed", person.id) for person in people])
+        listed = await town.queue.listed(None, after=0, limit=2)
+        assert [(mail.cause, mail.account_id) for mail in listed] == [
+            (positions[0], account_id) for account_id in sorted(person.id for person in people)
+        ]
+
+    async def test_a_queue_of_former_code_learns_of_them_and_forgets_nothing(
+        self, town: Town, database_url: str
+    ) -> None:
+        ann, bob = await town.person(), await town.person("Bob")
+        with psycopg.connect(database_url) as connection:
+            connection.execute(
+                "ALTER TABLE mails DROP CONSTRAINT mails_pkey, ADD PRIMARY KEY (cause, template)"
+            )
+        await town.queue.owe([OwedMail(1, "password-changed", ann.id)])
+        for _ in range(2):
+            await migrate(database_url)
+        await town.queue.owe([OwedMail(1, "password-changed", person.id) for person in (ann, bob)])
+        assert {mail.account_id for mail in await town.mails()} == {ann.id, bob.id}

@@ -17,4 +17,8 @@ class ConsoleMailer:
     async def send(self, message: Message) -> None:
         output = self._output or sys.stdout
         output.write(f"Mail to {message.to}\nSubject: {message.subject}\n\n{message.text}\n")
+        for attached in message.attachments:
+            output.write(
+                f"Attached: {attached.name} ({attached.content_type}, {len(attached.content)} bytes)\n"
+            )
         output.flush()

@@ -30,17 +30,30 @@ ON CONFLICT DO NOTHING
 # The attempt is counted before it is made, so that a mail that brings the process down is given up some day too.
 _CLAIM: Final[LiteralString] = f"""
 WITH due AS (
-    SELECT cause, template FROM mails
+    SELECT cause, template, account_id FROM mails
     WHERE state = 'waiting' AND next_at <= now()
     ORDER BY next_at LIMIT %s FOR UPDATE SKIP LOCKED
 )
 UPDATE mails SET attempts = mails.attempts + 1, next_at = now() + %s
-FROM due WHERE mails.cause = due.cause AND mails.template = due.template
+FROM due
+WHERE mails.cause = due.cause AND mails.template = due.template AND mails.account_id = due.account_id
 RETURNING {", ".join(f"mails.{column}" for column in _COLUMNS.split(", "))}
 """
 
 # Whoever was too slow and lost the mail to another one must not say what became of it.
-_MINE: Final[LiteralString] = "cause = %s AND template = %s AND state = 'waiting' AND attempts = %s"
+_MINE: Final[LiteralString] = (
+    "cause = %s AND template = %s AND account_id = %s AND state = 'waiting' AND attempts = %s"
+)
+
+_LISTED: Final[LiteralString] = f"""
+SELECT * FROM (
+    SELECT {_COLUMNS} FROM mails WHERE cause > %s AND (%s::text IS NULL OR state = %s)
+    ORDER BY cause FETCH FIRST (%s) ROWS WITH TIES
+) AS page
+ORDER BY cause, template, account_id
+"""
+
+_NAMED: Final[LiteralString] = "cause = %s AND template = %s"
 
 _COUNTS: Final[LiteralString] = """
 SELECT count(*) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'dead'),
@@ -94,40 +107,32 @@ class PostgresMails:
         return MailCounts(waiting=waiting, dead=dead, oldest_waiting=oldest)
 
     async def listed(self, state: MailState | None, *, after: int, limit: int) -> list[QueuedMail]:
-        rows = await self._database.rows(
-            f"SELECT {_COLUMNS} FROM mails WHERE cause > %s AND (%s::text IS NULL OR state = %s) "
-            "ORDER BY cause, template LIMIT %s",
-            [after, *(2 * [state.value if state else None]), limit],
-        )
-        return [_mail(row) for row in rows]
+        asked = state.value if state else None
+        return [_mail(row) for row in await self._database.rows(_LISTED, [after, asked, asked, limit])]
 
     async def retry(self, cause: int, template: str) -> QueuedMail:
-        await self._database.rows(
-            "UPDATE mails SET state = 'waiting', attempts = 0, next_at = now(), error = '' "
-            "WHERE cause = %s AND template = %s AND state IN ('dead', 'dropped')",
-            [cause, template],
-        )
-        return await self._one(cause, template)
+        changes: LiteralString = "state = 'waiting', attempts = 0, next_at = now(), error = ''"
+        return await self._by_hand(changes, "state IN ('dead', 'dropped')", cause, template)
 
     async def drop(self, cause: int, template: str) -> QueuedMail:
-        await self._database.rows(
-            "UPDATE mails SET state = 'dropped', error = 'by an operator' "
-            "WHERE cause = %s AND template = %s AND state IN ('waiting', 'dead')",
-            [cause, template],
-        )
-        return await self._one(cause, template)
+        changes: LiteralString = "state = 'dropped', error = 'by an operator'"
+        return await self._by_hand(changes, "state IN ('waiting', 'dead')", cause, template)
 
     async def _conclude(self, mail: QueuedMail, changes: LiteralString, *values: Any) -> None:
-        known = [mail.cause, mail.template, mail.attempts]
+        known = [mail.cause, mail.template, mail.account_id, mail.attempts]
         await self._database.rows(f"UPDATE mails SET {changes} WHERE {_MINE}", [*values, *known])
 
-    async def _one(self, cause: int, template: str) -> QueuedMail:
+    async def _by_hand(
+        self, changes: LiteralString, where: LiteralString, cause: int, template: str
+    ) -> QueuedMail:
+        """One of those that were changed; or of those that stay as they are, if all do."""
+        parameters = [cause, template]
         rows = await self._database.rows(
-            f"SELECT {_COLUMNS} FROM mails WHERE cause = %s AND template = %s", [cause, template]
-        )
+            f"UPDATE mails SET {changes} WHERE {_NAMED} AND {where} RETURNING {_COLUMNS}", parameters
+        ) or await self._database.rows(f"SELECT {_COLUMNS} FROM mails WHERE {_NAMED}", parameters)
         if not rows:
             raise MailNotFoundError(f"There is no mail {template} because of event {cause}")
-        return _mail(rows[0])
+        return min((_mail(row) for row in rows), key=lambda mail: mail.account_id)
 
 
 def _mail(row: Row) -> QueuedMail:

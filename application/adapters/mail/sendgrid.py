@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from typing import Any, Final
 
 import httpx
 
-from application.mail.ports import MailDelayedError, MailRefusedError, Message
+from application.mail.ports import Attachment, MailDelayedError, MailRefusedError, Message
 
 SENDGRID: Final = "https://api.sendgrid.com"
 _OURS_TO_PUT_RIGHT: Final = frozenset({401, 403, 408, 429})
@@ -47,7 +48,10 @@ class SendGridMailer:
         raise MailRefusedError(refused)
 
     def _body(self, message: Message) -> dict[str, Any]:
+        # The service refuses an empty list.
+        attached = {"attachments": [_attached(each) for each in message.attachments]}
         return {
+            **(attached if message.attachments else {}),
             "personalizations": [{"to": [{"email": message.to}]}],
             "from": self._from,
             "subject": message.subject,
@@ -59,3 +63,12 @@ class SendGridMailer:
             # Links with tokens in them must not lead through anybody else's server.
             "tracking_settings": {"click_tracking": {"enable": False}, "open_tracking": {"enable": False}},
         }
+
+
+def _attached(attachment: Attachment) -> dict[str, str]:
+    return {
+        "content": b64encode(attachment.content).decode(),
+        "type": attachment.content_type,
+        "filename": attachment.name,
+        "disposition": "attachment",
+    }

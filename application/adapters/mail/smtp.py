@@ -127,6 +127,9 @@ class SmtpMailer:
             raise MailRefusedError(NO_ADDRESS) from wrong
         mail.set_content(message.text)
         mail.add_alternative(message.html, subtype="html")
+        for attached in message.attachments:
+            kind, _, subtype = attached.content_type.partition("/")
+            mail.add_attachment(attached.content, maintype=kind, subtype=subtype, filename=attached.name)
         return mail
 
 

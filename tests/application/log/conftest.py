@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -40,6 +41,12 @@ class Asked:
     async def append(self, append: Append) -> int:
         self.appends.append(append)
         return await self.log.append(append)
+
+    async def begin_turn(self, stream: UUID) -> bool:
+        return await self.log.begin_turn(stream)
+
+    async def end_turn(self, stream: UUID) -> None:
+        await self.log.end_turn(stream)
 
     async def histories(self, wanted: Sequence[Wanted]) -> list[History]:
         self.histories_asked += 1

@@ -376,7 +376,7 @@ async def test_a_bug_fails_its_batch_and_not_the_ones_after_it(
     commits: Commits, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr("application.adapters.group_commit._arguments", lambda _: 1 / 0)
+        broken.setattr("application.adapters.group_commit._arguments", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await commits.writer.append(Append(events=[event(A)]))
     assert "a batch was not written" in caplog.text

@@ -1,0 +1,1 @@
+"""Payments, as those who look after them see them."""
