@@ -705,7 +705,20 @@ class FollowState(Shape, frozen=True, kw_only=True):
     follower_count: int
 
 
+class PriceChange(Shape, frozen=True, kw_only=True, rename={"from_price": "from", "to_price": "to"}):
+    """What one of it was sold for when it was last seen to cost that, and what it is sold for now."""
+
+    from_price: float
+    to_price: float
+
+
 class CartLine(Shape, frozen=True, kw_only=True):
+    """``salePrice`` is what one of it is sold for. What is not ``available`` is in no sum, and says why.
+
+    ``availableQuantity`` says how many can be had of what is there in too small a number. Of what nobody may see any
+    more, only its ids are told.
+    """
+
     id: int
     uuid: UUID
     title: str
@@ -715,12 +728,44 @@ class CartLine(Shape, frozen=True, kw_only=True):
     discount_percentage: float
     discounted_total: float
     thumbnail: str
+    sale_price: float
+    available: bool
+    reason: Literal["sold", "unavailable", "out_of_stock", "insufficient_stock"] | None = None
+    available_quantity: int | None = None
+    price_changed: PriceChange | None = None
 
 
 class CartItem(Shape, frozen=True, kw_only=True):
     item_id: int
     product_id: int
     quantity: int
+    qty: int
+    available: bool
+    added_at: str | None
+
+
+class CartNotice(
+    Shape,
+    frozen=True,
+    kw_only=True,
+    rename={"from_price": "from", "to_price": "to", "product_id": "productId"},
+):
+    """``quantity`` of so many as were ``requested`` could be had of what was brought along, for this ``reason``.
+
+    ``productId`` is what the client called it where it is no product of ours. A ``price_changed`` is told until the
+    quantity is set again, or ``POST /cart/acknowledge``.
+    """
+
+    type: Literal["unavailable", "reduced", "price_changed"]
+    product_id: int | str
+    reason: (
+        Literal["sold", "unavailable", "out_of_stock", "insufficient_stock", "own_listing", "cart_full"]
+        | None
+    ) = None
+    quantity: int | None = None
+    requested: int | None = None
+    from_price: float | None = None
+    to_price: float | None = None
 
 
 class AppliedPromotion(Shape, frozen=True, kw_only=True):
@@ -776,6 +821,8 @@ class Cart(Shape, frozen=True, kw_only=True):
     coupon: CartCoupon | None
     coupon_discount: float
     totals: CartTotals
+    notices: list[CartNotice]
+    updated_at: str | None
 
 
 class AppliedCoupon(CartTotals, frozen=True, kw_only=True):

@@ -107,8 +107,22 @@ from application.adapters.stripe_payments import StripePayments
 from application.adapters.tokens import Tokens
 from application.adapters.traces import PostgresTraces
 from application.bus import CommandBus, Handler
+from application.carts.abandoning import AbandonCart, abandon_cart
 from application.carts.couponing import ApplyCoupon, RemoveCoupon, apply_coupon, remove_coupon
-from application.carts.filling import AddToCart, ChangeCartItem, add_to_cart, change_cart_item
+from application.carts.filling import (
+    AcknowledgePrices,
+    AddToCart,
+    ChangeCartItem,
+    ClearCart,
+    MergeCart,
+    SyncCart,
+    acknowledge_prices,
+    add_to_cart,
+    change_cart_item,
+    clear_cart,
+    merge_cart,
+    sync_cart,
+)
 from application.categories.changing import (
     ChangeCategory,
     OrderCategories,
@@ -282,6 +296,7 @@ from application.wishlists.wishing import (
     remove_from_wishlist,
 )
 from domain.accounts.account import GRACE
+from domain.carts.cart import ABANDONED_AFTER
 from domain.listings.listing import LIFETIME
 from domain.orders.order import RETURN_WINDOW, UNPAID_AFTER
 from domain.orders.pricing import Tariff
@@ -332,6 +347,7 @@ def handlers(
     unpaid_after: timedelta = UNPAID_AFTER,
     return_window: timedelta = RETURN_WINDOW,
     listing_lifetime: timedelta = LIFETIME,
+    cart_abandoned_after: timedelta = ABANDONED_AFTER,
     seller_auto_approve: bool = False,
 ) -> dict[type, Handler]:
     """Every command's handler, with what it needs."""
@@ -444,8 +460,13 @@ def handlers(
         HideReview: partial(hide_review, store=store),
         UnhideReview: partial(unhide_review, store=store),
         NotePurchases: partial(note_purchases, store=store),
-        AddToCart: partial(add_to_cart, store=store),
-        ChangeCartItem: partial(change_cart_item, store=store),
+        AddToCart: partial(add_to_cart, store=store, clock=clock),
+        ChangeCartItem: partial(change_cart_item, store=store, clock=clock),
+        SyncCart: partial(sync_cart, store=store, clock=clock),
+        MergeCart: partial(merge_cart, store=store, clock=clock),
+        ClearCart: partial(clear_cart, store=store, clock=clock),
+        AcknowledgePrices: partial(acknowledge_prices, store=store, clock=clock),
+        AbandonCart: partial(abandon_cart, store=store, clock=clock, patience=cart_abandoned_after),
         PlaceOrder: partial(
             place_order,
             store=store,
@@ -514,9 +535,9 @@ def handlers(
         ChangePromotion: partial(change_promotion, store=store, keys=keys, clock=clock),
         DeletePromotion: partial(delete_promotion, store=store, keys=keys),
         ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=conditions.tariff),
-        RemoveCoupon: partial(remove_coupon, store=store),
         RequestJobRun: partial(request_job_run, store=store, job_runs=job_runs),
         GenerateSalesReport: partial(generate_sales_report, store=store),
+        RemoveCoupon: partial(remove_coupon, store=store, clock=clock),
     }
 
 
@@ -576,6 +597,7 @@ async def write_side(
                 unpaid_after=settings.unpaid_after,
                 return_window=settings.returnable_for,
                 listing_lifetime=settings.offer_lifetime,
+                cart_abandoned_after=settings.cart_patience,
                 conditions=conditions,
                 seller_auto_approve=settings.seller_auto_approve,
             )

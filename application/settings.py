@@ -119,6 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """For how long after its delivery something can be returned."""
     refund_retry_after: str = "1h"
     """How long a refund that failed is left alone before it is tried again."""
+    cart_abandoned_after: str = "30d"
+    """How long nobody must have touched a cart before it is emptied (A10)."""
     smallest_payment: Annotated[int, Meta(ge=0)] = 50
     """The least that the payment provider takes, in cents: at Stripe 0.50 USD."""
     cors_origins: str = "http://localhost:5173"
@@ -158,6 +160,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     @property
     def unpaid_after(self) -> timedelta:
         return duration("ORDER_UNPAID_AFTER", self.order_unpaid_after)
+
+    @property
+    def cart_patience(self) -> timedelta:
+        return duration("CART_ABANDONED_AFTER", self.cart_abandoned_after)
 
     @property
     def tariff(self) -> Tariff:
@@ -273,6 +279,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
         _ = (
             settings.unpaid_after,
             settings.offer_lifetime,
+            settings.cart_patience,
             settings.proxies,
             settings.origins,
             settings.tariff,

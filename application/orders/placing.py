@@ -412,10 +412,11 @@ def _committed(
 
 def _checked_out(cart: Cart, order: Order) -> list[CartEvent]:
     """What was bought is gone from the cart, and so is its coupon if that was used."""
-    events = cart.check_out(order.id, tuple(line.listing_id for line in order.lines))
+    listing_ids = tuple(line.listing_id for line in order.lines)
+    events = cart.check_out(order.id, listing_ids, order.placed_at)
     held = cart.coupon
     if held is not None and any(applied.promotion_id == held.promotion_id for applied in order.promotions):
-        events += cart.remove_coupon()
+        events += cart.remove_coupon(order.placed_at)
     return events
 
 

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import TypeAlias
 
+import msgspec
+
 from domain.kernel import AccountId, CartId, Event, ListingId, OrderId, PromotionId, stream_id
 from domain.money import Money
 
@@ -10,6 +12,19 @@ from domain.money import Money
 def cart_of(account_id: AccountId) -> CartId:
     """The one cart that an account has (C-7)."""
     return CartId(stream_id("cart", str(account_id)))
+
+
+class CartLine(msgspec.Struct, frozen=True, kw_only=True):
+    """So many of a listing; ``price`` is what one of it was sold for when the cart's owner was last shown it."""
+
+    listing_id: ListingId
+    quantity: int
+    price: Money | None = None
+
+
+class ShownPrice(msgspec.Struct, frozen=True, kw_only=True):
+    listing_id: ListingId
+    price: Money
 
 
 class CartOpened(Event, frozen=True, kw_only=True, tag="cart_opened"):
@@ -28,6 +43,8 @@ class CartItemAdded(Event, frozen=True, kw_only=True, tag="cart_item_added"):
 
 
 class CartItemQuantityChanged(Event, frozen=True, kw_only=True, tag="cart_item_quantity_changed"):
+    """Also where only the ``price`` is another one than its owner was shown before."""
+
     cart_id: CartId
     listing_id: ListingId
     quantity: int
@@ -38,6 +55,30 @@ class CartItemQuantityChanged(Event, frozen=True, kw_only=True, tag="cart_item_q
 class CartItemRemoved(Event, frozen=True, kw_only=True, tag="cart_item_removed"):
     cart_id: CartId
     listing_id: ListingId
+    at: datetime | None = None
+
+
+class CartSynced(Event, frozen=True, kw_only=True, tag="cart_synced"):
+    """``lines`` are all that is in it from now on, as a client has kept it or as two carts come to together."""
+
+    cart_id: CartId
+    lines: tuple[CartLine, ...]
+    at: datetime
+
+
+class CartCleared(Event, frozen=True, kw_only=True, tag="cart_cleared"):
+    """Its owner emptied it; its coupon is gone with the rest."""
+
+    cart_id: CartId
+    at: datetime
+
+
+class CartPricesAcknowledged(Event, frozen=True, kw_only=True, tag="cart_prices_acknowledged"):
+    """Its owner has seen what these cost by now, which is not what they were shown before."""
+
+    cart_id: CartId
+    prices: tuple[ShownPrice, ...]
+    at: datetime
 
 
 class CartCheckedOut(Event, frozen=True, kw_only=True, tag="cart_checked_out"):
@@ -46,6 +87,7 @@ class CartCheckedOut(Event, frozen=True, kw_only=True, tag="cart_checked_out"):
     cart_id: CartId
     order_id: OrderId
     listing_ids: tuple[ListingId, ...]
+    at: datetime | None = None
 
 
 class CartAbandoned(Event, frozen=True, kw_only=True, tag="cart_abandoned"):
@@ -61,10 +103,12 @@ class CouponApplied(Event, frozen=True, kw_only=True, tag="coupon_applied"):
     cart_id: CartId
     promotion_id: PromotionId
     code: str
+    at: datetime | None = None
 
 
 class CouponRemoved(Event, frozen=True, kw_only=True, tag="coupon_removed"):
     cart_id: CartId
+    at: datetime | None = None
 
 
 CartEvent: TypeAlias = (
@@ -72,6 +116,9 @@ CartEvent: TypeAlias = (
     | CartItemAdded
     | CartItemQuantityChanged
     | CartItemRemoved
+    | CartSynced
+    | CartCleared
+    | CartPricesAcknowledged
     | CartCheckedOut
     | CartAbandoned
     | CouponApplied

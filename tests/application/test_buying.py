@@ -54,7 +54,7 @@ class TestTheCart:
         await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=one.id, quantity=2))
         changed = await shop.handle(AddToCart(account_id=buyer.account_id, listing_id=two.id, quantity=1))
         assert changed.state.cart.lines == {one.id: 2, two.id: 1}
-        assert set(changed.state.listings) == {one.id, two.id}
+        assert set(changed.state.shelf.listings) == {one.id, two.id}
 
     async def test_more_than_there_is_is_refused(self, shop: Shop) -> None:
         listing, buyer = await shop.listing(stock=3), await shop.buyer()
@@ -113,7 +113,7 @@ class TestPlacing:
             with pytest.raises(CartEmptyError):
                 await shop.order(buyer)
         added = AddToCart(account_id=buyer.account_id, listing_id=two.id, quantity=2)
-        await add_to_cart(added, METADATA, store=shop.another_store())
+        await add_to_cart(added, METADATA, store=shop.another_store(), clock=shop.clock)
         order = await shop.order(buyer)
         assert {line.listing_id for line in order.lines} == ({one.id, two.id} if filled_before else {two.id})
 

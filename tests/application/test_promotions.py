@@ -98,8 +98,9 @@ async def apply(shop: Shop, buyer: Caller, code: str) -> PricedCart:
 
 def quoted(shop: Shop, cart: PricedCart) -> Quote:
     tree = cart.dealt.tree
+    listings = cart.shelf.listings
     lines = [
-        line_of(cart.listings[listing_id], quantity, tree) for listing_id, quantity in cart.cart.lines.items()
+        line_of(listings[listing_id], quantity, tree) for listing_id, quantity in cart.cart.lines.items()
     ]
     return quote(lines, cart.dealt.at(shop.clock.now(), Tariff()))
 
@@ -512,7 +513,7 @@ class TestCoupons:
         )
         shop.store = here
         add = AddToCart(account_id=buyer.account_id, listing_id=listing.id, quantity=1)
-        cart = (await add_to_cart(add, METADATA, store=here)).state
+        cart = (await add_to_cart(add, METADATA, store=here, clock=shop.clock)).state
         assert cart.dealt.coupon is not None
         assert (await shop.order(buyer)).coupon_code == "OWN"
 
