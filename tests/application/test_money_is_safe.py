@@ -246,13 +246,13 @@ class Buying(RuleBasedStateMachine):
             self.run(self.hear(process, events[-1 - number % len(events)]))
 
     async def hear(self, process: int, event: dict[str, Any]) -> None:
-        event_id, command = self.stripe.read_webhook(*webhook_of(event))
-        if command is None:
+        message = self.stripe.read_webhook(*webhook_of(event))
+        if message.command is None:
             return
         answer = Answer(status=200, body=b"{}")
-        once = Once(scope="stripe", key=event_id, request_hash=b"", answer=lambda _: answer)
+        once = Once(scope="stripe", key=message.id, request_hash=b"", answer=lambda _: answer)
         with suppress(AlreadyAnsweredError):
-            await self.buses[process].handle(command, Metadata(actor="stripe", once=once))
+            await self.buses[process].handle(message.command, Metadata(actor="stripe", once=once))
 
     # What we do by ourselves
 
