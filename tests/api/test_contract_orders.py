@@ -213,13 +213,16 @@ REFUSALS = (
         for row, call, body in (*_CALLS, *_OF_ADMINS[2:])
         for nowhere in ("ORD-1999010101", str(uuid.UUID(int=7)))
     ),
-    Refusal(
-        "parcel",
-        "admin",
-        "PUT /orders/{paid}/parcels/2/status",
-        404,
-        "PARCEL_NOT_FOUND",
-        {"status": "shipped"},
+    *(
+        Refusal(
+            "parcel",
+            "admin",
+            f"PUT /orders/{{paid}}/parcels/{number}/status",
+            404,
+            "PARCEL_NOT_FOUND",
+            {"status": "shipped"},
+        )
+        for number in ("2", "0", "-1", "one", "9" * 30)
     ),
     *(
         Refusal("S2-ORD-05", "admin", "PUT /orders/{paid}/status", 400, "VALIDATION_ERROR", body, (field,))
