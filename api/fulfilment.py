@@ -369,7 +369,11 @@ class KeptOrderController(Controller):
     guards = (admin,)
     security = BEARER
 
-    @get(["/orders/all", "/admin/orders"], query=OrderQuery, responses=answers(KeptOrderPage, 200, 401, 403))
+    @get(
+        ["/orders/all", "/admin/orders"],
+        query=OrderQuery,
+        responses=answers(KeptOrderPage, 200, 401, 403, 404),
+    )
     async def orders(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Everybody's orders, newest first."""
         asked = decode_query(request.scope["query_string"], OrderQuery)
@@ -423,7 +427,7 @@ class CarrierController(Controller):
         if command is None:
             log.warning("unknown parcel", tracking_number=message.tracking_number, carrier=message.carrier)
             return answer(received)
-        key = message.id or sha256(content).hexdigest()
+        key = f"{carrier_name(message.carrier)} {message.id or sha256(content).hexdigest()}"
         try:
             await backend.commands.once(request, command, actor=CARRIER, key=key, body=received)
         except (RuleViolatedError, NotFoundError) as refusal:
