@@ -39,6 +39,7 @@ from api.edge import MOST_BYTES, Edge
 from api.exporting import ExportController
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
+from api.inventory import InventoryReportController
 from api.jwks import JwksController
 from api.known_categories import KnownCategories
 from api.limits import Limits, within_limits
@@ -179,6 +180,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     CouponController,
                     AuditController,
                     ProjectionController,
+                    InventoryReportController,
                     MailController,
                     SearchController,
                     SearchIndexController,

@@ -94,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """How long what a person offers stays in the catalogue unless it is renewed (A25)."""
     tax_rate: Decimal = Decimal("0.08")
     order_unpaid_after: str = "30m"
+    low_stock_threshold: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
+    """Units up to which sellers are told that there are but few left."""
     """How long an order waits for its payment before it is cancelled (A25)."""
     smallest_payment: Annotated[int, Meta(ge=0)] = 50
     """The least that the payment provider takes, in cents: at Stripe 0.50 USD."""
