@@ -1426,6 +1426,30 @@ class Mails(Shape, frozen=True, kw_only=True):
     oldest_waiting_seconds: int
 
 
+class InventoryReportLine(Shape, frozen=True, kw_only=True):
+    """``stock`` units are on hand, ``reserved`` of them for open orders; ``inventoryCount`` are ``available``."""
+
+    product_id: int
+    uuid: UUID
+    title: str
+    inventory_count: Annotated[int, Meta(examples=[2])]
+    stock: Annotated[int, Meta(examples=[5])]
+    reserved: Annotated[int, Meta(examples=[3])]
+    available: Annotated[int, Meta(examples=[2])]
+    seller_id: UUID
+    status: Literal["active"]
+
+
+class InventoryReportPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[InventoryReportLine]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
 class Job(Shape, frozen=True, kw_only=True):
     """``every`` is in seconds. A job with ``dailyAt`` is due at that time of UTC."""
 

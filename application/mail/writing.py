@@ -14,11 +14,11 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from application.mail.order_mails import OrderMailCause, page_of, said_of_order
-from application.mail.policy import FOR_ADMINS, SWITCHED_OFF_BY_PREFERENCE, Template, useful_until
+from application.mail.order_mails import OrderMailCause, page_of, quoted, said_of_order
+from application.mail.policy import SWITCHED_OFF_BY_PREFERENCE, Template, is_for_admins, useful_until
 from application.mail.ports import Attachment, Message, PointlessMailError
 from application.mail.rendering import render
-from application.ports import Clock, EventStore, OneTimeTokens
+from application.ports import Clock, EventStore, OneTimeTokens, StreamRef
 from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import (
     AccountDeletionRequested,
@@ -32,6 +32,8 @@ from domain.accounts.events import (
 )
 from domain.accounts.sign_in import SIGN_INS
 from domain.kernel import AccountId, Event, Recorded
+from domain.listings.events import LowStockReached
+from domain.listings.listing import LISTINGS, Listing
 from domain.orders.events import (
     OrderCancelled,
     OrderConfirmed,
@@ -93,7 +95,7 @@ class Writer:
             raise PointlessMailError("the person was erased")
         if template in SWITCHED_OFF_BY_PREFERENCE and not account.preferences.email_notifications:
             raise PointlessMailError("the person wants no notifications by mail")
-        if type(recorded.event) in FOR_ADMINS and Role.ADMIN not in account.roles:
+        if is_for_admins(recorded.event) and Role.ADMIN not in account.roles:
             raise PointlessMailError("the person is no admin any more")
         content = await self._content(recorded, account)
         if not content.to:
@@ -149,6 +151,8 @@ class Writer:
                 | OrderReturnRejected()
             ) as event:
                 return await self._about_order(event, account)
+            case LowStockReached() as reached:
+                return await self._low_stock(reached, account)
             case SellerVerified() | SellerReinstated():
                 return _Content(to=account.email, fields={"link": f"{self._origin}/seller"})
             case _:
@@ -178,6 +182,22 @@ class Writer:
         said = said_of_order(event, order, self._unpaid_after)
         fields = {"order": order, "number": order.number, "link": page_of(self._origin, order), **said}
         return _Content(to=account.email, fields=fields)
+
+    async def _low_stock(self, reached: LowStockReached, account: Account) -> _Content:
+        refs = [StreamRef(LISTINGS, each) for each in (reached.listing_id, *reached.others)]
+        listings: list[Listing] = [loaded.present for loaded in await self._store.load_many(refs)]
+        low = [listing for listing in listings if listing.on_sale and listing.low_from is not None]
+        if not low:
+            raise PointlessMailError("there are enough again")
+        fields = [
+            {
+                "title": quoted(listing.title),
+                "available": listing.available,
+                "link": f"{self._origin}/products/{listing.slug}",
+            }
+            for listing in low
+        ]
+        return _Content(to=account.email, fields={"listings": fields})
 
     def _link(self, kind: str, account: Account, number: int) -> str:
         """The kind of a token is also the page that takes it."""

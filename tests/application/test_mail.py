@@ -62,7 +62,8 @@ from domain.accounts.events import (
     PasswordReset,
     PasswordResetRequested,
 )
-from domain.kernel import AccountId, Event, OrderId, Recorded, SellerId
+from domain.kernel import AccountId, Event, ListingId, OrderId, Recorded, SellerId
+from domain.listings.events import LowStockReached
 from domain.money import Money
 from domain.orders.events import (
     CancelCause,
@@ -83,6 +84,7 @@ from workers.local.process import LOOPBACK, free_port
 NOW = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 ANN = AccountId(UUID("5e0e7d5c-0000-4000-8000-000000000001"))
+BOB = AccountId(UUID("5e0e7d5c-0000-4000-8000-0000000000b0"))
 SHOP = SellerId(UUID("5e0e7d5c-0000-4000-8000-000000000002"))
 LINK = "https://shop.example/page?token=abc"
 FIELDS: dict[str, Any] = {
@@ -116,6 +118,7 @@ FIELDS: dict[str, Any] = {
     "carrier": "DHL",
     "tracking_number": "JJD0001",
     "tracking_link": "https://dhl.example/JJD0001",
+    "listings": [{"title": "A phone", "available": 3, "link": LINK}],
 }
 MESSAGE = Message(
     to="ann@example.com",
@@ -154,6 +157,9 @@ OF_ORDER: dict[str, Any] = {"order_id": ORDER, "account_id": ANN}
 PAID: dict[str, Any] = {"intent_id": "pi_1"}
 DECLINED: dict[str, Any] = {**PAID, "code": "card_declined", "message": "Your card was declined."}
 PARCEL: dict[str, Any] = {"parcel": 1, "seller_id": SHOP}
+
+THING = ListingId(UUID("5e0e7d5c-0000-4000-8000-000000000005"))
+LOW: dict[str, Any] = {"listing_id": THING, "seller_id": SHOP, "available": 3, "threshold": 5}
 
 OWED: list[tuple[Event, list[Template]]] = [
     (
@@ -195,6 +201,8 @@ OWED: list[tuple[Event, list[Template]]] = [
     ),
     (OrderReturnApproved(**OF_ORDER, return_id=RETURN, approved_at=NOW), [Template.RETURN_APPROVED]),
     (OrderReturnRejected(**OF_ORDER, return_id=RETURN, rejected_at=NOW), [Template.RETURN_REJECTED]),
+    (LowStockReached(**LOW, account_id=ANN, others=(THING,)), [Template.LOW_STOCK]),
+    (LowStockReached(**LOW, account_id=ANN, told_with=THING), []),
 ]
 
 
@@ -211,6 +219,14 @@ class TestWhatIsOwed:
 
         changed = PasswordChanged(account_id=ANN, password_hash="x")
         assert await recipients_of(changed, admins) == [ANN]
+        assert await recipients_of(LowStockReached(**LOW, account_id=ANN), admins) == [ANN]
+
+    async def test_to_all_admins_where_it_is_about_the_house(self) -> None:
+        async def admins() -> set[AccountId]:
+            return {ANN, BOB}
+
+        assert await recipients_of(LowStockReached(**LOW), admins) == [ANN, BOB]
+        assert mails_for(LowStockReached(**LOW)) == [Template.LOW_STOCK]
 
     def test_every_cause_and_every_template_stands_in_the_table_above(self) -> None:
         assert {type(event) for event, templates in OWED if templates} == set(CAUSES)
@@ -272,6 +288,7 @@ class TestWhatAMailSays:
             (Template.ORDER_CANCELLED, "The reason: Counterfeit goods"),
             (Template.RETURN_APPROVED, "A phone"),
             (Template.RETURN_REJECTED, "The reason: Counterfeit goods"),
+            (Template.LOW_STOCK, "few left of this:"),
         ],
     )
     def test_what_its_reader_must_know(self, template: Template, words: str) -> None:
@@ -293,6 +310,7 @@ class TestWhatAMailSays:
             **dict.fromkeys(("link", "tracking_link"), f"https://x/{evil}"),
             "lines": [Line(quantity=1, title=evil, total=Money(1))],
             "deliver_to": [evil],
+            "listings": [{"title": evil, "available": 3, "link": f"https://x/{evil}"}],
         }
         for template in Template:
             assert "<img" not in render(template, fields).html

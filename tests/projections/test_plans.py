@@ -19,6 +19,7 @@ import pytest
 from psycopg import AsyncConnection
 from sqlalchemy import ARRAY, Boolean, Column, Date, DateTime, LargeBinary, Table, Text, Uuid
 
+from domain.kernel import ListingId, SellerId
 from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus, ReturnStatus
 from domain.orders.pricing import Tariff
 from domain.sellers.events import SellerStatus
@@ -35,6 +36,7 @@ from projections.collections.query import (
 )
 from projections.engine import prepare
 from projections.generations import DEAD_LETTERS
+from projections.inventory.query import LowStock, inventory_page, low_stock_untold
 from projections.keyset import Piece
 from projections.orders.query import (
     OrderFilter,
@@ -189,6 +191,10 @@ QUESTIONS: dict[str, Question] = {
     "all collections": lambda reads: collections_page(reads, CollectionFilter(), PIECE),
     "collections that are not active": lambda reads: collections_page(
         reads, CollectionFilter(active=False), PIECE
+    ),
+    "what there are few of": lambda reads: inventory_page(reads, 5, PIECE),
+    "of what few are left that are not told of": lambda reads: low_stock_untold(
+        reads, 5, LowStock(2, 7, ListingId(someone("listing")), SellerId(someone("seller"))), 10
     ),
     "a cart": lambda reads: cart_of_account(reads, someone("account"), 7, Tariff(), NOW),
     "somebody's sessions": lambda reads: sessions_of(reads, someone("account"), NOW),
