@@ -28,6 +28,7 @@ from application.adapters.command_results import sweep_command_results
 from application.adapters.rate_limits import sweep_rate_limits
 from application.bootstrap import WriteSide, write_side
 from application.cancelling import obey_cancellation
+from application.carts.abandoning import AbandonCart
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.jobs.ports import JobPlan, JobRuns, JobStanding, RunOutcome
 from application.listings.noting_low_stock import NoteLowStock
@@ -46,6 +47,7 @@ from domain.reports.events import sales_report_of
 from domain.reports.sales_report import SalesFigures
 from projections.accounts.query import accounts_due
 from projections.bootstrap import ReadSide, read_side
+from projections.carts.due import carts_idle_since
 from projections.inventory.query import low_stock_untold
 from projections.media.query import media_due
 from projections.orders.query import orders_waiting_since
@@ -536,6 +538,24 @@ def batches_of(listing_ids: Sequence[ListingId], most: int) -> Iterator[Sequence
     return (listing_ids[start : start + most] for start in range(0, len(listing_ids), most))
 
 
+async def abandon_idle_carts(bus: Bus, reads: Reads, clock: Clock, patience: timedelta) -> int:
+    """Empty the carts that nobody has touched for long, in batches as above. Whether it is so is for each to decide."""
+    emptied = 0
+    failures: list[Exception] = []
+    moment = clock.now() - patience
+    idle = await carts_idle_since(reads, moment, None, MOST_AT_ONCE)
+    while idle:
+        commands: dict[UUID, object] = {each.cart_id: AbandonCart(cart_id=each.cart_id) for each in idle}
+        try:
+            emptied += await _all_done(bus, "abandon", commands)
+        except ExceptionGroup as failed:
+            failures += failed.exceptions
+        idle = await carts_idle_since(reads, moment, idle[-1], MOST_AT_ONCE)
+    if failures:
+        raise ExceptionGroup("some carts could not be emptied", failures)
+    return emptied
+
+
 async def expire_media_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     """Clear away uploads that nothing uses, as above."""
     due = await media_due(reads, clock.now(), MOST_AT_ONCE)
@@ -631,6 +651,11 @@ def jobs_of(write: WriteSide, read: ReadSide, settings: Settings) -> tuple[Job, 
             name="low-stock-alerts",
             every=timedelta(minutes=10),
             work=partial(tell_low_stock, write.bus, reads, settings.low_stock_threshold),
+        ),
+        Job(
+            name="abandon-carts",
+            every=timedelta(hours=1),
+            work=partial(abandon_idle_carts, write.bus, reads, write.clock, settings.cart_patience),
         ),
         Job(
             name="expire-media",
