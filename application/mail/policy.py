@@ -30,6 +30,7 @@ from domain.orders.events import (
     ParcelDelivered,
     ParcelShipped,
 )
+from domain.reports.events import SalesReportGenerated
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 
 Admins: TypeAlias = Callable[[], Awaitable[Collection[AccountId]]]
@@ -62,6 +63,7 @@ class Template(StrEnum):
     ORDER_CANCELLED = "order-cancelled"
     RETURN_APPROVED = "return-approved"
     RETURN_REJECTED = "return-rejected"
+    SALES_REPORT = "sales-report"
 
 
 SWITCHED_OFF_BY_PREFERENCE: Final = frozenset(
@@ -101,6 +103,7 @@ _OWED: Final[Mapping[type[Event], Template]] = {
     OrderCancelled: Template.ORDER_CANCELLED,
     OrderReturnApproved: Template.RETURN_APPROVED,
     OrderReturnRejected: Template.RETURN_REJECTED,
+    SalesReportGenerated: Template.SALES_REPORT,
 }
 
 CAUSES: Final = tuple(_OWED)
@@ -122,12 +125,14 @@ def mails_for(event: Event) -> list[Template]:
             return [template] if template is not None else []
 
 
-FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset()
+FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset({SalesReportGenerated})
 """Causes that are about nobody's account: every admin is written to."""
 
 
 async def recipients_of(event: Event, admins: Admins) -> Sequence[AccountId]:
     """Who is written to because of one of ``CAUSES``, each a mail of their own."""
+    if isinstance(event, SalesReportGenerated):
+        return event.recipients
     if type(event) in FOR_ADMINS:
         return sorted(await admins())
     return [account_of(event)]

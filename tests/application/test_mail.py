@@ -38,6 +38,7 @@ from application.adapters.mail.smtp import SmtpMailer
 from application.mail.order_mails import Line
 from application.mail.policy import (
     CAUSES,
+    FOR_ADMINS,
     Template,
     account_of,
     mails_for,
@@ -77,6 +78,7 @@ from domain.orders.events import (
     ParcelShipped,
 )
 from domain.orders.parcels import Parcel, Shipment
+from domain.reports.events import SalesReportGenerated
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 from workers.local.process import LOOPBACK, free_port
 
@@ -85,6 +87,14 @@ LATER = NOW + timedelta(hours=1)
 ANN = AccountId(UUID("5e0e7d5c-0000-4000-8000-000000000001"))
 SHOP = SellerId(UUID("5e0e7d5c-0000-4000-8000-000000000002"))
 LINK = "https://shop.example/page?token=abc"
+SALES = SalesReportGenerated(
+    day=date(2026, 11, 20),
+    orders=3,
+    revenue=Money(180_000),
+    refunds=Money(30_000),
+    items=7,
+    recipients=(ANN,),
+)
 FIELDS: dict[str, Any] = {
     "name": "Ann",
     "shop": "Tradelog",
@@ -116,6 +126,8 @@ FIELDS: dict[str, Any] = {
     "carrier": "DHL",
     "tracking_number": "JJD0001",
     "tracking_link": "https://dhl.example/JJD0001",
+    "report": SALES,
+    "net": Money(150_000),
 }
 MESSAGE = Message(
     to="ann@example.com",
@@ -195,6 +207,7 @@ OWED: list[tuple[Event, list[Template]]] = [
     ),
     (OrderReturnApproved(**OF_ORDER, return_id=RETURN, approved_at=NOW), [Template.RETURN_APPROVED]),
     (OrderReturnRejected(**OF_ORDER, return_id=RETURN, rejected_at=NOW), [Template.RETURN_REJECTED]),
+    (SALES, [Template.SALES_REPORT]),
 ]
 
 
@@ -202,7 +215,7 @@ class TestWhatIsOwed:
     @pytest.mark.parametrize(("event", "templates"), OWED)
     def test_because_of_an_event(self, event: Event, templates: list[Template]) -> None:
         assert mails_for(event) == templates
-        if templates:
+        if templates and type(event) not in FOR_ADMINS:
             assert account_of(event) == ANN
 
     async def test_to_whose_account_it_is_about(self) -> None:
@@ -211,6 +224,12 @@ class TestWhatIsOwed:
 
         changed = PasswordChanged(account_id=ANN, password_hash="x")
         assert await recipients_of(changed, admins) == [ANN]
+
+    async def test_of_sales_to_those_who_were_admins_when_they_were_counted(self) -> None:
+        async def admins() -> list[AccountId]:
+            raise AssertionError("nobody asks for them")
+
+        assert await recipients_of(SALES, admins) == (ANN,)
 
     def test_every_cause_and_every_template_stands_in_the_table_above(self) -> None:
         assert {type(event) for event, templates in OWED if templates} == set(CAUSES)
@@ -255,6 +274,9 @@ class TestWhatAMailSays:
             (Template.SELLER_SUSPENDED, "The reason: Counterfeit goods"),
             (Template.ORDER_CONFIRMATION, "ORD-2026112101"),
             (Template.ORDER_CONFIRMATION, "2,267.98 USD"),
+            (Template.SALES_REPORT, "20 November 2026"),
+            (Template.SALES_REPORT, "1,800.00 USD"),
+            (Template.SALES_REPORT, "1,500.00 USD"),
             (Template.ORDER_CONFIRMATION, "-10.00 USD"),
             (Template.ORDER_CONFIRMATION, "181.44 USD"),
             (Template.ORDER_CONFIRMATION, "2,444.42 USD"),
