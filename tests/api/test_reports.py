@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from domain.accounts.events import Role
-from tests.api.shop import ADDRESS, Client, Shop, a_product, assert_problem, soon, text_offrom tests.conftest import FreshDatabase
+from tests.api.shop import ADDRESS, Client, Shop, a_product, assert_problem, soon, text_of
+from tests.conftest import FreshDatabase
 
 REPORT = "/admin/reports/sales"
 OWN = "/sellers/me/reports/sales"
