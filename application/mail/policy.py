@@ -31,6 +31,7 @@ from domain.orders.events import (
     ParcelDelivered,
     ParcelShipped,
 )
+from domain.reports.events import SalesReportGenerated
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 
 Admins: TypeAlias = Callable[[], Awaitable[Collection[AccountId]]]
@@ -64,6 +65,7 @@ class Template(StrEnum):
     RETURN_APPROVED = "return-approved"
     RETURN_REJECTED = "return-rejected"
     LOW_STOCK = "low-stock"
+    SALES_REPORT = "sales-report"
 
 
 SWITCHED_OFF_BY_PREFERENCE: Final = frozenset(
@@ -105,6 +107,7 @@ _OWED: Final[Mapping[type[Event], Template]] = {
     OrderReturnApproved: Template.RETURN_APPROVED,
     OrderReturnRejected: Template.RETURN_REJECTED,
     LowStockReached: Template.LOW_STOCK,
+    SalesReportGenerated: Template.SALES_REPORT,
 }
 
 CAUSES: Final = tuple(_OWED)
@@ -128,7 +131,7 @@ def mails_for(event: Event) -> list[Template]:
             return [template] if template is not None else []
 
 
-FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset()
+FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset({SalesReportGenerated})
 """Causes that are about nobody's account: every admin is written to."""
 
 
@@ -143,6 +146,8 @@ def is_for_admins(event: Event) -> bool:
 
 async def recipients_of(event: Event, admins: Admins) -> Sequence[AccountId]:
     """Who is written to because of one of ``CAUSES``, each a mail of their own."""
+    if isinstance(event, SalesReportGenerated):
+        return event.recipients
     if is_for_admins(event):
         return sorted(await admins())
     return [account_of(event)]

@@ -19,6 +19,7 @@ from application.mail.policy import SWITCHED_OFF_BY_PREFERENCE, Template, is_for
 from application.mail.ports import Attachment, Message, PointlessMailError
 from application.mail.rendering import render
 from application.ports import Clock, EventStore, OneTimeTokens, StreamRef
+from application.reports.spreadsheets import SALES_COLUMNS, csv_of, sales_row
 from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import (
     AccountDeletionRequested,
@@ -46,6 +47,7 @@ from domain.orders.events import (
     ParcelShipped,
 )
 from domain.orders.order import ORDERS, Order
+from domain.reports.events import SalesReportGenerated
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 
 _HEADERS: Final = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}
@@ -153,6 +155,8 @@ class Writer:
                 return await self._about_order(event, account)
             case LowStockReached() as reached:
                 return await self._low_stock(reached, account)
+            case SalesReportGenerated() as report:
+                return self._report(report, account)
             case SellerVerified() | SellerReinstated():
                 return _Content(to=account.email, fields={"link": f"{self._origin}/seller"})
             case _:
@@ -198,6 +202,20 @@ class Writer:
             for listing in low
         ]
         return _Content(to=account.email, fields={"listings": fields})
+
+    def _report(self, report: SalesReportGenerated, account: Account) -> _Content:
+        figures = (report.day, report.orders, report.items, report.revenue, report.refunds)
+        table = Attachment(
+            name=f"sales-{report.day}.csv",
+            content_type="text/csv",
+            content=csv_of(SALES_COLUMNS, [sales_row(*figures)]),
+        )
+        fields = {
+            "report": report,
+            "net": report.revenue - report.refunds,
+            "link": f"{self._origin}/admin/reports/sales",
+        }
+        return _Content(to=account.email, fields=fields, attachments=(table,))
 
     def _link(self, kind: str, account: Account, number: int) -> str:
         """The kind of a token is also the page that takes it."""

@@ -38,6 +38,7 @@ from application.adapters.mail.smtp import SmtpMailer
 from application.mail.order_mails import Line
 from application.mail.policy import (
     CAUSES,
+    FOR_ADMINS,
     Template,
     account_of,
     mails_for,
@@ -78,6 +79,7 @@ from domain.orders.events import (
     ParcelShipped,
 )
 from domain.orders.parcels import Parcel, Shipment
+from domain.reports.events import SalesReportGenerated
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 from workers.local.process import LOOPBACK, free_port
 
@@ -87,6 +89,14 @@ ANN = AccountId(UUID("5e0e7d5c-0000-4000-8000-000000000001"))
 BOB = AccountId(UUID("5e0e7d5c-0000-4000-8000-0000000000b0"))
 SHOP = SellerId(UUID("5e0e7d5c-0000-4000-8000-000000000002"))
 LINK = "https://shop.example/page?token=abc"
+SALES = SalesReportGenerated(
+    day=date(2026, 11, 20),
+    orders=3,
+    revenue=Money(180_000),
+    refunds=Money(30_000),
+    items=7,
+    recipients=(ANN,),
+)
 FIELDS: dict[str, Any] = {
     "name": "Ann",
     "shop": "Tradelog",
@@ -119,6 +129,8 @@ FIELDS: dict[str, Any] = {
     "tracking_number": "JJD0001",
     "tracking_link": "https://dhl.example/JJD0001",
     "listings": [{"title": "A phone", "available": 3, "link": LINK}],
+    "report": SALES,
+    "net": Money(150_000),
 }
 MESSAGE = Message(
     to="ann@example.com",
@@ -203,6 +215,7 @@ OWED: list[tuple[Event, list[Template]]] = [
     (OrderReturnRejected(**OF_ORDER, return_id=RETURN, rejected_at=NOW), [Template.RETURN_REJECTED]),
     (LowStockReached(**LOW, account_id=ANN, others=(THING,)), [Template.LOW_STOCK]),
     (LowStockReached(**LOW, account_id=ANN, told_with=THING), []),
+    (SALES, [Template.SALES_REPORT]),
 ]
 
 
@@ -210,7 +223,7 @@ class TestWhatIsOwed:
     @pytest.mark.parametrize(("event", "templates"), OWED)
     def test_because_of_an_event(self, event: Event, templates: list[Template]) -> None:
         assert mails_for(event) == templates
-        if templates:
+        if templates and type(event) not in FOR_ADMINS:
             assert account_of(event) == ANN
 
     async def test_to_whose_account_it_is_about(self) -> None:
@@ -227,6 +240,12 @@ class TestWhatIsOwed:
 
         assert await recipients_of(LowStockReached(**LOW), admins) == [ANN, BOB]
         assert mails_for(LowStockReached(**LOW)) == [Template.LOW_STOCK]
+
+    async def test_of_sales_to_those_who_were_admins_when_they_were_counted(self) -> None:
+        async def admins() -> list[AccountId]:
+            raise AssertionError("nobody asks for them")
+
+        assert await recipients_of(SALES, admins) == (ANN,)
 
     def test_every_cause_and_every_template_stands_in_the_table_above(self) -> None:
         assert {type(event) for event, templates in OWED if templates} == set(CAUSES)
@@ -271,6 +290,9 @@ class TestWhatAMailSays:
             (Template.SELLER_SUSPENDED, "The reason: Counterfeit goods"),
             (Template.ORDER_CONFIRMATION, "ORD-2026112101"),
             (Template.ORDER_CONFIRMATION, "2,267.98 USD"),
+            (Template.SALES_REPORT, "20 November 2026"),
+            (Template.SALES_REPORT, "1,800.00 USD"),
+            (Template.SALES_REPORT, "1,500.00 USD"),
             (Template.ORDER_CONFIRMATION, "-10.00 USD"),
             (Template.ORDER_CONFIRMATION, "181.44 USD"),
             (Template.ORDER_CONFIRMATION, "2,444.42 USD"),
