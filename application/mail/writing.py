@@ -121,7 +121,7 @@ class Writer:
             attachments=content.attachments,
         )
 
-    async def _content(  # noqa: PLR0911 - one line per event
+    async def _content(  # noqa: C901, PLR0911 - one line per event
         self, recorded: Recorded[Event], account: Account
     ) -> _Content:
         match recorded.event:
