@@ -933,6 +933,32 @@ class OrderRefund(Shape, frozen=True, kw_only=True):
     created_at: str | None
 
 
+class KeptRefund(Shape, frozen=True, kw_only=True):
+    """``tries`` counts how often its money was tried to be sent; one that is ``retried`` is tried again already."""
+
+    id: str
+    order_id: str | None
+    amount: float
+    currency: str
+    reason: str
+    status: Literal["requested", "succeeded", "failed"]
+    tries: int
+    retried: bool
+    failure_reason: str | None
+    created_at: str
+    updated_at: str
+
+
+class RefundPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    refunds: list[KeptRefund]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
 class PaymentIntent(Shape, frozen=True, kw_only=True):
     id: Annotated[str, Meta(examples=["pi_1234567890"])]
     client_secret: str
