@@ -22,6 +22,7 @@ from sqlalchemy import ARRAY, Boolean, Column, Date, DateTime, LargeBinary, Tabl
 from domain.kernel import ListingId, SellerId
 from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus, ReturnStatus
 from domain.orders.pricing import Tariff
+from domain.payments.payment import RefundState
 from domain.sellers.events import SellerStatus
 from projections.accounts.query import AccountFilter, account_by_id, accounts_due, accounts_page
 from projections.adapters.read_pool import ReadPool
@@ -51,7 +52,7 @@ from projections.orders.whole import whole_order
 from projections.ports import Reads
 from projections.projection import Rows
 from projections.promotions.query import PromotionFilter, promotion_by, promotions_page, running_promotions
-from projections.refunds.query import refunds_failed_before
+from projections.refunds.query import refunds_failed_before, refunds_page
 from projections.returns.query import ReturnFilter, returns_page
 from projections.reviews.query import (
     ReviewedProduct,
@@ -150,6 +151,8 @@ QUESTIONS: dict[str, Question] = {
     "what of that is to be decided on": lambda reads: returns_page(
         reads, ReturnFilter(status=ReturnStatus.REQUESTED, seller_id=someone("seller")), PIECE
     ),
+    "all refunds": lambda reads: refunds_page(reads, None, PIECE),
+    "refunds that failed": lambda reads: refunds_page(reads, RefundState.FAILED, PIECE),
     "refunds to try again": lambda reads: refunds_failed_before(reads, NOW, 24, 10),
     "who several sellers are": lambda reads: profiles_of(reads, [someone("seller")]),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
