@@ -933,7 +933,7 @@ class OrderRefund(Shape, frozen=True, kw_only=True):
     created_at: str | None
 
 
-class KeptRefund(Shape, frozen=True, kw_only=True):
+class ListedRefund(Shape, frozen=True, kw_only=True):
     """``tries`` counts how often its money was tried to be sent; one that is ``retried`` is tried again already."""
 
     id: str
@@ -952,7 +952,7 @@ class KeptRefund(Shape, frozen=True, kw_only=True):
 class RefundPage(Shape, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
-    refunds: list[KeptRefund]
+    refunds: list[ListedRefund]
     total: int
     skip: int
     limit: int
