@@ -27,7 +27,7 @@ from application.orders.returning import (
     Returned,
     ReturnItem,
 )
-from application.payments.closing import SendRefund, refund_failed
+from application.payments.closing import SendRefund
 from application.payments.paying import RequestPayment
 from application.ports import Metadata, ProviderRefund, StreamRef
 from application.processes.issue_invoice import issue_invoice_of
@@ -67,6 +67,7 @@ from domain.payments.payment import (
     RefundState,
     RefundTooLargeError,
 )
+from domain.refunding import refund_failed
 from domain.sellers.events import seller_of
 from tests.application.shop import METADATA, Provider, Shop
 
