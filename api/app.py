@@ -41,6 +41,7 @@ from api.exporting import ExportController
 from api.fulfilment import CarrierController, FulfilmentController, KeptOrderController
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
+from api.inventory import InventoryReportController
 from api.invoices import InvoiceController
 from api.jobs import JobController
 from api.jwks import JwksController
@@ -195,6 +196,7 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     CouponController,
                     AuditController,
                     ProjectionController,
+                    InventoryReportController,
                     MailController,
                     JobController,
                     SalesReportController,

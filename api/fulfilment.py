@@ -29,6 +29,7 @@ from api.models import (
     Tracking,
     WebhookReceived,
 )
+from api.orders import buyer_of
 from api.paging import CursorQuery, Style, paged
 from api.wire import answer, encode
 from application.accounts.people import account_called
@@ -270,7 +271,7 @@ class FulfilmentController(Controller):
         return await _advanced(request, ref, data, backend)
 
     @route(
-        "/orders/{ref:str}/parcels/{number:int}/status",
+        "/orders/{ref:str}/parcels/{number:str}/status",
         http_method=[HttpMethod.PUT, HttpMethod.PATCH],
         status_code=200,
         responses=answers(KeptOrder, 200, 401, 403, 404, 409, 422),
@@ -279,12 +280,13 @@ class FulfilmentController(Controller):
         self,
         request: HttpRequest,
         ref: FromPath[str],
-        number: FromPath[int],
+        number: FromPath[str],
         data: JSONBody[StatusBody],
         backend: Backend,
     ) -> ASGIResponse:
         """The same of one parcel, by its number within the order."""
-        return await _advanced(request, ref, data, backend, (number,))
+        known = number.isascii() and number.isdigit() and len(number) < 10
+        return await _advanced(request, ref, data, backend, (int(number) if known else 0,))
 
     @get("/orders/{ref:str}/tracking", responses=answers(Tracking, 200, 401, 403, 404))
     async def tracking(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
@@ -316,7 +318,9 @@ class FulfilmentController(Controller):
             description=data.description.strip(),
             at=data.timestamp,
         )
-        return await backend.commands.answer(request, command, partial(_tracking_of, caller), status=201)
+        return await backend.commands.answer(
+            request, command, partial(_tracking_of, caller), status=201, person=buyer_of
+        )
 
     @post("/orders/{ref:str}/notes", status_code=201, responses=answers(OrderNote, 201, 401, 403, 404, 422))
     async def note(
@@ -329,7 +333,7 @@ class FulfilmentController(Controller):
             note=data.note.strip(),
             visibility=data.visibility,
         )
-        return await backend.commands.answer(request, command, _last_note, status=201)
+        return await backend.commands.answer(request, command, _last_note, status=201, person=buyer_of)
 
     @get("/sellers/me/orders", query=SoldQuery, responses=answers(SoldOrderPage, 200, 401))
     async def sold(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
@@ -365,7 +369,11 @@ class KeptOrderController(Controller):
     guards = (admin,)
     security = BEARER
 
-    @get(["/orders/all", "/admin/orders"], query=OrderQuery, responses=answers(KeptOrderPage, 200, 401, 403))
+    @get(
+        ["/orders/all", "/admin/orders"],
+        query=OrderQuery,
+        responses=answers(KeptOrderPage, 200, 401, 403, 404),
+    )
     async def orders(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Everybody's orders, newest first."""
         asked = decode_query(request.scope["query_string"], OrderQuery)
@@ -403,9 +411,10 @@ class KeptOrderController(Controller):
 class CarrierController(Controller):
     tags = ("Orders",)
 
-    @post("/shipping/webhook", status_code=200, body=CarrierMessage, responses=answers(WebhookReceived, 200))
+    @post("/shipping/webhook", status_code=200, responses=answers(WebhookReceived, 200))
     async def receive(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """What a carrier has to say of a parcel, signed like what Stripe says, in ``Shipping-Signature``.
+        """What a carrier has to say of a parcel: ``{id?, trackingNumber, carrier?, status, location?, description?,
+        timestamp?}``, signed like what Stripe says, in ``Shipping-Signature``.
 
         Each message counts once, however often it comes. What we do not know, or did not send, is passed over: the
         carrier can do nothing about it.
@@ -418,7 +427,7 @@ class CarrierController(Controller):
         if command is None:
             log.warning("unknown parcel", tracking_number=message.tracking_number, carrier=message.carrier)
             return answer(received)
-        key = message.id or sha256(content).hexdigest()
+        key = f"{carrier_name(message.carrier)} {message.id or sha256(content).hexdigest()}"
         try:
             await backend.commands.once(request, command, actor=CARRIER, key=key, body=received)
         except (RuleViolatedError, NotFoundError) as refusal:
@@ -446,7 +455,9 @@ async def _advanced(
         if not caller.is_admin:
             raise ForbiddenError("You don't have permission to change this order")
         command = CancelOrder(order_id=order_id, caller=caller, reason=note)
-    return await backend.commands.answer(request, command, partial(_seen_by, caller), conditional=True)
+    return await backend.commands.answer(
+        request, command, partial(_seen_by, caller), conditional=True, person=buyer_of
+    )
 
 
 def _seen_by(caller: Caller, order: Order) -> dict[str, Any]:

@@ -1146,6 +1146,32 @@ class OrderRefund(Shape, frozen=True, kw_only=True):
     created_at: str | None
 
 
+class ListedRefund(Shape, frozen=True, kw_only=True):
+    """``tries`` counts how often its money was tried to be sent; one that is ``retried`` is tried again already."""
+
+    id: str
+    order_id: str | None
+    amount: float
+    currency: str
+    reason: str
+    status: Literal["requested", "succeeded", "failed"]
+    tries: int
+    retried: bool
+    failure_reason: str | None
+    created_at: str
+    updated_at: str
+
+
+class RefundPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    refunds: list[ListedRefund]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
 class NextAction(Shape, frozen=True, kw_only=True):
     """``url`` is where the payer has to go; without one the provider's script does it, with the client secret."""
 
@@ -1424,6 +1450,30 @@ class Mails(Shape, frozen=True, kw_only=True):
     waiting: int
     dead: int
     oldest_waiting_seconds: int
+
+
+class InventoryReportLine(Shape, frozen=True, kw_only=True):
+    """``stock`` units are on hand, ``reserved`` of them for open orders; ``inventoryCount`` are ``available``."""
+
+    product_id: int
+    uuid: UUID
+    title: str
+    inventory_count: Annotated[int, Meta(examples=[2])]
+    stock: Annotated[int, Meta(examples=[5])]
+    reserved: Annotated[int, Meta(examples=[3])]
+    available: Annotated[int, Meta(examples=[2])]
+    seller_id: UUID
+    status: Literal["active"]
+
+
+class InventoryReportPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[InventoryReportLine]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class Job(Shape, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, HttpMethod, Request, get, post, route
@@ -91,7 +92,14 @@ class OrderController(Controller):
         command = CancelOrder(
             order_id=order_called(ref), caller=caller_of(request), reason=asked.reason.strip()
         )
-        return await backend.commands.answer(request, command, _cancelled_body, conditional=True)
+        return await backend.commands.answer(
+            request, command, _cancelled_body, conditional=True, person=buyer_of
+        )
+
+
+def buyer_of(order: OrderState) -> UUID:
+    """Whom answers about an order tell about, whoever it is told: what is kept of them is forgotten with the buyer."""
+    return order.account_id
 
 
 def _cancelled_body(order: OrderState) -> dict[str, Any]:

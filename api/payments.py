@@ -199,11 +199,14 @@ class StripeWebhookController(Controller):
     async def receive(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """What Stripe has to say, signed by it. Each event counts once, however often it comes.
 
-        What is about nothing of ours is acknowledged and kept, with what it was about, and without what it said.
+        What is about nothing of ours is acknowledged and kept, with what it was about, and without what it said. A
+        charge that was made says nothing that its payment does not say: it is acknowledged.
         """
         payments = _require(backend)
         message = payments.read_webhook(await request.body(), request.headers.get("stripe-signature", ""))
         received = encode({"received": True})
+        if message.redundant:
+            return answer(received)
         if message.command is not None:
             changed = await backend.commands.once(
                 request, message.command, actor="stripe", key=message.id, body=received

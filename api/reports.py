@@ -16,7 +16,7 @@ from api.documentation import answers
 from api.input import Body, Check, decode_query
 from api.models import SalesReport, SellerSalesReport
 from api.wire import answer, encode
-from application.reports.spreadsheets import Cell, amount, csv_of
+from application.reports.spreadsheets import SALES_COLUMNS, Cell, amount, csv_of, sales_row
 from domain.kernel import InvalidInputError
 from domain.money import Money
 from domain.sellers.events import seller_of
@@ -105,7 +105,7 @@ class SalesReportController(Controller):
             return _csv(f"sales-by-{asked.by}-{start}-{end}", _COLUMNS[asked.by], rows, position)
         days = _every_day(start, end, await sales_by_day(backend.read.reads, start, end))
         if asked.is_csv(request):
-            return _csv(f"sales-{start}-{end}", _DAY_COLUMNS, [_day_row(day) for day in days], position)
+            return _csv(f"sales-{start}-{end}", SALES_COLUMNS, [_day_row(day) for day in days], position)
         body = _report_body(start, end, days)
         if asked.by is not None:
             body[f"{asked.by}s"] = shares
@@ -145,7 +145,6 @@ class SellerSalesController(Controller):
         return answer(encode(body), position=position)
 
 
-_DAY_COLUMNS: Final = ("date", "orders", "items", "revenue", "refunds", "netRevenue", "currency")
 _SELLER_COLUMNS: Final = ("date", "orders", "items", "revenue")
 _COLUMNS: Final = {
     "seller": ("sellerId", "number", "shopName", "orders", "items", "revenue"),
@@ -222,8 +221,7 @@ def _product_body(share: SoldProduct) -> dict[str, Any]:
 
 
 def _day_row(day: DaySales) -> tuple[Cell, ...]:
-    sums = (amount(day.revenue), amount(day.refunds), amount(day.revenue - day.refunds))
-    return (day.day.isoformat(), day.orders, day.items, *sums, Money(0).currency)
+    return sales_row(day.day, day.orders, day.items, Money(day.revenue), Money(day.refunds))
 
 
 def _units(minor: int) -> float:

@@ -24,7 +24,7 @@ from api.input import (
     money,
     optional_body,
 )
-from api.models import OrderRefund, ReturnPage, WholeReturn
+from api.models import OrderRefund, RefundPage, ReturnPage, WholeReturn
 from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.orders.references import order_called
@@ -40,9 +40,10 @@ from application.orders.returning import (
 from domain.kernel import InvalidInputError
 from domain.orders.events import ReturnStatus
 from domain.orders.order import Order, OrderNotFoundError, ReturnNotFoundError
-from domain.payments.payment import Payment
+from domain.payments.payment import Payment, RefundState
 from domain.sellers.events import seller_of
 from projections.orders.whole import whole_order
+from projections.refunds.query import refunds_page
 from projections.returns.query import ReturnFilter, returns_page
 from projections.returns.returned import bodies_for, return_body, return_of, returns_of
 from projections.wire import time
@@ -105,6 +106,10 @@ class ReturnQuery(CursorQuery, frozen=True, kw_only=True):
     def filter(self, seller_id: UUID | None = None) -> ReturnFilter:
         status = None if self.status is None else ReturnStatus(self.status)
         return ReturnFilter(status=status, seller_id=seller_id)
+
+
+class RefundQuery(CursorQuery, frozen=True, kw_only=True):
+    status: Literal["requested", "succeeded", "failed"] | None = None
 
 
 class ReturnController(Controller):
@@ -258,6 +263,19 @@ class RefundController(Controller):
         payments = await payments_of(order, backend.write.store)
         bodies = [_refund_body(payment, name) for payment in payments for name in payment.refunds]
         return answer(encode(bodies))
+
+    @get("/admin/refunds", guards=[admin], query=RefundQuery, responses=answers(RefundPage, 200, 401, 403))
+    async def of_all(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
+        """All that goes back, the last that changed first: what ``failed`` may need to be looked after."""
+        asked = decode_query(request.scope["query_string"], RefundQuery)
+        position = await backend.reading.fresh(request, "refunds", "orders")
+        question = asked.question("refunds")
+        status = None if asked.status is None else RefundState(asked.status)
+        found = await refunds_page(backend.read.reads, status, backend.cursors.piece(asked, question))
+        body = backend.cursors.paged(
+            "refunds", found.bodies, asked, question, total=found.total, last=found.last
+        )
+        return answer(body, position=position)
 
     @post(
         "/orders/{ref:str}/refunds",

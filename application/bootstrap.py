@@ -170,6 +170,7 @@ from application.listings.moderating import (
     remove_listing,
     unhide_listing,
 )
+from application.listings.noting_low_stock import NoteLowStock, note_low_stock
 from application.listings.publishing import (
     ExpireListing,
     PublishListing,
@@ -434,6 +435,7 @@ def handlers(
         ChangeListing: partial(change_listing, store=store, keys=keys),
         RenewListing: partial(renew_listing, store=store, clock=clock, lifetime=listing_lifetime),
         ExpireListing: partial(expire_listing, store=store, clock=clock),
+        NoteLowStock: partial(note_low_stock, store=store),
         DeleteListing: partial(delete_listing, store=store, clock=clock),
         RestoreListing: partial(restore_listing, store=store),
         HideListing: partial(hide_listing, store=store),

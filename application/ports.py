@@ -258,7 +258,7 @@ class ProviderMessage(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the provider says happened there; ``kind`` and ``object_id`` are in its words.
 
     ``command`` is what follows from it for us: nothing, where it is about nothing that we know of, or where it is not
-    understood.
+    understood. What is ``redundant`` says only what we know, or are told by another message too.
     """
 
     id: str
@@ -266,6 +266,7 @@ class ProviderMessage(msgspec.Struct, frozen=True, kw_only=True):
     object_id: str = ""
     created_at: datetime | None = None
     command: object | None = None
+    redundant: bool = False
 
 
 class PaymentProvider(Protocol):

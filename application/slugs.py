@@ -6,7 +6,9 @@ import re
 import unicodedata
 from uuid import UUID
 
-RESERVED = frozenset({"categories", "category-list", "category", "search", "add", "me", "apply"})
+RESERVED = frozenset(
+    {"acknowledge", "add", "apply", "categories", "category", "category-list", "items", "me", "search"}
+)
 """Words that stand beside a slug in some path (C23, C58)."""
 
 _UUID_SHAPED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -21,6 +21,7 @@ from projections.categories.projector import CATEGORY_TREE
 from projections.collections.projector import COLLECTION_LIST
 from projections.follows.projector import FOLLOW_LIST
 from projections.generations import CONTROL_SUBJECT, Generations
+from projections.inventory.projector import INVENTORY
 from projections.media.projector import MEDIA_LIST
 from projections.orders.projector import ORDER_LIST
 from projections.payments.projector import PAYMENT_LIST
@@ -41,6 +42,7 @@ from projections.wishlists.projector import WISHLIST_ITEMS
 
 IN_POSTGRES: tuple[Projection[Any], ...] = (
     PRODUCTS,
+    INVENTORY,
     VOCABULARY,
     ORDER_LIST,
     PAYMENT_LIST,

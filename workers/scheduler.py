@@ -8,7 +8,7 @@ import random
 import re
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import partial
@@ -28,8 +28,10 @@ from application.adapters.command_results import sweep_command_results
 from application.adapters.rate_limits import sweep_rate_limits
 from application.bootstrap import WriteSide, write_side
 from application.cancelling import obey_cancellation
+from application.carts.abandoning import AbandonCart
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.jobs.ports import JobPlan, JobRuns, JobStanding, RunOutcome
+from application.listings.noting_low_stock import NoteLowStock
 from application.listings.publishing import ExpireListing
 from application.media.expiring import ExpireMedia
 from application.orders.cancelling import CancelUnpaidOrder
@@ -39,12 +41,14 @@ from application.reports.generating import GenerateSalesReport, days_without_rep
 from application.settings import Settings
 from domain.jobs.events import job_of
 from domain.jobs.job import JOBS
-from domain.kernel import AccountId, DomainError, MediaId, OrderId, PaymentId
+from domain.kernel import AccountId, DomainError, ListingId, MediaId, OrderId, PaymentId, SellerId
 from domain.money import Money
 from domain.reports.events import sales_report_of
 from domain.reports.sales_report import SalesFigures
 from projections.accounts.query import accounts_due
 from projections.bootstrap import ReadSide, read_side
+from projections.carts.due import carts_idle_since
+from projections.inventory.query import low_stock_untold
 from projections.media.query import media_due
 from projections.orders.query import orders_waiting_since
 from projections.ports import Reads
@@ -59,6 +63,7 @@ from workers.starting import start
 
 ACTOR: Final = "worker:scheduler"
 MOST_AT_ONCE: Final = 500
+TOLD_TOGETHER: Final = 100
 FIRST_RETRY: Final = 1.0
 JITTER: Final = 0.1
 LONGEST_WAIT: Final = 4_500.0
@@ -499,6 +504,58 @@ async def expire_listings_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     return expired
 
 
+async def tell_low_stock(bus: Bus, reads: Reads, threshold: int) -> int:
+    """Note, for their sellers to be told, of which listings there are but few. Whether it is so is theirs to say.
+
+    Sellers are told of up to a hundred together; how many times that was. Batches as above, because the list hears of
+    it only later.
+    """
+    told = 0
+    failures: list[Exception] = []
+    low = await low_stock_untold(reads, threshold, None, MOST_AT_ONCE)
+    while low:
+        of_sellers: dict[UUID, list[ListingId]] = {}
+        for each in low:
+            of_sellers.setdefault(each.seller_id, []).append(each.listing_id)
+        commands: dict[UUID, object] = {
+            together[0]: NoteLowStock(
+                seller_id=SellerId(seller_id), listing_ids=tuple(together), threshold=threshold
+            )
+            for seller_id, listing_ids in of_sellers.items()
+            for together in batches_of(listing_ids, TOLD_TOGETHER)
+        }
+        try:
+            told += await _all_done(bus, "low-stock", commands)
+        except ExceptionGroup as failed:
+            failures += failed.exceptions
+        low = await low_stock_untold(reads, threshold, low[-1], MOST_AT_ONCE)
+    if failures:
+        raise ExceptionGroup("some sellers could not be told", failures)
+    return told
+
+
+def batches_of(listing_ids: Sequence[ListingId], most: int) -> Iterator[Sequence[ListingId]]:
+    return (listing_ids[start : start + most] for start in range(0, len(listing_ids), most))
+
+
+async def abandon_idle_carts(bus: Bus, reads: Reads, clock: Clock, patience: timedelta) -> int:
+    """Empty the carts that nobody has touched for long, in batches as above. Whether it is so is for each to decide."""
+    emptied = 0
+    failures: list[Exception] = []
+    moment = clock.now() - patience
+    idle = await carts_idle_since(reads, moment, None, MOST_AT_ONCE)
+    while idle:
+        commands: dict[UUID, object] = {each.cart_id: AbandonCart(cart_id=each.cart_id) for each in idle}
+        try:
+            emptied += await _all_done(bus, "abandon", commands)
+        except ExceptionGroup as failed:
+            failures += failed.exceptions
+        idle = await carts_idle_since(reads, moment, idle[-1], MOST_AT_ONCE)
+    if failures:
+        raise ExceptionGroup("some carts could not be emptied", failures)
+    return emptied
+
+
 async def expire_media_due(bus: Bus, reads: Reads, clock: Clock) -> int:
     """Clear away uploads that nothing uses, as above."""
     due = await media_due(reads, clock.now(), MOST_AT_ONCE)
@@ -589,6 +646,16 @@ def jobs_of(write: WriteSide, read: ReadSide, settings: Settings) -> tuple[Job, 
             description="Takes listings out of the catalogue whose time there is over",
             every=timedelta(minutes=1),
             work=partial(expire_listings_due, write.bus, reads, write.clock),
+        ),
+        Job(
+            name="low-stock-alerts",
+            every=timedelta(minutes=10),
+            work=partial(tell_low_stock, write.bus, reads, settings.low_stock_threshold),
+        ),
+        Job(
+            name="abandon-carts",
+            every=timedelta(hours=1),
+            work=partial(abandon_idle_carts, write.bus, reads, write.clock, settings.cart_patience),
         ),
         Job(
             name="expire-media",

@@ -92,7 +92,7 @@ async def send_refund(
 
     def decide(found: Sequence[Loaded[Any]]) -> Proposal[Payment]:
         current: Payment = found[0].present
-        of_order = found[1].present if len(found) > 1 else None
+        of_order: Order | None = found[1].state if len(found) > 1 else None
         if refusal is not None:
             code = str(refusal.details.get("code", ""))
             proposed = refund_failed(current, of_order, command.refund_id, code, refusal.message)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from datetime import date
 from io import StringIO
 from typing import Final, TypeAlias
+
+from domain.money import Money
 
 Cell: TypeAlias = str | int | float
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+SALES_COLUMNS: Final = ("date", "orders", "items", "revenue", "refunds", "netRevenue", "currency")
+
+
+def sales_row(day: date, orders: int, items: int, revenue: Money, refunds: Money) -> tuple[Cell, ...]:
+    """What a day came to, as one of ``SALES_COLUMNS``."""
+    sums = (revenue, refunds, revenue - refunds)
+    return (day.isoformat(), orders, items, *(amount(each.minor) for each in sums), revenue.currency)
 
 
 def csv_of(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:

@@ -616,7 +616,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             return []
         if any(parcel.sent for parcel in self.parcels):
             raise OrderCannotCancelError(
-                f"An order that is {self.status} cannot be cancelled", details={"status": self.status.value}
+                "Cannot cancel order that has been shipped", details={"status": self.status.value}
             )
         return [
             OrderCancelled(

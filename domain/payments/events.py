@@ -89,6 +89,7 @@ class RefundRequested(Event, frozen=True, kw_only=True, tag="refund_requested"):
     account_id: AccountId | None = None
     note: PersonalText = ""
     requested_at: datetime | None = None
+    order_id: OrderId | None = None
 
 
 class RefundSucceeded(Event, frozen=True, kw_only=True, tag="refund_succeeded"):
@@ -119,6 +120,7 @@ class RefundRetried(Event, frozen=True, kw_only=True, tag="refund_retried"):
     retry_id: str
     amount: Money | None = None
     tries: int = 0
+    order_id: OrderId | None = None
 
 
 class RefundNoted(Event, frozen=True, kw_only=True, tag="refund_noted"):

@@ -169,6 +169,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
                 account_id=self.account_id if note else None,
                 note=note,
                 requested_at=at,
+                order_id=self.order_id,
             )
         ]
 
@@ -254,6 +255,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
                 retry_id=self._next_refund_id(),
                 amount=refund.amount,
                 tries=self.tries(refund_id) + 1,
+                order_id=self.order_id,
             )
         ]
 

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, Text, Uuid, text
+from sqlalchemy import Boolean, Column, DateTime, Index, Integer, Text, Uuid, text
 
-from domain.kernel import PaymentId, Recorded, stream_id
+from domain.kernel import OrderId, PaymentId, Recorded, stream_id
+from domain.money import Money
 from domain.payments.events import (
     RefundFailed,
     RefundNoted,
@@ -26,23 +27,32 @@ refunds = read_model(
     "refunds",
     Column("payment_id", Uuid, nullable=False),
     Column("refund_id", Text, nullable=False),
-    Column("amount_minor", BigInteger, nullable=False),
+    Column("order_id", Uuid),
     Column("status", Text, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("retried", Boolean, nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
+    Index("idx_refunds_changed_at", "changed_at", "refund_id"),
+    Index("idx_refunds_status", "status", "changed_at", "refund_id"),
     Index("idx_refunds_failed", "changed_at", postgresql_where=text("status = 'failed' AND NOT retried")),
 )
 
 
 class RefundDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """``tries`` counts how often its money was tried to be sent with this one; ``retried``, that it is tried again."""
+    """``tries`` counts how often its money was tried to be sent with this one; ``retried``, that it is tried again.
+
+    ``failure`` is why it failed, in the provider's words. What somebody said of it in their own is not told here.
+    """
 
     payment_id: PaymentId
     refund_id: str
-    amount_minor: int
+    amount: Money
     status: RefundState
+    asked_at: datetime
     changed_at: datetime
+    order_id: OrderId | None = None
+    reason: str = ""
+    failure: str = ""
     tries: int = 1
     retried: bool = False
 
@@ -62,35 +72,48 @@ def _fold(found: RefundDocument | None, recorded: Recorded[Any], key: UUID) -> R
     event, at = recorded.event, recorded.timestamp
     match event:
         case RefundRequested() | RefundNoted():
-            noted = isinstance(event, RefundNoted)
             return RefundDocument(
                 payment_id=event.payment_id,
                 refund_id=event.refund_id,
-                amount_minor=event.amount.minor,
-                status=RefundState.SUCCEEDED if noted else RefundState.REQUESTED,
+                amount=event.amount,
+                status=RefundState.SUCCEEDED if isinstance(event, RefundNoted) else RefundState.REQUESTED,
+                asked_at=at,
                 changed_at=at,
+                order_id=None if isinstance(event, RefundNoted) else event.order_id,
+                reason="at_the_provider" if isinstance(event, RefundNoted) else event.reason,
             )
         case RefundRetried() if key == refund_key(event.retry_id):
             return RefundDocument(
                 payment_id=event.payment_id,
                 refund_id=event.retry_id,
-                amount_minor=event.amount.minor if event.amount is not None else 0,
+                amount=event.amount or Money(0),
                 status=RefundState.REQUESTED,
+                asked_at=at,
                 changed_at=at,
+                order_id=event.order_id,
+                reason="retry",
                 tries=event.tries,
             )
     assert found is not None, "a refund begins with being asked for"
     match event:
         case RefundSucceeded():
             return replace(found, status=RefundState.SUCCEEDED, changed_at=at)
-        case RefundFailed():
-            return replace(found, status=RefundState.FAILED, changed_at=at)
+        case RefundFailed(message=message):
+            return replace(found, status=RefundState.FAILED, changed_at=at, failure=message)
         case _:
             return replace(found, retried=True)
 
 
 def _row(found: RefundDocument) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(found), "status": found.status.value}
+    return {
+        "payment_id": found.payment_id,
+        "refund_id": found.refund_id,
+        "order_id": found.order_id,
+        "status": found.status.value,
+        "tries": found.tries,
+        "retried": found.retried,
+        "changed_at": found.changed_at,
+    }
 
 
 REFUND_LIST = Projection(

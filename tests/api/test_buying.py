@@ -23,10 +23,25 @@ class TestTheCart:
             taken = admin.post(*gone)
             seen = {"X-Min-Log-Position": taken.headers["x-log-position"]}
             cart = buyer.get("/cart", headers=seen).json()
-            assert (cart["products"], cart["items"], cart["totals"]["subtotal"]) == ([], [], 0)
+            (line,) = cart["products"]
+            told = {name: line[name] for name in ("id", "uuid", "quantity", "available", "reason")}
+            assert told == {
+                "id": product["id"],
+                "uuid": product["uuid"],
+                "quantity": 1,
+                "available": False,
+                "reason": "unavailable",
+            }
+            assert not any(value for name, value in line.items() if name not in told)
+            assert (cart["total"], cart["totals"]["total"]) == (0, 0)
+            notice = {"type": "unavailable", "productId": product["id"], "reason": "unavailable"}
+            assert cart["notices"] == [notice]
+            assert product["title"] not in buyer.post("/cart/acknowledge").text
             given = admin.post(back)
             seen = {"X-Min-Log-Position": given.headers["x-log-position"]}
-            assert buyer.get("/cart", headers=seen).json()["totalQuantity"] == 1
+            back_again = buyer.get("/cart", headers=seen).json()
+            assert (back_again["products"][0]["available"], back_again["notices"]) == (True, [])
+            assert back_again["total"] == product["price"]
 
     def test_is_filled_changed_and_emptied_by_every_spelling(
         self, shop: Shop, admin: Client, category: str, buyer: Client, product: dict[str, Any]
@@ -36,9 +51,11 @@ class TestTheCart:
         buyer.made("/cart/items", {"product_id": product["uuid"], "qty": 1})
         buyer.made("/cart", {"productId": product["id"], "quantity": 2})
         cart = buyer.made("/cart", {"productId": other["slug"]})
-        assert cart["items"] == [
-            {"itemId": product["id"], "productId": product["id"], "quantity": 3},
-            {"itemId": other["id"], "productId": other["id"], "quantity": 1},
+        assert [
+            {name: value for name, value in item.items() if name != "addedAt"} for item in cart["items"]
+        ] == [
+            {"itemId": number, "productId": number, "quantity": quantity, "qty": quantity, "available": True}
+            for number, quantity in ((product["id"], 3), (other["id"], 1))
         ]
         assert (cart["totalProducts"], cart["totalQuantity"]) == (2, 4)
         assert buyer.get("/cart").json() == cart

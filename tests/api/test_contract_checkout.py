@@ -511,6 +511,33 @@ class TestCheckingOut:
         ]
         assert {"200", "201"} <= operation["responses"].keys()
 
+    def test_every_spelling_of_an_order_is_understood(
+        self, buyer: Client, product: dict[str, Any], address: dict[str, Any]
+    ) -> None:
+        spelt = {"full_name": "Ann Lee", "line1": "1 A St", "line2": "Flat 2", "city": "Rome", "zip": "1"}
+        body = {
+            "items": [{"product_id": product["slug"], "qty": 2}],
+            "shipping_address": {**spelt, "country": "it"},
+            "billing_address_id": str(address["id"]),
+            "shipping_method": "express",
+            "payment": {"method": "apple_pay"},
+        }
+        bought = buyer.made("/orders", body)
+        assert bought["shippingAddress"] == {
+            "firstName": "Ann",
+            "lastName": "Lee",
+            "address": "1 A St, Flat 2",
+            "city": "Rome",
+            "state": "",
+            "zipCode": "1",
+            "country": "it",
+            "phone": "",
+        }
+        assert bought["billingAddress"]["address"] == "123 Main St"
+        assert (bought["paymentMethod"], bought["shipping"]) == ("apple_pay", 10)
+        seen = buyer.get(f"/orders/{bought['id']}").json()
+        assert (seen["billingAddress"], seen["total"]) == (bought["billingAddress"], bought["total"])
+
     def test_the_body_of_a_payment_holds_no_card(
         self, shop: Shop, buyer: Client, product: dict[str, Any]
     ) -> None:

@@ -186,6 +186,7 @@ _OF_ADMINS = (
 REFUSALS = (
     *(Refusal(row, "guest", call, 401, "UNAUTHORIZED", body) for row, call, body in (*_CALLS, *_OF_ADMINS)),
     Refusal("S0-ORD-04", "guest", "GET /orders", 401, "UNAUTHORIZED"),
+    Refusal("S4-ADM-03", "admin", "GET /admin/orders?userId=nobody-at-all", 404, "USER_NOT_FOUND"),
     Refusal("sold", "guest", "GET /sellers/me/orders", 401, "UNAUTHORIZED"),
     *(Refusal(row, "other", call, 403, "FORBIDDEN", body) for row, call, body in (*_CALLS, *_OF_ADMINS)),
     *(Refusal(row, "user", call, 403, "FORBIDDEN", body) for row, call, body in _OF_ADMINS),
@@ -213,13 +214,16 @@ REFUSALS = (
         for row, call, body in (*_CALLS, *_OF_ADMINS[2:])
         for nowhere in ("ORD-1999010101", str(uuid.UUID(int=7)))
     ),
-    Refusal(
-        "parcel",
-        "admin",
-        "PUT /orders/{paid}/parcels/2/status",
-        404,
-        "PARCEL_NOT_FOUND",
-        {"status": "shipped"},
+    *(
+        Refusal(
+            "parcel",
+            "admin",
+            f"PUT /orders/{{paid}}/parcels/{number}/status",
+            404,
+            "PARCEL_NOT_FOUND",
+            {"status": "shipped"},
+        )
+        for number in ("2", "0", "-1", "one", "9" * 30)
     ),
     *(
         Refusal("S2-ORD-05", "admin", "PUT /orders/{paid}/status", 400, "VALIDATION_ERROR", body, (field,))
@@ -616,6 +620,11 @@ class TestTwoSellers:
         own = scene.get(scene.user, path)
         assert own["notes"] == []
         assert "disputes" not in own
+        exported = scene.user.get("/users/me/export", headers=scene.fresh)
+        assert (exported.status_code, "A regular" in exported.text) == (200, False)
+        scene.user.made(f"{path}/notes", {"note": "Ring twice"})
+        told = scene.user.get("/users/me/export", headers=scene.fresh).json()
+        assert "order_note_added" in {event["type"] for event in told["history"]}
 
     def test_sellers_have_a_list_of_their_own(self, scene: Scene, both: dict[str, Any]) -> None:
         alone = scene.order(scene.of_person, paid=False)

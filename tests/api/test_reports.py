@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.api.shop import ADDRESS, Client, Shop, a_product, assert_problem, soon
+from domain.accounts.events import Role
+from tests.api.shop import ADDRESS, Client, Shop, a_product, assert_problem, soon, text_of
+from tests.conftest import FreshDatabase
 
 REPORT = "/admin/reports/sales"
 OWN = "/sellers/me/reports/sales"
@@ -199,3 +204,33 @@ class TestOfASeller:
     def test_is_for_sellers(self, shop: Shop, buyer: Client) -> None:
         assert_problem(shop.guest.get(OWN), 401, "UNAUTHORIZED")
         assert_problem(buyer.get(OWN), 403, "FORBIDDEN")
+
+
+@pytest.fixture
+def unreported(fresh_database: FreshDatabase, servers_folder: Path) -> Iterator[Shop]:
+    """Where no scheduler has ever run."""
+    folder = servers_folder / "unreported"
+    with fresh_database() as url, Shop(url, folder, mail=True) as shop:
+        yield shop
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_daily_report_comes_by_mail_to_every_admin_with_a_table(unreported: Shop) -> None:
+    admins = [unreported.staff(Role.ADMIN) for _ in range(2)]
+    other = unreported.user().get("/me").json()["email"]
+    yesterday = today() - timedelta(days=1)
+    with unreported.also("workers.scheduler"):
+        mails = [unreported.mail(admin.get("/me").json()["email"], "sales") for admin in admins]
+    for mail in mails:
+        assert "Net revenue: 0.00 USD" in text_of(mail)
+        (attached,) = mail.iter_attachments()
+        assert attached.get_content_type() == "text/csv"
+        assert attached.get_filename() == f"sales-{yesterday}.csv"
+        (row,) = csv.DictReader(io.StringIO(attached.get_content()))
+        assert (row["date"], row["orders"], row["netRevenue"]) == (str(yesterday), "0", "0.00")
+    assert [mail for mail in unreported.mails(other) if "sales" in mail["Subject"]] == []
+    for admin in admins:
+        (job,) = [
+            job for job in admin.get("/admin/jobs").json()["jobs"] if job["name"] == "daily-sales-report"
+        ]
+        assert job["lastOutcome"] == "succeeded"

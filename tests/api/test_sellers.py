@@ -275,7 +275,12 @@ class TestSuspending:
             assert_problem(buyer.post("/cart/items", line), 404, "PRODUCT_NOT_FOUND")
         order = {"shippingAddress": {"address": "1 Main St", "city": "X", "zipCode": "1", "country": "US"}}
         with unchanged(shop):
-            assert_problem(buyer.post("/orders", order), 404, "PRODUCT_NOT_FOUND")
+            refused = buyer.post("/orders", order)
+            assert_problem(refused, 404, "PRODUCT_NOT_FOUND", "productId")
+        shown = buyer.get("/cart").json()
+        assert [(line["id"], line["title"], line["available"]) for line in shown["products"]] == [
+            (product["id"], "", False)
+        ]
         with unchanged(shop):
             assert_problem(client.post("/products", a_product(category)), 403, "FORBIDDEN")
         with unchanged(shop):

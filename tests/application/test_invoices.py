@@ -218,7 +218,7 @@ class TestHowItIsSet:
         assert "#panic() Johnson = Heading" in page
         # It is wrapped, and whole.
         assert page.count("Q") - "Quantity".count("Q") == 200
-        assert re.search(r"Q{20,} Q{20,}", page)
+        assert word not in page
 
     @pytest.mark.parametrize(
         ("name", "is_readable"),

@@ -114,6 +114,7 @@ REFUND = RefundRequested(
     amount=placed().total,
     reason="order_cancelled",
     requested_at=NOW,
+    order_id=ORDER_ID,
 )
 
 

@@ -304,6 +304,7 @@ class TestReceivingIt:
                     amount=worth,
                     reason="order_returned",
                     requested_at=NOW,
+                    order_id=ORDER_ID,
                 )
             ],
             stock={
@@ -464,7 +465,12 @@ class TestRefundsThatFail:
         retried = failed.retry_refund("pi_1-1")
         assert retried == [
             RefundRetried(
-                payment_id=PAYMENT_ID, refund_id="pi_1-1", retry_id="pi_1-2", amount=Money(100), tries=2
+                payment_id=PAYMENT_ID,
+                refund_id="pi_1-1",
+                retry_id="pi_1-2",
+                amount=Money(100),
+                tries=2,
+                order_id=ORDER_ID,
             )
         ]
         after = payment_of(order, PAID, self.requested(), self.FAILED, *retried)

@@ -19,8 +19,10 @@ import pytest
 from psycopg import AsyncConnection
 from sqlalchemy import ARRAY, Boolean, Column, Date, DateTime, LargeBinary, Table, Text, Uuid
 
+from domain.kernel import ListingId, SellerId
 from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus, ReturnStatus
 from domain.orders.pricing import Tariff
+from domain.payments.payment import RefundState
 from domain.sellers.events import SellerStatus
 from projections.accounts.query import AccountFilter, account_by_id, accounts_due, accounts_page
 from projections.adapters.read_pool import ReadPool
@@ -35,6 +37,7 @@ from projections.collections.query import (
 )
 from projections.engine import prepare
 from projections.generations import DEAD_LETTERS
+from projections.inventory.query import LowStock, inventory_page, low_stock_untold
 from projections.keyset import Piece
 from projections.orders.query import (
     OrderFilter,
@@ -49,7 +52,7 @@ from projections.orders.whole import whole_order
 from projections.ports import Reads
 from projections.projection import Rows
 from projections.promotions.query import PromotionFilter, promotion_by, promotions_page, running_promotions
-from projections.refunds.query import refunds_failed_before
+from projections.refunds.query import refunds_failed_before, refunds_page
 from projections.returns.query import ReturnFilter, returns_page
 from projections.reviews.query import (
     ReviewedProduct,
@@ -148,6 +151,8 @@ QUESTIONS: dict[str, Question] = {
     "what of that is to be decided on": lambda reads: returns_page(
         reads, ReturnFilter(status=ReturnStatus.REQUESTED, seller_id=someone("seller")), PIECE
     ),
+    "all refunds": lambda reads: refunds_page(reads, None, PIECE),
+    "refunds that failed": lambda reads: refunds_page(reads, RefundState.FAILED, PIECE),
     "refunds to try again": lambda reads: refunds_failed_before(reads, NOW, 24, 10),
     "who several sellers are": lambda reads: profiles_of(reads, [someone("seller")]),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
@@ -189,6 +194,10 @@ QUESTIONS: dict[str, Question] = {
     "all collections": lambda reads: collections_page(reads, CollectionFilter(), PIECE),
     "collections that are not active": lambda reads: collections_page(
         reads, CollectionFilter(active=False), PIECE
+    ),
+    "what there are few of": lambda reads: inventory_page(reads, 5, PIECE),
+    "of what few are left that are not told of": lambda reads: low_stock_untold(
+        reads, 5, LowStock(2, 7, ListingId(someone("listing")), SellerId(someone("seller"))), 10
     ),
     "a cart": lambda reads: cart_of_account(reads, someone("account"), 7, Tariff(), NOW),
     "somebody's sessions": lambda reads: sessions_of(reads, someone("account"), NOW),
