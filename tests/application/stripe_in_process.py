@@ -10,6 +10,7 @@ import msgspec
 import stripe
 
 from application.adapters.stripe_payments import StripePayments
+from application.ports import Clock
 from workers.local.stripe_simulator import create_app, signature
 
 KEY: Final = "sk_test_in_process"
@@ -53,7 +54,14 @@ class InProcessStripe(StripePayments):
 
     def __init__(self) -> None:
         super().__init__(KEY, SECRET)
-        app = create_app(key=KEY, webhook_url=None, webhook_secret=SECRET, state=None)
+        self._clock: Clock | None = None
+        app = create_app(
+            key=KEY,
+            webhook_url=None,
+            webhook_secret=SECRET,
+            state=None,
+            clock=lambda: self._clock.now().timestamp() if self._clock else 0.0,
+        )
         self._stripe_http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=cast(Any, app)), headers={"Authorization": f"Bearer {KEY}"}
         )
@@ -61,6 +69,13 @@ class InProcessStripe(StripePayments):
         self._client = stripe.StripeClient(
             KEY, http_client=self._asked, base_addresses={"api": STRIPE}, max_network_retries=0
         )
+
+    async def begin(self, clock: Clock) -> None:
+        """Nothing has happened yet, and from now on it does by this clock, and only when somebody says so."""
+        self._clock = clock
+        self.forget()
+        await self.control("forget")
+        await self.control("pace", settle_after=None)
 
     def lose(self, *, answer: bool) -> None:
         """The next request, before it arrives; or its ``answer``, when all is done."""
