@@ -25,7 +25,7 @@ from application.carts.filling import (
 from application.listings.changing import ChangeListing
 from application.ports import AlreadyAnsweredError, Answer, Metadata, Once
 from domain.accounts.events import Caller, Role
-from domain.carts.cart import CARTS, Cart, OwnListingError
+from domain.carts.cart import CARTS, Cart, HeldCoupon, OwnListingError
 from domain.carts.events import (
     CartAbandoned,
     CartCleared,
@@ -35,7 +35,7 @@ from domain.carts.events import (
     cart_of,
 )
 from domain.filling import LeftOut, Reason, Wish, seen
-from domain.kernel import CartId, Decider, ListingId
+from domain.kernel import AccountId, CartId, Decider, ListingId
 from domain.listings.listing import LISTINGS, InsufficientStockError, Listing, ProductNotFoundError
 from domain.money import Money
 from domain.promotions.promotion import CouponNotAppliedError
@@ -323,9 +323,9 @@ class FormerCart(msgspec.Struct, frozen=True, kw_only=True):
     """As carts were kept before they knew prices."""
 
     id: CartId
-    account_id: object
-    lines: dict[str, int]
-    coupon: object = None
+    account_id: AccountId
+    lines: dict[ListingId, int]
+    coupon: HeldCoupon | None = None
 
 
 class TestSnapshots:
@@ -336,7 +336,7 @@ class TestSnapshots:
             await add(shop, buyer, listing)
         cart_id = cart_of(buyer.account_id)
         former = msgspec.json.encode(
-            FormerCart(id=cart_id, account_id=str(buyer.account_id), lines={str(listing.id): 77})
+            FormerCart(id=cart_id, account_id=buyer.account_id, lines={listing.id: 77})
         )
         decider: Decider[Any, Any] = Decider("carts", Cart.evolve, snapshot=FormerCart)
         topic = shop.store._topic(decider)
