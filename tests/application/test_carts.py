@@ -340,7 +340,7 @@ class TestSnapshots:
         )
         decider: Decider[Any, Any] = Decider("carts", Cart.evolve, snapshot=FormerCart)
         topic = shop.store._topic(decider)
-        snapshot = Snapshot(stream=cart_id, version=3, topic=topic, state=former)
+        snapshot = Snapshot(stream=cart_id, version=4, topic=topic, state=former)
         await shop.log.save_snapshot(snapshot)
         with_it = (await shop.another_store().load(decider, cart_id)).state
         assert with_it == msgspec.json.decode(former, type=FormerCart)
