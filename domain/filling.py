@@ -62,6 +62,8 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hidden(self) -> frozenset[ListingId]:
+        if all(seller.sells for seller in self.sellers.values()):
+            return frozenset()
         return frozenset(listing.id for listing in self.listings.values() if self.hides(listing))
 
 
@@ -121,7 +123,7 @@ def seen(
 ) -> list[SeenLine]:
     """Every line whose listing is known; ``hidden`` are those that are out of sight because of their seller."""
     return [
-        _seen(cart, listing, quantity, tree, hidden=listing_id in hidden)
+        _seen(cart, listing, quantity, tree, hidden=bool(hidden) and listing_id in hidden)
         for listing_id, quantity in cart.lines.items()
         if (listing := listings.get(listing_id)) is not None
     ]

@@ -11,7 +11,7 @@ encode = msgspec.json.Encoder(decimal_format="number").encode
 
 def time(at: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and Z, as DummyJSON and browsers write it."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def masked_email(address: str) -> str:

@@ -72,7 +72,7 @@ def _product_body(seen_line: SeenLine) -> dict[str, Any]:
     line = seen_line.line
     body: dict[str, Any] = {
         "id": seen_line.number,
-        "uuid": str(seen_line.listing_id),
+        "uuid": seen_line.listing_id,
         "title": "",
         "price": 0.0,
         "quantity": seen_line.quantity,
