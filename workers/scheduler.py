@@ -214,11 +214,7 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
             every=timedelta(minutes=1),
             work=partial(cancel_unpaid, write.bus, reads, write.clock, settings.unpaid_after),
         ),
-        Job(
-            name="reconcile-payments",
-            every=timedelta(minutes=5),
-            work=partial(reconcile_payments, write.bus, reads, write.clock, actor=ACTOR),
-        ),
+        *_at_the_provider(write, reads, settings),
         Job(
             name="expire-listings",
             every=timedelta(minutes=1),
@@ -240,6 +236,14 @@ def jobs_of(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ..
             work=partial(sweep_rate_limits, write.database),
         ),
     )
+
+
+def _at_the_provider(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ...]:
+    """What takes a payment provider: nothing, where none is configured."""
+    if not settings.stripe_secret_key:
+        return ()
+    work = partial(reconcile_payments, write.bus, reads, write.clock, actor=ACTOR)
+    return (Job(name="reconcile-payments", every=timedelta(minutes=5), work=work),)
 
 
 def measured() -> Callable[[str, int | None, float], None]:
