@@ -40,7 +40,7 @@ class ReconcilePayment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompareRecent(msgspec.Struct, frozen=True, kw_only=True):
-    """What went back and what banks had to say, also of payments that were settled long ago, by the provider's lists."""
+    """What went back and what banks had to say, also of payments settled long ago, by the provider's own lists."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
