@@ -2,24 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
 from application.payments.noting import RecordDispute, RecordRefunds, record_dispute, record_refunds
-from application.payments.paying import result_of, settle
-from application.ports import Changed, Clock, EventStore, Metadata, PaymentProvider
+from application.payments.paying import A_DAY, result_of, settle
+from application.ports import (
+    Changed,
+    Clock,
+    EventStore,
+    Metadata,
+    PaymentProvider,
+    ProviderDispute,
+    ProviderRefund,
+    StreamRef,
+)
 from domain.kernel import stream_id
 from domain.paying import NO_ORDER
 from domain.payments.events import PaymentEvent
-from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError
+from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, RefundState
+
+LOST_REFUNDS: Final = timedelta(days=4)
+"""So far back refunds are looked through. The provider itself repeats a message for three days."""
+
+LOST_DISPUTES: Final = timedelta(days=120)
+"""Banks take their time, and there are few of them."""
 
 
 class ReconcilePayment(msgspec.Struct, frozen=True, kw_only=True):
     """Asked as often as anybody likes: where we know what the provider knows, nothing happens."""
 
     intent_id: str
+
+
+class CompareRecent(msgspec.Struct, frozen=True, kw_only=True):
+    """What went back and what banks had to say, also of payments settled long ago, by the provider's own lists."""
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """``repaired`` are the payments of which we had not heard all."""
+
+    repaired: tuple[str, ...]
+
+
+async def compare_recent(
+    command: CompareRecent, metadata: Metadata, *, store: EventStore, payments: PaymentProvider, clock: Clock
+) -> Changed[Compared]:
+    """What is known already is known from memory, so that it costs the log nothing to look again and again."""
+    now = clock.now()
+    repaired: list[str] = []
+    refunds = await payments.refunds_since(now - LOST_REFUNDS)
+    for intent_id in dict.fromkeys(refund.intent_id for refund in refunds):
+        of_it = [refund for refund in refunds if refund.intent_id == intent_id]
+        if await _is_news(intent_id, partial(_know_refunds, of_it), store):
+            recorded = RecordRefunds(intent_id=intent_id)
+            await record_refunds(recorded, metadata, store=store, payments=payments, clock=clock)
+            repaired.append(intent_id)
+    for dispute in await payments.disputes_since(now - LOST_DISPUTES):
+        if await _is_news(dispute.intent_id, partial(_knows_dispute, dispute), store):
+            await record_dispute(RecordDispute(dispute=dispute), metadata, store=store)
+            repaired.append(dispute.intent_id)
+    return Changed(state=Compared(repaired=tuple(dict.fromkeys(repaired))), version=0)
+
+
+async def _is_news(intent_id: str, knows: Callable[[Payment], bool], store: EventStore) -> bool:
+    """Whether a payment of ours has not heard of it, which an old memory of it does not say for certain."""
+    ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", intent_id))
+    (remembered,) = await store.glance([ref], within=A_DAY)
+    if remembered.state is not None and knows(remembered.state):
+        return False
+    now: Payment | None = (await store.load(PAYMENTS, ref.id)).state
+    return now is not None and not knows(now)
+
+
+def _know_refunds(refunds: Sequence[ProviderRefund], payment: Payment) -> bool:
+    settled = {refund.provider_id for refund in payment.refunds.values()}
+    failed = {
+        refund_id for refund_id, refund in payment.refunds.items() if refund.status is RefundState.FAILED
+    }
+    for refund in refunds:
+        ours = refund.metadata.get("refundId", "")
+        if refund.status == "succeeded" and refund.id not in settled:
+            return False
+        if refund.status in {"failed", "canceled"} and ours in payment.refunds and ours not in failed:
+            return False
+    return True
+
+
+def _knows_dispute(dispute: ProviderDispute, payment: Payment) -> bool:
+    return payment.disputes.get(dispute.id) == dispute.status
 
 
 async def reconcile_payment(

@@ -25,7 +25,7 @@ from application.payments.paying import (
     RequestPayment,
     record_payment_result,
 )
-from application.payments.reconciling import ReconcilePayment
+from application.payments.reconciling import CompareRecent, ReconcilePayment
 from application.ports import (
     AlreadyAnsweredError,
     Answer,
@@ -853,6 +853,47 @@ class TestComparing:
             await shop.handle(ReconcilePayment(intent_id=intent.id))
         with pytest.raises(PaymentNotFoundError):
             await shop.handle(ReconcilePayment(intent_id="pi_none"))
+
+
+class TestComparingWhatIsRecent:
+    async def test_finds_what_went_back_and_what_banks_said_of_what_was_settled_long_ago(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        order, intent = await ordered(shop, buyer, listing)
+        await shop.handle(shop.paid(shop.provider.become(intent.id, "succeeded")))
+        for of, number in ((intent.id, 1), ("pi_of_somebody_else", 2), ("", 3)):
+            shop.provider.sent_back[str(number)] = ProviderRefund(
+                id=f"re_{number}", amount=80, status="succeeded", intent_id=of
+            )
+            shop.provider.disputed.append(
+                ProviderDispute(
+                    id=f"dp_{number}", intent_id=of, amount=1, currency="usd", reason="", status="lost"
+                )
+            )
+        head = await shop.log.head()
+        bus = shop.bus_on(shop.another_store())
+        repaired = [(await bus.handle(CompareRecent(), METADATA)).state.repaired for _ in range(2)]
+        assert repaired == [(intent.id,), ()]
+        assert [type(event) for event in await shop.events_after(head)] == [
+            RefundNoted,
+            OrderRefunded,
+            PaymentDisputed,
+            OrderDisputed,
+        ]
+        assert (await order_now(shop, order)).refunded == Money(80)
+
+    async def test_costs_the_log_nothing_where_all_is_known(self) -> None:
+        shop = Counting()
+        buyer, listing = await shop.buyer(), await shop.listing()
+        _, intent = await ordered(shop, buyer, listing)
+        await shop.handle(shop.paid(shop.provider.become(intent.id, "succeeded")))
+        shop.provider.sent_back["k"] = ProviderRefund(
+            id="re_1", amount=80, status="succeeded", intent_id=intent.id
+        )
+        await shop.handle(CompareRecent())
+        before = shop.round_trips
+        await shop.handle(CompareRecent())
+        assert shop.round_trips == before
 
 
 async def test_who_has_left_for_good_can_still_be_paid_back() -> None:
