@@ -18,10 +18,9 @@ from application.ports import (
     Proposal,
     StreamRef,
 )
+from domain import paying
 from domain.kernel import PaymentId, stream_id
-from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS, Order
-from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError, RefundState
 
 
@@ -95,39 +94,14 @@ async def send_refund(
         of_order: Order | None = found[1].state if len(found) > 1 else None
         if refusal is not None:
             code = str(refusal.details.get("code", ""))
-            proposed = refund_failed(current, of_order, command.refund_id, code, refusal.message)
+            told = paying.refund_failed(current, of_order, command.refund_id, code, refusal.message)
         else:
-            proposed = refund_sent(current, of_order, command.refund_id, sent)
-        after = PAYMENTS.fold(current, proposed[0])
+            told = paying.refund_sent(current, of_order, command.refund_id, sent)
+        after = PAYMENTS.fold(current, told.payment)
         assert after is not None
-        return Proposal(outcome=after, events=list(zip(refs, proposed, strict=False)))
+        return Proposal(outcome=after, events=list(zip(refs, (told.payment, told.order), strict=False)))
 
     return await store.change_together(refs, decide, metadata)
-
-
-def refund_sent(
-    payment: Payment, order: Order | None, refund_id: str, provider_id: str
-) -> tuple[Sequence[PaymentEvent], Sequence[OrderEvent]]:
-    """What is recorded of the payment and of its order, where it has one: the money is on its way to the buyer.
-
-    The order knows a refund by the name of its first try.
-    """
-    events = payment.settle_refund(refund_id, provider_id)
-    if not events or order is None:
-        return events, ()
-    amount = payment.refunds[refund_id].amount
-    return events, order.refund(payment.intent_id, payment.first_try(refund_id), amount)
-
-
-def refund_failed(
-    payment: Payment, order: Order | None, refund_id: str, code: str, message: str
-) -> tuple[Sequence[PaymentEvent], Sequence[OrderEvent]]:
-    """The same where it did not arrive. An order hears of that only where it was told that it had been sent."""
-    refund = payment.refunds[refund_id]
-    events = payment.fail_refund(refund_id, code, message)
-    if not events or order is None or refund.status is not RefundState.SUCCEEDED:
-        return events, ()
-    return events, order.fail_refund(payment.intent_id, payment.first_try(refund_id), refund.amount)
 
 
 def _known(payment: Payment | None) -> Payment:
