@@ -13,7 +13,7 @@ from domain.money import Money
 from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS, Order, PaymentAmountMismatchError
 from domain.payments.events import PaymentEvent
-from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError
+from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, RefundState
 
 NOT_OWED: Final = "not_owed"
 NO_ORDER: Final = "no_order"
@@ -106,19 +106,40 @@ def sent_back(
     Of somebody else's, made at the provider itself, only what has come to pass is noted.
     """
     ours = refund_id if refund_id in payment.refunds else _called_there(payment, provider_id)
-    events: Sequence[PaymentEvent] = ()
+    if status == "succeeded" and ours:
+        return refund_sent(payment, order, ours, provider_id)
     if status == "succeeded":
-        events = (
-            payment.settle_refund(ours, provider_id) if ours else payment.note_refund(provider_id, amount)
-        )
-    elif ours and status in {"failed", "canceled"}:
-        events = payment.fail_refund(ours, code or status, "The provider could not send it")
-    if order is None or not events or status != "succeeded":
+        noted = payment.note_refund(provider_id, amount)
+        if order is None or not noted:
+            return Settled(payment=noted)
+        name = _called_there(payment_after(payment, noted), provider_id)
+        return Settled(payment=noted, order=order.refund(payment.intent_id, name, amount))
+    if ours and status in {"failed", "canceled"}:
+        return refund_failed(payment, order, ours, code or status, "The provider could not send it")
+    return Settled()
+
+
+def refund_sent(payment: Payment, order: Order | None, refund_id: str, provider_id: str) -> Settled:
+    """The money is on its way to the buyer. The order knows a refund by the name of its first try."""
+    events = payment.settle_refund(refund_id, provider_id)
+    if not events or order is None:
         return Settled(payment=events)
-    after = payment_after(payment, events)
-    name = ours or _called_there(after, provider_id)
-    refunded = after.refunds[name].amount
-    return Settled(payment=events, order=order.refund(payment.intent_id, name, refunded))
+    amount = payment.refunds[refund_id].amount
+    return Settled(
+        payment=events, order=order.refund(payment.intent_id, payment.first_try(refund_id), amount)
+    )
+
+
+def refund_failed(payment: Payment, order: Order | None, refund_id: str, code: str, message: str) -> Settled:
+    """It did not arrive. An order hears of that only where it was told that it had been sent."""
+    refund = payment.refunds[refund_id]
+    events = payment.fail_refund(refund_id, code, message)
+    if not events or order is None or refund.status is not RefundState.SUCCEEDED:
+        return Settled(payment=events)
+    return Settled(
+        payment=events,
+        order=order.fail_refund(payment.intent_id, payment.first_try(refund_id), refund.amount),
+    )
 
 
 def disputed(

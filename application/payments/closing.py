@@ -18,6 +18,7 @@ from application.ports import (
     Proposal,
     StreamRef,
 )
+from domain import paying
 from domain.kernel import PaymentId, stream_id
 from domain.orders.order import ORDERS, Order
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError, RefundState
@@ -94,12 +95,12 @@ async def send_refund(
         of_order: Order | None = found[1].state if len(found) > 1 else None
         if refusal is not None:
             code = str(refusal.details.get("code", ""))
-            proposed = refund_failed(current, of_order, command.refund_id, code, refusal.message)
+            told = paying.refund_failed(current, of_order, command.refund_id, code, refusal.message)
         else:
-            proposed = refund_sent(current, of_order, command.refund_id, sent)
-        after = PAYMENTS.fold(current, proposed[0])
+            told = paying.refund_sent(current, of_order, command.refund_id, sent)
+        after = PAYMENTS.fold(current, told.payment)
         assert after is not None
-        return Proposal(outcome=after, events=list(zip(refs, proposed, strict=False)))
+        return Proposal(outcome=after, events=list(zip(refs, (told.payment, told.order), strict=False)))
 
     return await store.change_together(refs, decide, metadata)
 

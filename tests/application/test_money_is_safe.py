@@ -431,12 +431,13 @@ class Buying(RuleBasedStateMachine):
             path = f"/simulator/payment_intents/{intent['id']}/{waiting[intent['status']]}"
             self.run(self.stripe.ask(path, outcome="succeeded" if well else "failed"))
 
-    @rule(number=which)
-    def settle_refund(self, number: int) -> None:
+    @rule(number=which, well=st.booleans())
+    def settle_refund(self, number: int, well: bool) -> None:
         """One that was pending is there, or one that seemed to be is not."""
-        refunds = self.run(self.stripe.all("refunds"))
+        refunds = [each for each in self.run(self.stripe.all("refunds")) if each["status"] != "failed"]
         if refunds:
-            self.run(self.stripe.ask(f"/simulator/refunds/{refunds[number % len(refunds)]['id']}/settle"))
+            path = f"/simulator/refunds/{refunds[number % len(refunds)]['id']}/settle"
+            self.run(self.stripe.ask(path, outcome="succeeded" if well else "failed"))
 
     # What we hear of it
 

@@ -49,6 +49,7 @@ from domain.orders.events import (
     ReturnStatus,
 )
 from domain.orders.order import ORDERS, RETURN_WINDOW, Order, OrderCannotReturnError, OrderNotFoundError
+from domain.paying import refund_failed
 from domain.payments.events import (
     PaymentIntentCreated,
     PaymentSucceeded,
@@ -437,9 +438,9 @@ class TestRefunding:
         await sold.react()
         order, payment = await sold.now(), await sold.payment()
         assert order.refunded == Money(500)
-        events = refund_failed(payment, order, asked.refund_id, "lost_or_stolen_card", "no")
-        assert [type(event) for each in events for event in each] == [RefundFailed, OrderRefundFailed]
-        after = ORDERS.fold(order, list(events[1]))
+        told = refund_failed(payment, order, asked.refund_id, "lost_or_stolen_card", "no")
+        assert [type(event) for event in [*told.payment, *told.order]] == [RefundFailed, OrderRefundFailed]
+        after = ORDERS.fold(order, list(told.order))
         assert after is not None
         assert (after.refunded, after.payment_status) == (Money(0), PaymentStatus.PAID)
 
