@@ -38,8 +38,12 @@ from api.cors import Cors
 from api.documentation import START_HASH, complete, document, openapi_config
 from api.edge import MOST_BYTES, Edge
 from api.exporting import ExportController
+from api.fulfilment import CarrierController, FulfilmentController, KeptOrderController
 from api.health import Dependency, Health, answers_on
 from api.input import RequestBody
+from api.inventory import InventoryReportController
+from api.invoices import InvoiceController
+from api.jobs import JobController
 from api.jwks import JwksController
 from api.known_categories import KnownCategories
 from api.limits import Limits, within_limits
@@ -58,6 +62,8 @@ from api.projections import ProjectionController
 from api.promotions import CouponController, KeptPromotionController, PromotionController
 from api.reading import PATIENCE, Reading
 from api.ready import ReadyAnswers
+from api.reports import SalesReportController, SellerSalesController
+from api.returns import RefundController, ReturnController
 from api.reviews import ReviewController
 from api.search import SearchController, SearchIndexController
 from api.security_headers import for_documentation
@@ -173,6 +179,12 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     OrderController,
                     CheckoutController,
                     ShippingController,
+                    FulfilmentController,
+                    KeptOrderController,
+                    CarrierController,
+                    ReturnController,
+                    RefundController,
+                    InvoiceController,
                     PaymentController,
                     KeptPaymentController,
                     StripeWebhookController,
@@ -184,7 +196,11 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                     CouponController,
                     AuditController,
                     ProjectionController,
+                    InventoryReportController,
                     MailController,
+                    JobController,
+                    SalesReportController,
+                    SellerSalesController,
                     SearchController,
                     SearchIndexController,
                 ],

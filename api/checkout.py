@@ -337,16 +337,6 @@ def _preview_body(checked: CheckedOut) -> dict[str, Any]:
     order = checked.order
     told = order_body(order, order.placed_at)
     return {
-        "taxes": [
-            {
-                "name": tax.name,
-                "rate": float(tax.rate),
-                "base": tax.base.units(),
-                "amount": tax.amount.units(),
-            }
-            for tax in order.taxes
-        ],
-        "shippingMethod": order.shipping_method,
         "shippingMethods": [method_body(each, order.total.currency) for each in checked.methods],
         "coupon": None if checked.coupon is None else coupon_body(checked.coupon, checked.quoted),
         **{name: told[name] for name in _PREVIEWED if name in told},

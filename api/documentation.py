@@ -185,6 +185,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 "Shipping",
                 "Orders",
                 "Payments",
+                "Reports",
                 "Audit",
                 "Operations",
             )

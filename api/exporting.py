@@ -22,6 +22,7 @@ from domain.accounts.events import Caller
 from domain.accounts.sign_in import sign_in_of
 from domain.carts.events import cart_of
 from domain.kernel import Event, Recorded
+from domain.orders.events import NoteVisibility, OrderNoteAdded
 from domain.sellers.events import seller_of
 from domain.sellers.seller import SELLERS
 from projections.audit.query import AuditFilter, audited_positions
@@ -112,7 +113,12 @@ async def _history(caller: Caller, backend: BackendParts) -> list[Recorded[Event
     events = {event.position: event for event in (await log.at_positions(about) if about else [])}
     for stream in (account_id, seller_of(account_id), sign_in_of(account_id), cart_of(account_id)):
         events.update((event.position, event) for event in await log.read_stream(stream))
-    return [events[position] for position in sorted(events)]
+    return [events[position] for position in sorted(events) if not _is_ours(events[position].event)]
+
+
+def _is_ours(event: Event) -> bool:
+    """What admins tell one another of an order."""
+    return isinstance(event, OrderNoteAdded) and event.visibility is NoteVisibility.INTERNAL
 
 
 def _event_body(event: Recorded[Event], caller: Caller) -> dict[str, Any]:

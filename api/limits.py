@@ -129,8 +129,15 @@ STRICT: Final[Mapping[tuple[str, str], Strict]] = {
 }
 """By method and path below ``/api/v1``."""
 
-_FREE: Final = frozenset({f"{_API}/payments/stripe", f"{_API}/payments/webhook", f"{_API}/webhooks/stripe"})
-"""The payment provider's messages: signed, and more of them in a minute than any client may send."""
+_FREE: Final = frozenset(
+    {
+        f"{_API}/payments/stripe",
+        f"{_API}/payments/webhook",
+        f"{_API}/webhooks/stripe",
+        f"{_API}/shipping/webhook",
+    }
+)
+"""What the payment provider and carriers tell us: signed, and more in a minute than any client may send."""
 
 _OPERATIONAL: Final = ("/health", "/metrics", "/docs")
 

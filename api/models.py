@@ -8,6 +8,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+TrackingStatus = Literal["pending", "picked_up", "in_transit", "out_for_delivery", "delivered", "exception"]
+ReturnStatus = Literal["none", "requested", "approved", "rejected", "received", "refunded"]
+
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pass
@@ -880,6 +883,7 @@ class OrderLine(CartLine, frozen=True, kw_only=True):
 class OrderItem(Shape, frozen=True, kw_only=True):
     product_id: int
     quantity: int
+    qty: int
     price_at_purchase: float
 
 
@@ -892,6 +896,135 @@ class Address(Shape, frozen=True, kw_only=True):
     zip_code: str
     country: str
     phone: str
+
+
+class TrackingEvent(Shape, frozen=True, kw_only=True):
+    status: TrackingStatus
+    location: str
+    timestamp: str
+    description: str
+
+
+class ParcelLine(Shape, frozen=True, kw_only=True):
+    product_id: int
+    quantity: int
+
+
+class Parcel(Shape, frozen=True, kw_only=True):
+    """What one seller sends; ``number`` counts from 1 within the order."""
+
+    number: int
+    seller_id: UUID
+    status: Literal["pending", "processing", "shipped", "delivered", "cancelled"]
+    items: list[ParcelLine]
+    shipping: float
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    tracking_status: TrackingStatus
+    shipped_at: str | None
+    delivered_at: str | None
+    events: list[TrackingEvent]
+
+
+class Tracking(Shape, frozen=True, kw_only=True):
+    """At its head one parcel: what is on its way, or else what is to be sent yet."""
+
+    order_id: Annotated[str, Meta(examples=["ORD-2025122401"])]
+    status: TrackingStatus
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: Annotated[str, Meta(examples=["2025-12-27"])] | None
+    events: list[TrackingEvent]
+    parcels: list[Parcel]
+
+
+class OrderNote(Shape, frozen=True, kw_only=True):
+    id: UUID
+    order_id: str
+    note: str
+    author_id: int
+    author: Literal["buyer", "seller", "admin"]
+    visibility: Literal["everybody", "internal"]
+    created_at: str
+
+
+class OrderReturn(Shape, frozen=True, kw_only=True):
+    """``refundAmount`` is known once the goods are back."""
+
+    id: UUID
+    status: ReturnStatus
+    reason: str
+    items: list[ParcelLine]
+    refund_amount: float | None
+    restocked: bool
+    requested_at: str
+    resolved_at: str | None
+    received_at: str | None
+    rejection_reason: str | None
+
+
+class Tax(Shape, frozen=True, kw_only=True):
+    """``amount`` is ``rate`` of ``base``; ``rate`` is a share: 0.08."""
+
+    name: str
+    rate: Annotated[float, Meta(examples=[0.08])]
+    base: float
+    amount: float
+
+
+class Dispute(Shape, frozen=True, kw_only=True):
+    id: str
+    amount: float
+    reason: str
+    status: str
+
+
+class SoldOrder(Shape, frozen=True, kw_only=True):
+    """What a seller has to do with an order: their lines, and how far the parcel is that they send."""
+
+    id: str
+    number: str
+    order_id: str
+    uuid: UUID
+    user_id: int
+    products: list[OrderLine]
+    items: list[OrderItem]
+    subtotal: float
+    shipping: float
+    shipping_method: str
+    currency: str
+    status: Literal["pending", "processing", "shipped", "delivered", "cancelled"]
+    order_status: str
+    return_status: ReturnStatus
+    returns: list[OrderReturn]
+    shipping_address: Address
+    carrier: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    shipped_at: str | None
+    delivered_at: str | None
+    tracking_status: TrackingStatus
+    tracking: Tracking
+    parcels: list[Parcel]
+    notes: list[OrderNote]
+    created_at: str
+    updated_at: str
+    cancelled_at: str | None = None
+
+
+class SoldOrderPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[SoldOrder]
+    orders: list[SoldOrder]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class Order(Shape, frozen=True, kw_only=True):
@@ -907,7 +1040,9 @@ class Order(Shape, frozen=True, kw_only=True):
     coupon_code: str | None
     promotions: list[AppliedPromotion]
     tax: Annotated[float, Meta(examples=[181.44])]
+    taxes: list[Tax]
     shipping: float
+    shipping_method: str
     total: Annotated[float, Meta(examples=[2449.42])]
     total_amount: float
     currency: str
@@ -916,15 +1051,125 @@ class Order(Shape, frozen=True, kw_only=True):
     payment_status: Literal["pending", "paid", "failed", "refunded", "partially_refunded"]
     payment_method: str
     payment_intent_id: str | None
+    return_status: ReturnStatus
+    returns: list[OrderReturn]
+    invoice_number: str | None
     shipping_address: Address
+    tracking_number: str | None
+    carrier: str | None
+    tracking_url: str | None
+    estimated_delivery: str | None
+    tracking_status: TrackingStatus
+    tracking: Tracking
+    parcels: list[Parcel]
+    notes: list[OrderNote]
     created_at: str
     updated_at: str
     billing_address: Address | None = None
+    started_at: str | None = None
     confirmed_at: str | None = None
+    shipped_at: str | None = None
+    delivered_at: str | None = None
     refunded_amount: float | None = None
     cancelled_at: str | None = None
     cancelled_by: Literal["buyer", "admin", "payment_timeout"] | None = None
     cancel_reason: str | None = None
+
+
+class KeptOrder(Order, frozen=True, kw_only=True):
+    """The same for admins, with their own notes."""
+
+    disputes: list[Dispute]
+
+
+class KeptOrderPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[KeptOrder]
+    orders: list[KeptOrder]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class ReturnItem(Shape, frozen=True, kw_only=True):
+    id: int
+    product_id: int
+    uuid: UUID
+    title: str
+    quantity: int
+    seller_id: UUID | None
+
+
+class WholeReturn(Shape, frozen=True, kw_only=True):
+    """``refundAmount`` is what goes back, once the goods were received; ``partial`` says that others sold the rest."""
+
+    id: UUID
+    order_id: Annotated[str, Meta(examples=["ORD-2025122401"])]
+    order_uuid: UUID
+    status: Literal["requested", "approved", "rejected", "received", "refunded"]
+    reason: str
+    items: list[ReturnItem]
+    partial: bool
+    refund_amount: float | None
+    refund_id: str | None
+    restocked: bool
+    rejection_reason: str | None
+    created_at: str
+    requested_at: str
+    resolved_at: str | None
+    received_at: str | None
+
+
+class ReturnPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    returns: list[WholeReturn]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class OrderRefund(Shape, frozen=True, kw_only=True):
+    """One that is ``requested`` is on its way. What failed is tried again under another id: ``retryOf`` names it."""
+
+    id: Annotated[str, Meta(examples=["pi_1234567890-1"])]
+    payment_intent_id: str
+    amount: Annotated[float, Meta(examples=[12.5])]
+    currency: str
+    reason: Annotated[str, Meta(examples=["order_returned"])]
+    status: Literal["requested", "succeeded", "failed"]
+    failure_reason: str | None
+    retry_of: str | None
+    created_at: str | None
+
+
+class ListedRefund(Shape, frozen=True, kw_only=True):
+    """``tries`` counts how often its money was tried to be sent; one that is ``retried`` is tried again already."""
+
+    id: str
+    order_id: str | None
+    amount: float
+    currency: str
+    reason: str
+    status: Literal["requested", "succeeded", "failed"]
+    tries: int
+    retried: bool
+    failure_reason: str | None
+    created_at: str
+    updated_at: str
+
+
+class RefundPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    refunds: list[ListedRefund]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class NextAction(Shape, frozen=True, kw_only=True):
@@ -1004,15 +1249,6 @@ class PaymentPage(Shape, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class TaxLine(Shape, frozen=True, kw_only=True):
-    """``amount`` is ``rate`` of ``base``."""
-
-    name: str
-    rate: Annotated[float, Meta(examples=[0.08])]
-    base: float
-    amount: float
-
-
 class ShippingRate(Shape, frozen=True, kw_only=True):
     method_id: Literal["standard", "express"]
     name: str
@@ -1041,7 +1277,7 @@ class CheckoutPreview(Shape, frozen=True, kw_only=True):
     coupon: CartCoupon | None
     promotions: list[AppliedPromotion]
     tax: Annotated[float, Meta(examples=[8.0])]
-    taxes: list[TaxLine]
+    taxes: list[Tax]
     shipping: Annotated[float, Meta(examples=[5.0])]
     shipping_method: Literal["standard", "express"]
     shipping_methods: list[ShippingRate]
@@ -1064,7 +1300,7 @@ class CheckedOutOrder(PlacedOrder, frozen=True, kw_only=True):
 
     order: Order
     coupon: CartCoupon | None
-    taxes: list[TaxLine]
+    taxes: list[Tax]
     shipping_method: Literal["standard", "express"]
     shipping_methods: list[ShippingRate]
 
@@ -1214,6 +1450,141 @@ class Mails(Shape, frozen=True, kw_only=True):
     waiting: int
     dead: int
     oldest_waiting_seconds: int
+
+
+class InventoryReportLine(Shape, frozen=True, kw_only=True):
+    """``stock`` units are on hand, ``reserved`` of them for open orders; ``inventoryCount`` are ``available``."""
+
+    product_id: int
+    uuid: UUID
+    title: str
+    inventory_count: Annotated[int, Meta(examples=[2])]
+    stock: Annotated[int, Meta(examples=[5])]
+    reserved: Annotated[int, Meta(examples=[3])]
+    available: Annotated[int, Meta(examples=[2])]
+    seller_id: UUID
+    status: Literal["active"]
+
+
+class InventoryReportPage(Shape, frozen=True, kw_only=True):
+    """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
+
+    products: list[InventoryReportLine]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class Job(Shape, frozen=True, kw_only=True):
+    """``every`` is in seconds. A job with ``dailyAt`` is due at that time of UTC."""
+
+    name: Annotated[str, Meta(examples=["erase-accounts"])]
+    description: str
+    every: int
+    daily_at: Annotated[str | None, Meta(examples=["00:10Z"])]
+    last_run: str | None
+    last_outcome: Literal["running", "succeeded", "failed", "broken_off"] | None
+    last_success: str | None
+    next_due: str
+    failures_in_a_row: int
+    running: bool
+
+
+class JobList(Shape, frozen=True, kw_only=True):
+    jobs: list[Job]
+
+
+class JobRun(Shape, frozen=True, kw_only=True):
+    """``done`` counts what there was to do; ``broken_off`` is what a scheduler did not bring to its end."""
+
+    id: int
+    job: str
+    started_at: str
+    ended_at: str | None
+    outcome: Literal["running", "succeeded", "failed", "broken_off"]
+    done: int | None
+    error: Annotated[
+        str, Meta(examples=["LogUnavailableError at database.py:71: The database does not answer"])
+    ]
+    instance: str
+
+
+class JobRunPage(Shape, frozen=True, kw_only=True):
+    runs: list[JobRun]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
+
+
+class JobRunRequest(Shape, frozen=True, kw_only=True):
+    """``requests`` counts how often a run of this job was asked for."""
+
+    name: str
+    requests: int
+
+
+class SalesDay(Shape, frozen=True, kw_only=True):
+    date: Annotated[str, Meta(examples=["2026-11-21"])]
+    orders: int
+    revenue: float
+    refunds: float
+    items: int
+
+
+class SellerShare(Shape, frozen=True, kw_only=True):
+    seller_id: UUID
+    number: int | None
+    shop_name: str | None
+    orders: int
+    items: int
+    revenue: float
+
+
+class ProductShare(Shape, frozen=True, kw_only=True):
+    uuid: UUID
+    id: int | None
+    title: str | None
+    orders: int
+    items: int
+    revenue: float
+
+
+class SalesReport(Shape, frozen=True, kw_only=True):
+    """``orders`` are those whose money came in these days, ``refunds`` what went back in them, of whichever orders."""
+
+    start: Annotated[str, Meta(examples=["2026-10-23"])]
+    end: Annotated[str, Meta(examples=["2026-11-21"])]
+    timezone: Literal["UTC"]
+    currency: Annotated[str, Meta(examples=["USD"])]
+    orders: int
+    revenue: float
+    refunds: float
+    net_revenue: float
+    items: int
+    average_order_value: float
+    by_day: list[SalesDay]
+    sellers: list[SellerShare] = []
+    products: list[ProductShare] = []
+
+
+class SellerSalesDay(Shape, frozen=True, kw_only=True):
+    date: Annotated[str, Meta(examples=["2026-11-21"])]
+    orders: int
+    items: int
+    revenue: float
+
+
+class SellerSalesReport(Shape, frozen=True, kw_only=True):
+    start: str
+    end: str
+    timezone: Literal["UTC"]
+    currency: Annotated[str, Meta(examples=["USD"])]
+    orders: int
+    items: int
+    revenue: float
+    by_day: list[SellerSalesDay]
 
 
 class DependencyReport(Shape, frozen=True, kw_only=True):

@@ -23,15 +23,14 @@ from api.input import (
 from api.limits import COUPON, charge_guess
 from api.models import Order, OrderPage, PlacedOrder
 from api.paging import CursorQuery, Style, paged
-from api.wire import answer
+from api.wire import answer, encode
 from application.orders.cancelling import CancelOrder
 from application.orders.references import order_called
 from domain.accounts.events import Caller
-from domain.kernel import ForbiddenError
 from domain.orders.order import Order as OrderState
 from domain.orders.order import OrderNotFoundError
-from projections.orders.order import order_body
-from projections.orders.query import order_by_id, orders_of
+from projections.orders.order import order_body, seen_body
+from projections.orders.query import FoundOrder, order_by_id, orders_of
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -73,13 +72,12 @@ class OrderController(Controller):
 
     @get("/orders/{ref:str}", responses=answers(Order, 200, 401, 403, 404))
     async def order(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
-        """An order by number or uuid, for its buyer and for admins."""
+        """An order by number or uuid: whole for its buyer and for admins, and what is theirs for those who sold it."""
         position = await backend.reading.fresh(request, "orders")
         found = await order_by_id(backend.read.reads, order_called(ref))
         if found is None:
             raise OrderNotFoundError("Order not found")
-        _require_visible(caller_of(request), found.account_id)
-        return answer(found.body, position=position)
+        return answer(_seen(found, caller_of(request)), position=position, version=found.version)
 
     @route(
         "/orders/{ref:str}/cancel",
@@ -94,13 +92,22 @@ class OrderController(Controller):
         command = CancelOrder(
             order_id=order_called(ref), caller=caller_of(request), reason=asked.reason.strip()
         )
-        return await backend.commands.answer(request, command, _cancelled_body, conditional=True)
+        return await backend.commands.answer(
+            request, command, _cancelled_body, conditional=True, person=buyer_of
+        )
+
+
+def buyer_of(order: OrderState) -> UUID:
+    """Whom answers about an order tell about, whoever it is told: what is kept of them is forgotten with the buyer."""
+    return order.account_id
 
 
 def _cancelled_body(order: OrderState) -> dict[str, Any]:
     return order_body(order, order.cancelled_at or order.placed_at)
 
 
-def _require_visible(caller: Caller, account_id: UUID) -> None:
-    if not caller.is_admin and caller.account_id != account_id:
-        raise ForbiddenError("You don't have permission to view this order")
+def _seen(found: FoundOrder, caller: Caller) -> bytes:
+    if caller.account_id == found.account_id and not caller.is_admin:
+        return found.body
+    document = found.document
+    return encode(seen_body(document.order, document.updated_at, caller))

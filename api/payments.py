@@ -13,7 +13,7 @@ from msgspec import Meta
 from api.authentication import BEARER, admin, caller_of, signed_in
 from api.backend import Backend, BackendParts, Payments
 from api.documentation import answers
-from api.input import Body, decode_query, optional_body
+from api.input import Body, OptionalUrl, decode_query, optional_body
 from api.models import KeptPayment, Order, PaymentIntent, PaymentPage, PaymentStatus, WebhookReceived
 from api.paging import CursorQuery
 from api.wire import answer, encode
@@ -53,7 +53,10 @@ class CreateIntentBody(Body, frozen=True, kw_only=True):
 
 
 class ConfirmIntentBody(Body, frozen=True, kw_only=True):
+    """``returnUrl`` is where a payer comes back to whose bank wants to see them on a page of its own."""
+
     payment_method_id: Annotated[str, Meta(min_length=1, max_length=255, examples=["pm_card_visa"])]
+    return_url: OptionalUrl = ""
 
 
 class ConfirmOrderBody(Body, frozen=True, kw_only=True):
@@ -61,6 +64,7 @@ class ConfirmOrderBody(Body, frozen=True, kw_only=True):
 
     payment_intent_id: Annotated[str, Meta(max_length=255, examples=["pi_1234567890"])] = ""
     payment_method_id: Annotated[str, Meta(max_length=255, examples=["pm_card_visa"])] = ""
+    return_url: OptionalUrl = ""
 
 
 class PaymentQuery(CursorQuery, frozen=True, kw_only=True):
@@ -109,7 +113,10 @@ class PaymentController(Controller):
         """
         _require(backend)
         command = ConfirmPayment(
-            intent_id=intent_id, payment_method=data.payment_method_id, caller=caller_of(request)
+            intent_id=intent_id,
+            payment_method=data.payment_method_id,
+            caller=caller_of(request),
+            return_url=data.return_url,
         )
         return await backend.commands.answer(request, command, payment_body)
 
@@ -139,6 +146,7 @@ class PaymentController(Controller):
             caller=caller_of(request),
             intent_id=asked.payment_intent_id,
             payment_method=asked.payment_method_id,
+            return_url=asked.return_url,
         )
         return await backend.commands.answer(request, command, _confirmed_body)
 
@@ -191,11 +199,14 @@ class StripeWebhookController(Controller):
     async def receive(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """What Stripe has to say, signed by it. Each event counts once, however often it comes.
 
-        What is about nothing of ours is acknowledged and kept, with what it was about, and without what it said.
+        What is about nothing of ours is acknowledged and kept, with what it was about, and without what it said. A
+        charge that was made says nothing that its payment does not say: it is acknowledged.
         """
         payments = _require(backend)
         message = payments.read_webhook(await request.body(), request.headers.get("stripe-signature", ""))
         received = encode({"received": True})
+        if message.redundant:
+            return answer(received)
         if message.command is not None:
             changed = await backend.commands.once(
                 request, message.command, actor="stripe", key=message.id, body=received

@@ -86,6 +86,7 @@ from application.accounts.verifying import (
     request_email_verification,
     verify_email,
 )
+from application.adapters.carrier_messages import SignedCarrierMessages
 from application.adapters.clock import SystemClock
 from application.adapters.codec import EventCodec
 from application.adapters.database import Database
@@ -95,6 +96,8 @@ from application.adapters.event_store import EventStore
 from application.adapters.group_commit import Written
 from application.adapters.identity_providers import OpenIdProviders
 from application.adapters.images import PillowImages
+from application.adapters.invoices import TypstInvoices
+from application.adapters.job_runs import PostgresJobRuns
 from application.adapters.keys import MasterKeys, PostgresPersonKeys
 from application.adapters.numbers import PostgresNumbers
 from application.adapters.object_storage import S3Objects
@@ -152,6 +155,8 @@ from application.follows.following import (
     forget_follows,
     unfollow_seller,
 )
+from application.jobs.ports import JobRuns
+from application.jobs.requesting import RequestJobRun, request_job_run
 from application.listings.changing import ChangeListing, change_listing
 from application.listings.creating import CreateListing, create_listing
 from application.listings.deleting import DeleteListing, RestoreListing, delete_listing, restore_listing
@@ -165,6 +170,7 @@ from application.listings.moderating import (
     remove_listing,
     unhide_listing,
 )
+from application.listings.noting_low_stock import NoteLowStock, note_low_stock
 from application.listings.publishing import (
     ExpireListing,
     PublishListing,
@@ -199,7 +205,28 @@ from application.orders.cancelling import (
     cancel_order,
     cancel_unpaid_order,
 )
+from application.orders.fulfilling import AdvanceOrder, UpdateTracking, advance_order, update_tracking
+from application.orders.invoicing import IssueInvoice, issue_invoice
+from application.orders.noting import AddNote, add_note
 from application.orders.placing import CheckOut, Conditions, PlaceOrder, check_out, place_order
+from application.orders.refunding import (
+    RefundOrder,
+    RetryFailedRefund,
+    RetryRefund,
+    refund_order,
+    retry_failed_refund,
+    retry_refund,
+)
+from application.orders.returning import (
+    ApproveReturn,
+    ReceiveReturn,
+    RejectReturn,
+    RequestReturn,
+    approve_return,
+    receive_return,
+    reject_return,
+    request_return,
+)
 from application.payments.closing import ClosePayment, SendRefund, close_payment, send_refund
 from application.payments.confirming import ConfirmOrder, confirm_order
 from application.payments.linking import LinkPayment, PreparePayment, link_payment, prepare_payment
@@ -219,6 +246,7 @@ from application.payments.paying import (
     record_payment_result,
     request_payment,
 )
+from application.payments.reconciling import ReconcilePayment, reconcile_payment
 from application.promotions.keeping import (
     ChangePromotion,
     CreatePromotion,
@@ -227,6 +255,7 @@ from application.promotions.keeping import (
     create_promotion,
     delete_promotion,
 )
+from application.reports.generating import GenerateSalesReport, generate_sales_report
 from application.reviews.importing import ImportReview, import_review
 from application.reviews.moderating import HideReview, UnhideReview, hide_review, unhide_review
 from application.reviews.submitting import (
@@ -270,7 +299,7 @@ from application.wishlists.wishing import (
 from domain.accounts.account import GRACE
 from domain.carts.cart import ABANDONED_AFTER
 from domain.listings.listing import LIFETIME
-from domain.orders.order import UNPAID_AFTER
+from domain.orders.order import RETURN_WINDOW, UNPAID_AFTER
 from domain.orders.pricing import Tariff
 from domain.registry import AGGREGATES, EVENTS
 
@@ -288,9 +317,12 @@ class WriteSide:
     identity_providers: OpenIdProviders
     objects: S3Objects
     images: PillowImages
+    invoices: TypstInvoices
     payments: StripePayments
+    carriers: SignedCarrierMessages
     clock: SystemClock
     conditions: Conditions
+    job_runs: PostgresJobRuns
 
     @property
     def tariff(self) -> Tariff:
@@ -308,11 +340,13 @@ def handlers(
     traces: ports.Traces,
     objects: ports.ObjectStore,
     images: ports.Images,
+    job_runs: JobRuns,
     upload_max_size: int,
     session_lifetime: timedelta,
     conditions: Conditions,
     deletion_grace: timedelta = GRACE,
     unpaid_after: timedelta = UNPAID_AFTER,
+    return_window: timedelta = RETURN_WINDOW,
     listing_lifetime: timedelta = LIFETIME,
     cart_abandoned_after: timedelta = ABANDONED_AFTER,
     seller_auto_approve: bool = False,
@@ -401,6 +435,7 @@ def handlers(
         ChangeListing: partial(change_listing, store=store, keys=keys),
         RenewListing: partial(renew_listing, store=store, clock=clock, lifetime=listing_lifetime),
         ExpireListing: partial(expire_listing, store=store, clock=clock),
+        NoteLowStock: partial(note_low_stock, store=store),
         DeleteListing: partial(delete_listing, store=store, clock=clock),
         RestoreListing: partial(restore_listing, store=store),
         HideListing: partial(hide_listing, store=store),
@@ -456,6 +491,17 @@ def handlers(
         CancelUnpaidOrder: partial(
             cancel_unpaid_order, store=store, clock=clock, payments=payments, patience=unpaid_after
         ),
+        AdvanceOrder: partial(advance_order, store=store, clock=clock),
+        UpdateTracking: partial(update_tracking, store=store, clock=clock),
+        AddNote: partial(add_note, store=store, clock=clock),
+        RequestReturn: partial(request_return, store=store, clock=clock, window=return_window),
+        ApproveReturn: partial(approve_return, store=store, clock=clock),
+        RejectReturn: partial(reject_return, store=store, clock=clock),
+        ReceiveReturn: partial(receive_return, store=store, clock=clock),
+        RefundOrder: partial(refund_order, store=store, clock=clock),
+        RetryRefund: partial(retry_refund, store=store),
+        RetryFailedRefund: partial(retry_failed_refund, store=store),
+        IssueInvoice: partial(issue_invoice, store=store, clock=clock),
         ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),
         SendRefund: partial(send_refund, store=store, payments=payments),
         RequestPayment: partial(request_payment, store=store, payments=payments),
@@ -464,6 +510,9 @@ def handlers(
         LinkPayment: partial(link_payment, store=store, payments=payments, clock=clock),
         RecordRefunds: partial(record_refunds, store=store, payments=payments, clock=clock),
         RecordDispute: partial(record_dispute, store=store),
+        ReconcilePayment: partial(
+            reconcile_payment, store=store, payments=payments, clock=clock, patience=unpaid_after
+        ),
         KeepProviderEvent: partial(keep_provider_event, store=store),
         ConfirmOrder: partial(confirm_order, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),
@@ -488,6 +537,8 @@ def handlers(
         ChangePromotion: partial(change_promotion, store=store, keys=keys, clock=clock),
         DeletePromotion: partial(delete_promotion, store=store, keys=keys),
         ApplyCoupon: partial(apply_coupon, store=store, keys=keys, clock=clock, tariff=conditions.tariff),
+        RequestJobRun: partial(request_job_run, store=store, job_runs=job_runs),
+        GenerateSalesReport: partial(generate_sales_report, store=store),
         RemoveCoupon: partial(remove_coupon, store=store, clock=clock),
     }
 
@@ -524,9 +575,12 @@ async def write_side(
         stack.callback(objects.close)
         images = PillowImages(settings.upload_max_size)
         stack.callback(images.close)
+        invoices = TypstInvoices()
+        stack.callback(invoices.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
         conditions = Conditions(tariff=settings.tariff, verified_only=settings.require_email_verification)
+        job_runs = PostgresJobRuns(database)
         bus = CommandBus(
             handlers(
                 store=store,
@@ -538,10 +592,12 @@ async def write_side(
                 traces=PostgresTraces(database, keys),
                 objects=objects,
                 images=images,
+                job_runs=job_runs,
                 upload_max_size=settings.upload_max_size,
                 session_lifetime=settings.session_lifetime,
                 deletion_grace=settings.deletion_grace,
                 unpaid_after=settings.unpaid_after,
+                return_window=settings.returnable_for,
                 listing_lifetime=settings.offer_lifetime,
                 cart_abandoned_after=settings.cart_patience,
                 conditions=conditions,
@@ -560,7 +616,10 @@ async def write_side(
             identity_providers=identity_providers,
             objects=objects,
             images=images,
+            invoices=invoices,
             payments=payments,
+            carriers=SignedCarrierMessages(settings.shipping_webhook_secret),
             clock=clock,
             conditions=conditions,
+            job_runs=job_runs,
         )

@@ -101,6 +101,12 @@ class ProviderNotConfiguredError(UnavailableError):
     code = "PROVIDER_NOT_CONFIGURED"
 
 
+class CarrierNotConfiguredError(UnavailableError):
+    """Nobody could prove to us that a message is a carrier's."""
+
+    code = "CARRIER_NOT_CONFIGURED"
+
+
 class StorageUnavailableError(UnavailableError):
     """The object storage does not answer, or not as agreed."""
 

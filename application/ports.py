@@ -258,7 +258,7 @@ class ProviderMessage(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the provider says happened there; ``kind`` and ``object_id`` are in its words.
 
     ``command`` is what follows from it for us: nothing, where it is about nothing that we know of, or where it is not
-    understood.
+    understood. What is ``redundant`` says only what we know, or are told by another message too.
     """
 
     id: str
@@ -266,6 +266,7 @@ class ProviderMessage(msgspec.Struct, frozen=True, kw_only=True):
     object_id: str = ""
     created_at: datetime | None = None
     command: object | None = None
+    redundant: bool = False
 
 
 class PaymentProvider(Protocol):
@@ -274,8 +275,14 @@ class PaymentProvider(Protocol):
     ) -> PaymentIntent: ...
 
     async def confirm_intent(
-        self, intent_id: str, payment_method: str, *, idempotency_key: str
-    ) -> PaymentIntent: ...
+        self, intent_id: str, payment_method: str, *, idempotency_key: str, return_url: str = ""
+    ) -> PaymentIntent:
+        """Take the money. One that is confirmed already is answered as what it has come to since.
+
+        A card that is declined is answered too: as an intent that waits for another one, and says why. A payer who has
+        to go somewhere comes back to ``return_url``.
+        """
+        ...
 
     async def intent(self, intent_id: str) -> PaymentIntent: ...
 
@@ -375,6 +382,52 @@ class Images(Protocol):
         ``sides`` are names, and how long the longer side may be, ascending; ``InvalidImageError`` where the content
         is not what ``mime_type`` says, is broken, or would take more than it is worth.
         """
+        ...
+
+
+class InvoiceParty(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sells or buys, in the lines that an envelope has; no lines where nothing is known any more."""
+
+    lines: tuple[str, ...] = ()
+
+
+class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """``discount`` is what the product's own discount takes off, and ``seller`` is told where there are several."""
+
+    title: str
+    quantity: int
+    price: str
+    discount: str
+    total: str
+    seller: str = ""
+
+
+class InvoiceSum(msgspec.Struct, frozen=True, kw_only=True):
+    """``strong`` ones are what it all comes to."""
+
+    label: str
+    amount: str
+    strong: bool = False
+
+
+class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written on an invoice, in the words and figures that stand on it. Without ``number`` none is issued."""
+
+    number: str
+    order_number: str
+    currency: str
+    facts: tuple[tuple[str, str], ...]
+    sellers: tuple[InvoiceParty, ...]
+    buyer: InvoiceParty
+    destination: InvoiceParty | None
+    lines: tuple[InvoiceLine, ...]
+    sums: tuple[InvoiceSum, ...]
+    remarks: tuple[str, ...] = ()
+
+
+class Invoices(Protocol):
+    async def pdf(self, invoice: Invoice) -> bytes:
+        """The same bytes for the same invoice, made off the event loop."""
         ...
 
 

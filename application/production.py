@@ -117,6 +117,11 @@ def _stripe_webhook(secret: str, given: Given) -> Faults:
         yield "is a default, or easily guessed"
 
 
+def _webhook_secret(secret: str, _: Given) -> Faults:
+    if secret and is_weak(secret):
+        yield "is a default, or easily guessed"
+
+
 def _stripe_base(url: str, _: Given) -> Faults:
     if url:
         yield "sends payments elsewhere than to Stripe"
@@ -201,6 +206,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, Given], Faults]]] = {
     "STRIPE_SECRET_KEY": _stripe_key,
     "STRIPE_WEBHOOK_SECRET": _stripe_webhook,
     "STRIPE_API_BASE": _stripe_base,
+    "SHIPPING_WEBHOOK_SECRET": _webhook_secret,
     "AWS_ACCESS_KEY_ID": _storage_key,
     "AWS_SECRET_ACCESS_KEY": _storage_secret,
     "EMAIL_PROVIDER": _mail,

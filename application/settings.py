@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     stripe_secret_key: str = ""
     stripe_webhook_secret: str = ""
     stripe_api_base: str = ""
+    shipping_webhook_secret: str = ""
+    """By which carriers sign what they tell of parcels; without one they tell us nothing."""
     host: str = "127.0.0.1"
     port: int = 3000
     database_pool_size: Annotated[int, Meta(ge=1)] = 20
@@ -112,7 +114,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     require_email_verification: bool = False
     """Whether only those may order who have proved their address (C53)."""
     order_unpaid_after: str = "30m"
+    low_stock_threshold: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
+    """Units up to which sellers are told that there are but few left."""
     """How long an order waits for its payment before it is cancelled (A25)."""
+    return_window: str = "30d"
+    """For how long after its delivery something can be returned."""
+    refund_retry_after: str = "1h"
+    """How long a refund that failed is left alone before it is tried again."""
     cart_abandoned_after: str = "30d"
     """How long nobody must have touched a cart before it is emptied (A10)."""
     smallest_payment: Annotated[int, Meta(ge=0)] = 50
@@ -181,6 +189,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
             ),
             smallest_payment=self.smallest_payment,
         )
+
+    @property
+    def returnable_for(self) -> timedelta:
+        return duration("RETURN_WINDOW", self.return_window)
+
+    @property
+    def refund_patience(self) -> timedelta:
+        return duration("REFUND_RETRY_AFTER", self.refund_retry_after)
 
     @property
     def offer_lifetime(self) -> timedelta:
@@ -269,6 +285,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
             settings.proxies,
             settings.origins,
             settings.tariff,
+            settings.returnable_for,
+            settings.refund_patience,
         )
         _require_mail_provider(settings)
         return settings

@@ -52,7 +52,7 @@ def cancel_order(
     settled: list[PaymentEvent] = []
     if payment is not None:
         if made and payment.refundable.minor:
-            settled = payment.request_refund(payment.refundable, FOR_CANCELLATION)
+            settled = payment.request_refund(payment.refundable, FOR_CANCELLATION, at=at)
         elif closed:
             settled = payment.cancel()
     return Cancellation(

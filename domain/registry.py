@@ -21,12 +21,15 @@ from domain.collections.collection import COLLECTIONS
 from domain.collections.events import CollectionEvent
 from domain.follows.events import FollowEvent
 from domain.follows.follow import FOLLOWS
+from domain.jobs.events import JobEvent
+from domain.jobs.job import JOBS
 from domain.kernel import Decider, Event, tag_of
 from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS
 from domain.media.events import MediaEvent
 from domain.media.media import MEDIA
-from domain.orders.events import OrderEvent
+from domain.orders.events import InvoiceNumberEvent, OrderEvent
+from domain.orders.invoices import INVOICE_SERIES
 from domain.orders.order import ORDERS
 from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS
@@ -35,6 +38,8 @@ from domain.promotions.events import OfferEvent, PromotionEvent, RedemptionEvent
 from domain.promotions.offers import OFFERS
 from domain.promotions.promotion import PROMOTIONS
 from domain.promotions.redemptions import REDEMPTIONS
+from domain.reports.events import ReportEvent
+from domain.reports.sales_report import SALES_REPORTS
 from domain.reviews.events import PurchaseEvent, ReviewEvent
 from domain.reviews.purchase import PURCHASES
 from domain.reviews.review import REVIEWS
@@ -59,6 +64,7 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (PURCHASES, PurchaseEvent),
     (CARTS, CartEvent),
     (ORDERS, OrderEvent),
+    (INVOICE_SERIES, InvoiceNumberEvent),
     (PAYMENTS, PaymentEvent),
     (PROVIDER_EVENTS, ProviderEvent),
     (SELLERS, SellerEvent),
@@ -67,6 +73,8 @@ _UNIONS: tuple[tuple[Decider[Any, Any], Any], ...] = (
     (PROMOTIONS, PromotionEvent),
     (OFFERS, OfferEvent),
     (REDEMPTIONS, RedemptionEvent),
+    (JOBS, JobEvent),
+    (SALES_REPORTS, ReportEvent),
 )
 
 EVENTS: dict[str, type[Event]] = {}

@@ -21,6 +21,7 @@ from projections.categories.projector import CATEGORY_TREE
 from projections.collections.projector import COLLECTION_LIST
 from projections.follows.projector import FOLLOW_LIST
 from projections.generations import CONTROL_SUBJECT, Generations
+from projections.inventory.projector import INVENTORY
 from projections.media.projector import MEDIA_LIST
 from projections.orders.projector import ORDER_LIST
 from projections.payments.projector import PAYMENT_LIST
@@ -31,16 +32,22 @@ from projections.products.projector import PRODUCTS
 from projections.products.query import ProductSearch
 from projections.projection import Projection
 from projections.promotions.projector import PROMOTION_LIST, REDEMPTION_COUNTS
+from projections.refunds.projector import REFUND_LIST
+from projections.returns.projector import RETURN_LIST
 from projections.reviews.projector import REVIEW_LIST
+from projections.sales.projector import SALES
 from projections.sellers.projector import SELLER_LIST
 from projections.sessions.projector import SESSION_LIST
 from projections.wishlists.projector import WISHLIST_ITEMS
 
 IN_POSTGRES: tuple[Projection[Any], ...] = (
     PRODUCTS,
+    INVENTORY,
     VOCABULARY,
     ORDER_LIST,
     PAYMENT_LIST,
+    RETURN_LIST,
+    REFUND_LIST,
     CART_CONTENTS,
     CATEGORY_TREE,
     COLLECTION_LIST,
@@ -53,6 +60,7 @@ IN_POSTGRES: tuple[Projection[Any], ...] = (
     MEDIA_LIST,
     PROMOTION_LIST,
     REDEMPTION_COUNTS,
+    SALES,
     AUDIT_TRAIL,
 )
 

@@ -27,6 +27,7 @@ from application.processes.drop_media_files import drop_media_files_of
 from application.processes.forget_files import forget_files_of
 from application.processes.forget_follows import forget_follows_of
 from application.processes.forget_person import forget_person_of
+from application.processes.issue_invoice import issue_invoice_of
 from application.processes.note_purchases import note_purchases_of
 from application.processes.process_media import process_media_of
 from application.processes.request_payment import request_payment_for
@@ -37,7 +38,7 @@ from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, Event, Recorded, tag_of
 from domain.media.events import MediaDeleted, MediaExpired, MediaUploaded
 from domain.orders.events import OrderCancelled, OrderConfirmed, OrderPlaced
-from domain.payments.events import RefundRequested
+from domain.payments.events import RefundRequested, RefundRetried
 from workers.announcing import Announcer
 from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
@@ -69,13 +70,16 @@ ASKING_FOR_PAYMENT: Final = Reaction(
     name="request-payment", event=OrderPlaced, policy=request_payment_for, grace=timedelta(seconds=5)
 )
 CLOSING_PAYMENTS: Final = Reaction(name="close-payment", event=OrderCancelled, policy=close_payment_of)
-SENDING_REFUNDS: Final = Reaction(name="send-refund", event=RefundRequested, policy=send_refund_of)
+SENDING_REFUNDS: Final = Reaction(
+    name="send-refund", event=RefundRequested, also=(RefundRetried,), policy=send_refund_of
+)
 AT_THE_PROVIDER: Final = (ASKING_FOR_PAYMENT, CLOSING_PAYMENTS, SENDING_REFUNDS)
 REACTIONS: Final = (
     ASKING_FOR_PAYMENT,
     CLOSING_PAYMENTS,
     SENDING_REFUNDS,
     Reaction(name="note-purchases", event=OrderConfirmed, policy=note_purchases_of),
+    Reaction(name="issue-invoice", event=OrderConfirmed, policy=issue_invoice_of),
     Reaction(name="forget-follows", event=AccountErased, policy=forget_follows_of),
     Reaction(name="forget-person", event=AccountErased, policy=forget_person_of),
     Reaction(name="forget-files", event=AccountErased, policy=forget_files_of),

@@ -135,6 +135,45 @@ CREATE UNLOGGED TABLE IF NOT EXISTS rate_limits (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)
 """
 
+# A minute's rows are rewritten in place: room on the page.
+_JOBS: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS jobs (
+    name text PRIMARY KEY,
+    description text NOT NULL,
+    every interval NOT NULL,
+    daily_at time,
+    next_at timestamptz NOT NULL,
+    failures integer NOT NULL DEFAULT 0,
+    request bigint NOT NULL DEFAULT 0,
+    last_started_at timestamptz,
+    last_succeeded_at timestamptz
+) WITH (fillfactor = 10)
+"""
+
+_JOB_RUNS: Final[LiteralString] = """
+CREATE TABLE IF NOT EXISTS job_runs (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job text NOT NULL,
+    instance text NOT NULL,
+    on_request boolean NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    beat_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    outcome text NOT NULL DEFAULT 'running' CHECK (outcome IN ('running', 'succeeded', 'failed', 'broken_off')),
+    done integer,
+    error text NOT NULL DEFAULT ''
+)
+"""
+
+_JOB_RUNS_IN_ORDER: Final[LiteralString] = """
+CREATE INDEX IF NOT EXISTS job_runs_job_idx ON job_runs (job, id DESC)
+"""
+
+# What keeps two schedulers from running a job at once.
+_JOB_RUNS_GOING_ON: Final[LiteralString] = """
+CREATE UNIQUE INDEX IF NOT EXISTS job_runs_running_idx ON job_runs (job) WHERE outcome = 'running'
+"""
+
 # A batch of commands, numbered from 0. Four groups of arrays say what they consist of:
 #   expected_…  the streams that a command adds to or has read, each with what must be its next version;
 #   upon_…      earlier ones of the batch that a command was decided upon: it is refused if one of them is;
@@ -304,6 +343,10 @@ SCHEMA: Final[tuple[LiteralString, ...]] = (
     _MAILS_DONE,
     _LOG_TURNS,
     _LOG_BEGIN_TURN,
+    _JOBS,
+    _JOB_RUNS,
+    _JOB_RUNS_IN_ORDER,
+    _JOB_RUNS_GOING_ON,
     _LOG_APPEND,
     _LOG_INSERT,
 )

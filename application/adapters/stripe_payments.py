@@ -32,6 +32,17 @@ _OF_REFUNDS: Final = frozenset(
         "refund.failed",
     }
 )
+_REDUNDANT: Final = frozenset(
+    {
+        "payment_intent.created",
+        "charge.pending",
+        "charge.succeeded",
+        "charge.failed",
+        "charge.captured",
+        "charge.updated",
+    }
+)
+"""What a payment intent tells of itself: by these it would be told twice, for each of millions of payments."""
 _OF_DISPUTES: Final = frozenset(
     {
         "charge.dispute.created",
@@ -74,19 +85,16 @@ class StripePayments:
         )
 
     async def confirm_intent(
-        self, intent_id: str, payment_method: str, *, idempotency_key: str
+        self, intent_id: str, payment_method: str, *, idempotency_key: str, return_url: str = ""
     ) -> PaymentIntent:
-        """Confirm it; one that is confirmed already is answered as what it has come to since.
-
-        A card that is declined is answered too: as an intent that waits for another one, and says why.
-        """
+        parameters: Any = {"payment_method": payment_method, "expand": ["latest_charge"]}
+        if return_url:
+            parameters["return_url"] = return_url
 
         async def confirmed() -> Any:
             try:
                 return await self._client.v1.payment_intents.confirm_async(
-                    intent_id,
-                    {"payment_method": payment_method, "expand": ["latest_charge"]},
-                    {"idempotency_key": idempotency_key},
+                    intent_id, parameters, {"idempotency_key": idempotency_key}
                 )
             except stripe.InvalidRequestError as refused:
                 if refused.code != "payment_intent_unexpected_state":
@@ -131,18 +139,10 @@ class StripePayments:
         return _refund(refund.to_dict())
 
     async def refunds(self, intent_id: str) -> list[ProviderRefund]:
-        try:
-            listed = await self._client.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
-            return [_refund(refund.to_dict()) async for refund in listed.auto_paging_iter()]
-        except stripe.StripeError as down:
-            raise PaymentProviderError("The payment provider does not answer") from down
+        return [_refund(each) for each in await _listed(self._client.v1.refunds, intent_id)]
 
     async def disputes(self, intent_id: str) -> list[ProviderDispute]:
-        try:
-            listed = await self._client.v1.disputes.list_async({"payment_intent": intent_id, "limit": 100})
-            return [_dispute(dispute.to_dict()) async for dispute in listed.auto_paging_iter()]
-        except stripe.StripeError as down:
-            raise PaymentProviderError("The payment provider does not answer") from down
+        return [_dispute(each) for each in await _listed(self._client.v1.disputes, intent_id)]
 
     async def _retrieved(self, intent_id: str) -> Any:
         return await self._client.v1.payment_intents.retrieve_async(intent_id, {"expand": ["latest_charge"]})
@@ -184,6 +184,19 @@ async def _asked(call: Any) -> PaymentIntent:
         raise PaymentProviderError("The payment provider does not answer") from down
 
 
+async def _listed(things: Any, intent_id: str) -> list[Mapping[str, Any]]:
+    """All of a kind that there are of a payment."""
+    try:
+        listed = await things.list_async({"payment_intent": intent_id, "limit": 100})
+        return [each.to_dict() async for each in listed.auto_paging_iter()]
+    except stripe.InvalidRequestError as refused:
+        if refused.code == "resource_missing":
+            raise PaymentNotFoundError("Payment not found") from refused
+        raise PaymentProviderError("The payment provider does not answer as agreed") from refused
+    except stripe.StripeError as down:
+        raise PaymentProviderError("The payment provider does not answer") from down
+
+
 def _message(event: Mapping[str, Any], body: bytes) -> ProviderMessage:
     data = event.get("data")
     about = data.get("object") if isinstance(data, dict) else None
@@ -202,6 +215,7 @@ def _message(event: Mapping[str, Any], body: bytes) -> ProviderMessage:
         object_id=str(about.get("id") or ""),
         created_at=datetime.fromtimestamp(created, UTC) if isinstance(created, int) else None,
         command=command,
+        redundant=kind in _REDUNDANT,
     )
 
 

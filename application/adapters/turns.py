@@ -30,6 +30,7 @@ class Turns:
     def __init__(self, url: str, sender: UUID) -> None:
         self._url = url
         self._sender = sender
+        self._open: set[AsyncConnection[Any]] = set()
         self._idle: list[AsyncConnection[Any]] = []
         self._ours: dict[UUID, AsyncConnection[Any]] = {}
         self._asked = 0
@@ -47,7 +48,7 @@ class Turns:
         except BaseException as error:
             self._asked -= 1
             if connection is not None:
-                await connection.close()
+                await self._drop(connection)
             if isinstance(error, psycopg.Error):
                 return False
             raise
@@ -61,16 +62,21 @@ class Turns:
             await connection.execute(_END, [stream, self._sender])
         except psycopg.Error:
             # The lock went with the connection; what is written of it lapses by itself.
-            await connection.close()
+            await self._drop(connection)
         else:
             self._idle.append(connection)
 
     async def close(self) -> None:
-        for connection in (*self._idle, *self._ours.values()):
-            with suppress(psycopg.Error):
-                await connection.close()
+        for connection in list(self._open):
+            await self._drop(connection)
 
     async def _connect(self) -> AsyncConnection[Any]:
         connection = await AsyncConnection.connect(self._url, autocommit=True, connect_timeout=2)
+        self._open.add(connection)
         await connection.execute(_SESSION, prepare=False)
         return connection
+
+    async def _drop(self, connection: AsyncConnection[Any]) -> None:
+        self._open.discard(connection)
+        with suppress(psycopg.Error):
+            await connection.close()

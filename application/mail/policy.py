@@ -19,6 +19,7 @@ from domain.accounts.events import (
     PasswordResetRequested,
 )
 from domain.kernel import AccountId, Event, Recorded
+from domain.listings.events import LowStockReached
 from domain.orders.events import (
     OrderCancelled,
     OrderConfirmed,
@@ -30,6 +31,7 @@ from domain.orders.events import (
     ParcelDelivered,
     ParcelShipped,
 )
+from domain.reports.events import SalesReportGenerated
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 
 Admins: TypeAlias = Callable[[], Awaitable[Collection[AccountId]]]
@@ -62,6 +64,8 @@ class Template(StrEnum):
     ORDER_CANCELLED = "order-cancelled"
     RETURN_APPROVED = "return-approved"
     RETURN_REJECTED = "return-rejected"
+    LOW_STOCK = "low-stock"
+    SALES_REPORT = "sales-report"
 
 
 SWITCHED_OFF_BY_PREFERENCE: Final = frozenset(
@@ -70,6 +74,7 @@ SWITCHED_OFF_BY_PREFERENCE: Final = frozenset(
         Template.SELLER_REINSTATED,
         Template.ORDER_SHIPPED,
         Template.ORDER_DELIVERED,
+        Template.LOW_STOCK,
     }
 )
 """Good news and progress, which whoever wants no notifications by mail reads in the shop (A9). All else protects
@@ -101,6 +106,8 @@ _OWED: Final[Mapping[type[Event], Template]] = {
     OrderCancelled: Template.ORDER_CANCELLED,
     OrderReturnApproved: Template.RETURN_APPROVED,
     OrderReturnRejected: Template.RETURN_REJECTED,
+    LowStockReached: Template.LOW_STOCK,
+    SalesReportGenerated: Template.SALES_REPORT,
 }
 
 CAUSES: Final = tuple(_OWED)
@@ -117,18 +124,31 @@ def mails_for(event: Event) -> list[Template]:
             return []  # of the days before anybody was written to because of it
         case OrderPaymentFailed(account_id=None) | OrderPaymentFailed(repeated=True):
             return []  # who tries one card after the other was told once, and sees the rest
+        case LowStockReached(told_with=first) if first is not None:
+            return []  # the first one's mail tells of it
         case _:
             template = _OWED.get(type(event))
             return [template] if template is not None else []
 
 
-FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset()
+FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset({SalesReportGenerated})
 """Causes that are about nobody's account: every admin is written to."""
+
+
+def is_for_admins(event: Event) -> bool:
+    """Nobody but they look after what the house sells."""
+    match event:
+        case LowStockReached(account_id=None):
+            return True
+        case _:
+            return type(event) in FOR_ADMINS
 
 
 async def recipients_of(event: Event, admins: Admins) -> Sequence[AccountId]:
     """Who is written to because of one of ``CAUSES``, each a mail of their own."""
-    if type(event) in FOR_ADMINS:
+    if isinstance(event, SalesReportGenerated):
+        return event.recipients
+    if is_for_admins(event):
         return sorted(await admins())
     return [account_of(event)]
 

@@ -35,6 +35,8 @@ SUBJECTS: Final[Mapping[Template, str]] = {
     Template.ORDER_CANCELLED: "Your order {number} was cancelled",
     Template.RETURN_APPROVED: "Your return of order {number} was approved",
     Template.RETURN_REJECTED: "Your return of order {number} was not accepted",
+    Template.LOW_STOCK: "Low stock",
+    Template.SALES_REPORT: "The sales of a day",
 }
 """Constant but for an order's number, so that nothing that anybody typed gets into a header or onto a locked screen."""
 

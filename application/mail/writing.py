@@ -14,11 +14,12 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from application.mail.order_mails import OrderMailCause, page_of, said_of_order
-from application.mail.policy import FOR_ADMINS, SWITCHED_OFF_BY_PREFERENCE, Template, useful_until
+from application.mail.order_mails import OrderMailCause, page_of, quoted, said_of_order
+from application.mail.policy import SWITCHED_OFF_BY_PREFERENCE, Template, is_for_admins, useful_until
 from application.mail.ports import Attachment, Message, PointlessMailError
 from application.mail.rendering import render
-from application.ports import Clock, EventStore, OneTimeTokens
+from application.ports import Clock, EventStore, OneTimeTokens, StreamRef
+from application.reports.spreadsheets import SALES_COLUMNS, csv_of, sales_row
 from domain.accounts.account import ACCOUNTS, Account
 from domain.accounts.events import (
     AccountDeletionRequested,
@@ -32,6 +33,8 @@ from domain.accounts.events import (
 )
 from domain.accounts.sign_in import SIGN_INS
 from domain.kernel import AccountId, Event, Recorded
+from domain.listings.events import LowStockReached
+from domain.listings.listing import LISTINGS, Listing
 from domain.orders.events import (
     OrderCancelled,
     OrderConfirmed,
@@ -44,6 +47,7 @@ from domain.orders.events import (
     ParcelShipped,
 )
 from domain.orders.order import ORDERS, Order
+from domain.reports.events import SalesReportGenerated
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 
 _HEADERS: Final = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}
@@ -93,7 +97,7 @@ class Writer:
             raise PointlessMailError("the person was erased")
         if template in SWITCHED_OFF_BY_PREFERENCE and not account.preferences.email_notifications:
             raise PointlessMailError("the person wants no notifications by mail")
-        if type(recorded.event) in FOR_ADMINS and Role.ADMIN not in account.roles:
+        if is_for_admins(recorded.event) and Role.ADMIN not in account.roles:
             raise PointlessMailError("the person is no admin any more")
         content = await self._content(recorded, account)
         if not content.to:
@@ -117,7 +121,7 @@ class Writer:
             attachments=content.attachments,
         )
 
-    async def _content(  # noqa: PLR0911 - one line per event
+    async def _content(  # noqa: C901, PLR0911 - one line per event
         self, recorded: Recorded[Event], account: Account
     ) -> _Content:
         match recorded.event:
@@ -149,6 +153,10 @@ class Writer:
                 | OrderReturnRejected()
             ) as event:
                 return await self._about_order(event, account)
+            case LowStockReached() as reached:
+                return await self._low_stock(reached, account)
+            case SalesReportGenerated() as report:
+                return self._report(report, account)
             case SellerVerified() | SellerReinstated():
                 return _Content(to=account.email, fields={"link": f"{self._origin}/seller"})
             case _:
@@ -178,6 +186,36 @@ class Writer:
         said = said_of_order(event, order, self._unpaid_after)
         fields = {"order": order, "number": order.number, "link": page_of(self._origin, order), **said}
         return _Content(to=account.email, fields=fields)
+
+    async def _low_stock(self, reached: LowStockReached, account: Account) -> _Content:
+        refs = [StreamRef(LISTINGS, each) for each in (reached.listing_id, *reached.others)]
+        listings: list[Listing] = [loaded.present for loaded in await self._store.load_many(refs)]
+        low = [listing for listing in listings if listing.on_sale and listing.low_from is not None]
+        if not low:
+            raise PointlessMailError("there are enough again")
+        fields = [
+            {
+                "title": quoted(listing.title),
+                "available": listing.available,
+                "link": f"{self._origin}/products/{listing.slug}",
+            }
+            for listing in low
+        ]
+        return _Content(to=account.email, fields={"listings": fields})
+
+    def _report(self, report: SalesReportGenerated, account: Account) -> _Content:
+        figures = (report.day, report.orders, report.items, report.revenue, report.refunds)
+        table = Attachment(
+            name=f"sales-{report.day}.csv",
+            content_type="text/csv",
+            content=csv_of(SALES_COLUMNS, [sales_row(*figures)]),
+        )
+        fields = {
+            "report": report,
+            "net": report.revenue - report.refunds,
+            "link": f"{self._origin}/admin/reports/sales",
+        }
+        return _Content(to=account.email, fields=fields, attachments=(table,))
 
     def _link(self, kind: str, account: Account, number: int) -> str:
         """The kind of a token is also the page that takes it."""

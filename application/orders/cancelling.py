@@ -115,7 +115,7 @@ class _Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def by(cls, order: Order) -> _Taken:
-        intent_id = order.intent_id
+        intent_id = order.paying_intent
         return cls(
             order=StreamRef(ORDERS, order.id),
             intent_id=intent_id,
@@ -134,7 +134,7 @@ class _Taken(msgspec.Struct, frozen=True, kw_only=True):
         verdict = judge(order)
         if verdict is None:
             return Proposal(outcome=order, events=[])
-        if order.intent_id != self.intent_id:
+        if order.paying_intent != self.intent_id:
             raise ConcurrentChangeError("A payment is prepared for it by now")
         cancellation = cancelling.cancel_order(
             order,
@@ -171,7 +171,7 @@ async def _cancelled(
     except ConcurrentChangeError:
         # Perhaps its payment was prepared a moment ago, and is to be closed too. That happens once in its life.
         order, _ = await _found(order_id, store)
-        if order.intent_id == taken.intent_id:
+        if order.paying_intent == taken.intent_id:
             raise
         taken = _Taken.by(order)
         return await store.change_together(taken.refs, partial(taken.decide, judge, clock), metadata)

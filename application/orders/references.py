@@ -6,9 +6,16 @@ from uuid import UUID
 
 from application.slugs import reference_kind
 from domain.kernel import OrderId, stream_id
+from domain.orders.order import Order, OrderNotFoundError
 
 
 def order_called(reference: str) -> OrderId:
     """The stream of an order number (``ORD-2026112101``) or a uuid (C32). Nothing is looked up."""
     kind = reference_kind(reference)
     return OrderId(kind if isinstance(kind, UUID) else stream_id("order", reference.upper()))
+
+
+def known(order: Order | None) -> Order:
+    if order is None:
+        raise OrderNotFoundError("Order not found")
+    return order

@@ -18,9 +18,10 @@ from application.ports import (
     Proposal,
     StreamRef,
 )
-from domain.kernel import Event, PaymentId, stream_id
+from domain.kernel import PaymentId, stream_id
 from domain.orders.order import ORDERS, Order
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError, RefundState
+from domain.refunding import refund_failed, refund_sent
 
 
 class ClosePayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,30 +79,29 @@ async def send_refund(
     except PaymentFailedError as refused:
         refusal = refused
     else:
-        # One that is pending is on its way.
-        sent = answer.id
         if answer.status in {"failed", "canceled"}:
             refusal = PaymentFailedError("The refund failed", details={"code": answer.status})
-    assert payment.order_id is not None, "nothing is asked back of what is for no order"
-    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, payment.id)
-    order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, payment.order_id)
+        elif answer.status != "succeeded":
+            # It is on its way: the provider will tell what has become of it, or is asked.
+            return Changed(state=payment, version=loaded.version)
+        sent = answer.id
+    refs: list[StreamRef[Any, Any]] = [StreamRef(PAYMENTS, payment.id)]
+    if payment.order_id is not None:
+        refs.append(StreamRef(ORDERS, payment.order_id))
 
     def decide(found: Sequence[Loaded[Any]]) -> Proposal[Payment]:
         current: Payment = found[0].present
-        order: Order = found[1].present
-        of_order: Sequence[Event] = []
+        of_order: Order | None = found[1].state if len(found) > 1 else None
         if refusal is not None:
             code = str(refusal.details.get("code", ""))
-            events = current.fail_refund(command.refund_id, code, refusal.message)
+            proposed = refund_failed(current, of_order, command.refund_id, code, refusal.message)
         else:
-            events = current.settle_refund(command.refund_id, sent)
-            if events:
-                of_order = order.refund(current.intent_id, command.refund_id, refund.amount)
-        after = PAYMENTS.fold(current, events)
+            proposed = refund_sent(current, of_order, command.refund_id, sent)
+        after = PAYMENTS.fold(current, proposed[0])
         assert after is not None
-        return Proposal(outcome=after, events=[(payment_ref, events), (order_ref, of_order)])
+        return Proposal(outcome=after, events=list(zip(refs, proposed, strict=False)))
 
-    return await store.change_together([payment_ref, order_ref], decide, metadata)
+    return await store.change_together(refs, decide, metadata)
 
 
 def _known(payment: Payment | None) -> Payment:

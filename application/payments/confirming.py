@@ -31,6 +31,7 @@ class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller
     intent_id: str = ""
     payment_method: str = ""
+    return_url: str = ""
 
 
 async def confirm_order(
@@ -61,6 +62,7 @@ async def confirm_order(
                 order.intent_id,
                 command.payment_method,
                 metadata,
+                return_url=command.return_url,
                 store=store,
                 payments=payments,
                 clock=clock,

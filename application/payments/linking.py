@@ -125,7 +125,7 @@ async def prepare_payment(
         amount=command.amount.minor,
         currency=command.amount.currency.lower(),
         metadata={"accountUuid": str(account_id)},
-        idempotency_key=f"intent-{account_id}-{attempt_of(metadata)}",
+        idempotency_key=f"intent-{account_id}-{command.amount.minor}-{attempt_of(metadata)}",
     )
 
     def decide(payment: Payment | None) -> Sequence[PaymentEvent]:

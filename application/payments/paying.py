@@ -55,9 +55,12 @@ class RequestPayment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfirmPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """``return_url`` is where a payer comes back to who has to go to their bank's page."""
+
     intent_id: str
     payment_method: str
     caller: Caller
+    return_url: str = ""
 
 
 class PaymentResult(StrEnum):
@@ -169,7 +172,13 @@ async def confirm_payment(
     if payment.cancelled:
         raise PaymentFailedError("This payment is closed", details={"code": "canceled"})
     told = await tried(
-        command.intent_id, command.payment_method, metadata, store=store, payments=payments, clock=clock
+        command.intent_id,
+        command.payment_method,
+        metadata,
+        return_url=command.return_url,
+        store=store,
+        payments=payments,
+        clock=clock,
     )
     if told is None:
         return Changed(state=payment, version=0)
@@ -183,6 +192,7 @@ async def tried(
     payment_method: str,
     metadata: Metadata,
     *,
+    return_url: str = "",
     store: EventStore,
     payments: PaymentProvider,
     clock: Clock,
@@ -192,7 +202,9 @@ async def tried(
     A try that failed is recorded before it is refused, and is nobody's answer for ever: the next may succeed.
     """
     key = f"confirm-{intent_id}-{attempt_of(metadata)}"
-    intent = await payments.confirm_intent(intent_id, payment_method, idempotency_key=key)
+    intent = await payments.confirm_intent(
+        intent_id, payment_method, idempotency_key=key, return_url=return_url
+    )
     told = result_of(intent)
     if told is not None and told.result is PaymentResult.FAILED:
         await settle(told, replace(metadata, once=None), _payment, store=store, clock=clock)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from application.payments.closing import SendRefund
-from domain.payments.events import RefundRequested
+from domain.payments.events import RefundRequested, RefundRetried
 
 
-def send_refund_of(event: RefundRequested) -> list[SendRefund]:
-    return [SendRefund(payment_id=event.payment_id, refund_id=event.refund_id)]
+def send_refund_of(event: RefundRequested | RefundRetried) -> list[SendRefund]:
+    refund_id = event.retry_id if isinstance(event, RefundRetried) else event.refund_id
+    return [SendRefund(payment_id=event.payment_id, refund_id=refund_id)]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.kernel import CategoryId, Event, ListingId, MediaId, OrderId, SellerId
+from domain.kernel import AccountId, CategoryId, Event, ListingId, MediaId, OrderId, SellerId
 from domain.media.events import Variant
 from domain.money import Money
 
@@ -218,6 +218,22 @@ class StockRestored(Event, frozen=True, kw_only=True, tag="stock_restored"):
     quantity: int
 
 
+class LowStockReached(Event, frozen=True, kw_only=True, tag="low_stock_reached"):
+    """There are but ``available`` left, no more than ``threshold``, and its seller is told: once, until there are more.
+
+    Several listings of one seller are told of together: by the event of the first of them, which names the ``others``;
+    theirs name it in turn (``told_with``). ``account_id`` is the seller's; the house has none.
+    """
+
+    listing_id: ListingId
+    seller_id: SellerId
+    account_id: AccountId | None = None
+    available: int
+    threshold: int
+    others: tuple[ListingId, ...] = ()
+    told_with: ListingId | None = None
+
+
 class ListingHidden(Event, frozen=True, kw_only=True, tag="listing_hidden"):
     """An admin took it out of sight; its seller reads the ``reason``."""
 
@@ -280,6 +296,7 @@ ListingEvent: TypeAlias = (
     | StockCommitted
     | StockReservationReleased
     | StockRestored
+    | LowStockReached
     | ListingHidden
     | ListingUnhidden
     | ListingRemoved

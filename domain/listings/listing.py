@@ -54,6 +54,7 @@ from domain.listings.events import (
     ListingUnhidden,
     ListingUnpublished,
     Location,
+    LowStockReached,
     Moderation,
     StockAdjusted,
     StockCommitted,
@@ -137,6 +138,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     ``category_id`` is where it belongs, ``category`` that category's slug as it was then. ``images`` are pictures that
     others keep, by their addresses; ``media`` were uploaded to us. ``sold_from`` is the status that it was sold in.
+    ``low_from`` is the number of units at which its seller was told that there are but few, as long as there are.
     """
 
     id: ListingId
@@ -172,6 +174,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     flag_note: str = ""
     deleted_at: datetime | None = None
+    low_from: int | None = None
 
     @property
     def available(self) -> int:
@@ -204,6 +207,10 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     def readable(self) -> bool:
         """Whether everybody who has its address may read it: a sold one still tells what became of it (C27)."""
         return self.in_sight and self.status in (ListingStatus.ACTIVE, ListingStatus.SOLD)
+
+    def is_untold_low_stock(self, threshold: int) -> bool:
+        """Whether there are but few and its seller does not know. Of a unique thing there is never more than one."""
+        return self.on_sale and not self.unique and self.available <= threshold and self.low_from is None
 
     def require_owned_by(self, caller: Caller) -> None:
         """The seller whose listing it is, or an admin (C25)."""
@@ -519,13 +526,15 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             case StockCommitted(quantity=quantity):
                 return replace(listing, reserved=listing.reserved - quantity, stock=listing.stock - quantity)
             case StockReservationReleased(quantity=quantity):
-                return replace(listing, reserved=listing.reserved - quantity)
+                return _grown(replace(listing, reserved=listing.reserved - quantity))
             case StockRestored(quantity=quantity):
                 was_sold = listing.status is ListingStatus.SOLD
                 status = listing.sold_from if was_sold else listing.status
-                return replace(listing, stock=listing.stock + quantity, status=status)
+                return _grown(replace(listing, stock=listing.stock + quantity, status=status))
             case StockAdjusted(stock=stock):
-                return replace(listing, stock=stock)
+                return _grown(replace(listing, stock=stock))
+            case LowStockReached(threshold=threshold):
+                return replace(listing, low_from=threshold)
             case ListingPublished(expires_at=expires_at) | ListingRenewed(expires_at=expires_at):
                 return replace(listing, status=ListingStatus.ACTIVE, expires_at=expires_at)
             case ListingUnpublished():
@@ -608,6 +617,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             location=event.location,
             shipping_profile_id=event.shipping_profile_id,
         )
+
+
+def _grown(listing: Listing) -> Listing:
+    """Once there are enough again, its seller is told the next time that there are but few."""
+    if listing.low_from is None or listing.available <= listing.low_from:
+        return listing
+    return replace(listing, low_from=None)
 
 
 def require_only_one(stock: int, *, unique: bool) -> None:

@@ -145,8 +145,13 @@ class TaxLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """So many units of what was sold. The rest is what the order knows of it, for whoever does not know the order."""
+
     listing_id: ListingId
     quantity: int
+    number: int = 0
+    title: str = ""
+    seller_id: SellerId | None = None
 
 
 class AppliedPromotion(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,7 +247,7 @@ class ParcelShipped(Event, frozen=True, kw_only=True, tag="parcel_shipped"):
 
 
 class ParcelTrackingChanged(Event, frozen=True, kw_only=True, tag="parcel_tracking_changed"):
-    """Of a parcel that is on its way: another carrier, a number that was mistyped. All of it, as it is now."""
+    """What its label says, before it is sent or after: a number that was mistyped, say. All of it, as it is now."""
 
     order_id: OrderId
     parcel: int
@@ -253,13 +258,19 @@ class ParcelTrackingChanged(Event, frozen=True, kw_only=True, tag="parcel_tracki
 
 
 class TrackingUpdated(Event, frozen=True, kw_only=True, tag="tracking_updated"):
-    """What the carrier, or somebody for it, says of a parcel; ``occurred_at`` is when that happened."""
+    """What the carrier, or somebody for it, says of a parcel; ``occurred_at`` is when that happened.
+
+    Carriers tell where they left it, and with whom.
+    """
+
+    subject = "account_id"
 
     order_id: OrderId
+    account_id: AccountId
     parcel: int
     status: TrackingStatus
-    location: str = ""
-    description: str = ""
+    location: PersonalText = ""
+    description: PersonalText = ""
     occurred_at: datetime
 
 
@@ -287,7 +298,7 @@ class OrderNoteAdded(Event, frozen=True, kw_only=True, tag="order_note_added"):
 
 
 class OrderReturnRequested(Event, frozen=True, kw_only=True, tag="order_return_requested"):
-    """The buyer wants to send goods back. ``reason`` is in their own words."""
+    """The buyer wants to send goods back. ``reason`` is in their own words; ``number`` is the order's."""
 
     subject = "account_id"
 
@@ -297,6 +308,7 @@ class OrderReturnRequested(Event, frozen=True, kw_only=True, tag="order_return_r
     lines: tuple[ReturnedLine, ...]
     reason: PersonalText = ""
     requested_at: datetime
+    number: str = ""
 
 
 class OrderReturnApproved(Event, frozen=True, kw_only=True, tag="order_return_approved"):
@@ -370,13 +382,33 @@ class OrderCancelled(Event, frozen=True, kw_only=True, tag="order_cancelled"):
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True, tag="order_refunded"):
-    """The provider has sent ``amount`` back to the buyer."""
+    """The provider has sent ``amount`` back to the buyer; for what came back by ``return_id``, if it is for that."""
 
     order_id: OrderId
     intent_id: str
     refund_id: str
     amount: Money
     account_id: AccountId | None = None
+    return_id: UUID | None = None
+
+
+class OrderRefundFailed(Event, frozen=True, kw_only=True, tag="order_refund_failed"):
+    """``amount`` was told to be sent back, and did not arrive after all: the money is with us again."""
+
+    order_id: OrderId
+    account_id: AccountId
+    intent_id: str
+    refund_id: str
+    amount: Money
+    return_id: UUID | None = None
+
+
+class InvoiceNumberGiven(Event, frozen=True, kw_only=True, tag="invoice_number_given"):
+    """The next number of a year's invoices is this order's; recorded with its ``InvoiceIssued``, or not at all."""
+
+    year: int
+    serial: int
+    order_id: OrderId
 
 
 OrderEvent: TypeAlias = (
@@ -399,4 +431,7 @@ OrderEvent: TypeAlias = (
     | InvoiceIssued
     | OrderCancelled
     | OrderRefunded
+    | OrderRefundFailed
 )
+
+InvoiceNumberEvent: TypeAlias = InvoiceNumberGiven

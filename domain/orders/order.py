@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, assert_never
 from uuid import UUID
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from domain.accounts.events import Caller
 from domain.kernel import (
@@ -41,6 +41,7 @@ from domain.orders.events import (
     OrderPlaced,
     OrderProcessingStarted,
     OrderRefunded,
+    OrderRefundFailed,
     OrderReturnApproved,
     OrderReturnReceived,
     OrderReturnRejected,
@@ -65,6 +66,10 @@ from domain.sellers.events import seller_of
 _NOTHING_SAID: Final = Shipment()
 
 _ParcelEvent: TypeAlias = ParcelShipped | ParcelTrackingChanged | TrackingUpdated | ParcelDelivered
+
+MOST_TRACKING: Final = 200
+MOST_NOTES: Final = 200
+"""A carrier tells of a parcel a dozen times: more than this is a program that runs wild."""
 
 RETURN_WINDOW: Final = timedelta(days=30)
 """How long after its delivery something can be sent back."""
@@ -195,6 +200,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     disputes: Mapping[str, Dispute] = msgspec.field(default_factory=dict)
     invoice_number: str = ""
     invoiced_at: datetime | None = None
+    paid_intent: str = ""
 
     @property
     def cancelled(self) -> bool:
@@ -204,6 +210,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def paid(self) -> bool:
         """Whether its money has come, be it that some of it went back."""
         return self.confirmed_at is not None
+
+    @property
+    def paying_intent(self) -> str:
+        """What it was paid by, or else is to be: money of any other payment is none of its business."""
+        return self.paid_intent or self.intent_id
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        """Every payment that was ever prepared for it, the one that counts first."""
+        known = (self.paying_intent, self.intent_id, *self.closed_intents)
+        return tuple(dict.fromkeys(intent for intent in known if intent))
 
     @property
     def committed(self) -> bool:
@@ -315,7 +332,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """Bring these parcels, by their numbers, as far as ``to``; what is there already is left as it is.
 
         ``may_skip`` is an admin's: to have sent what is not paid, or to say that it arrived though nobody said that
-        it left. To be shipped again corrects what was said of how. ``to`` be cancelled is ``cancel``.
+        it left. ``shipment`` is of what is sent now, or else corrects what was said of all of these; of one that is to
+        be sent yet it is what stands on its label. ``to`` be cancelled is ``cancel``.
         """
         if to is OrderStatus.PENDING is self.status:
             return []
@@ -327,41 +345,71 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 raise self._impossible(to)
             events.append(OrderProcessingStarted(order_id=self.id, account_id=self.account_id, started_at=at))
         chosen = [self.parcel(number) for number in parcels]
+        unsent = [parcel for parcel in chosen if not parcel.sent]
         match to:
             case OrderStatus.PROCESSING:
-                if any(parcel.sent for parcel in chosen):
+                if len(unsent) < len(chosen):
                     raise self._impossible(to)
+                for parcel in chosen:
+                    events += self._labelled(parcel, shipment)
             case OrderStatus.SHIPPED:
                 if chosen and all(parcel.delivered for parcel in chosen):
                     raise self._impossible(to)
-                for parcel in chosen:
+                for parcel in unsent or chosen:
                     events += self._shipped(parcel, shipment, at)
             case OrderStatus.DELIVERED:
+                if unsent and not may_skip:
+                    raise self._impossible(to)
                 for parcel in chosen:
-                    if not parcel.sent and not may_skip:
-                        raise self._impossible(to)
+                    if shipment != _NOTHING_SAID:
+                        events += self._shipped(parcel, shipment, at)
                     events += self._delivered(parcel, at)
         return events
 
+    def require_sent_by(self, caller: Caller) -> None:
+        """Who has something of it to send: an admin, or the seller of one of its lines."""
+        if not caller.is_admin and not self.sold_by(caller):
+            raise ForbiddenError("You don't have permission to change this order")
+
+    def sent_by(self, caller: Caller) -> tuple[int, ...]:
+        """The numbers of the parcels that this caller looks after: an admin after all of them."""
+        if caller.is_admin:
+            return tuple(parcel.number for parcel in self.parcels)
+        return self.parcels_from(seller_of(caller.account_id))
+
     def track(
-        self, number: int, status: TrackingStatus, location: str, description: str, at: datetime
+        self,
+        number: int,
+        status: TrackingStatus,
+        location: str,
+        description: str,
+        occurred_at: datetime,
+        *,
+        at: datetime,
     ) -> list[OrderEvent]:
-        """What a carrier says of a parcel that is on its way. Said twice, it is said once; its arrival is one."""
+        """What a carrier says of a parcel. Said twice, it is said once.
+
+        What is on its way has been sent, and what is there has arrived: ``at``, when we hear of it. What follows from
+        that, such as for how long it can be returned, is not to be had by naming another day.
+        """
         parcel = self.parcel(number)
         if self.cancelled or not self.committed:
             raise self._impossible(OrderStatus.SHIPPED)
         told = TrackingUpdated(
             order_id=self.id,
+            account_id=self.account_id,
             parcel=number,
             status=status,
             location=location,
             description=description,
-            occurred_at=at,
+            occurred_at=occurred_at,
         )
         if parcel.after(told).tracking[-1] in parcel.tracking:
             return []
+        if len(parcel.tracking) >= MOST_TRACKING:
+            raise RuleViolatedError("More than enough is told of this parcel")
         events: list[OrderEvent] = []
-        if not parcel.sent:
+        if not parcel.sent and status is not TrackingStatus.PENDING:
             events += self._shipped(parcel, parcel.shipment, at)
         events.append(told)
         if status is TrackingStatus.DELIVERED:
@@ -371,8 +419,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def add_note(
         self, note_id: UUID, caller: Caller, note: str, visibility: NoteVisibility, at: datetime
     ) -> list[OrderEvent]:
-        """By the buyer or an admin (S2-ORD-09); only admins write what only admins read."""
-        self.require_visible_to(caller)
+        """By whoever may see it (S2-ORD-09: the buyer, or an admin); only admins write what only admins read.
+
+        Who sells some of it may say something with what they send.
+        """
+        if not self.sold_by(caller):
+            self.require_visible_to(caller)
+        if len(self.notes) >= MOST_NOTES:
+            raise RuleViolatedError("There are more than enough notes on this order")
         if visibility is NoteVisibility.INTERNAL and not caller.is_admin:
             raise ForbiddenError("Only admins write internal notes")
         return [
@@ -443,11 +497,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 account_id=self.account_id,
                 return_id=return_id,
                 lines=tuple(
-                    ReturnedLine(listing_id=listing_id, quantity=quantity)
-                    for listing_id, quantity in wanted.items()
+                    ReturnedLine(
+                        listing_id=line.listing_id,
+                        quantity=wanted[line.listing_id],
+                        number=line.number,
+                        title=line.title,
+                        seller_id=line.seller_id,
+                    )
+                    for line in self.lines
+                    if line.listing_id in wanted
                 ),
                 reason=reason,
                 requested_at=at,
+                number=self.number,
             )
         ]
 
@@ -555,7 +617,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             return []
         if any(parcel.sent for parcel in self.parcels):
             raise OrderCannotCancelError(
-                f"An order that is {self.status} cannot be cancelled", details={"status": self.status.value}
+                "Cannot cancel order that has been shipped", details={"status": self.status.value}
             )
         return [
             OrderCancelled(
@@ -569,8 +631,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def refund(self, intent_id: str, refund_id: str, amount: Money) -> list[OrderEvent]:
-        """Its own money went back. What came besides and was not owed is nothing to it."""
-        if intent_id != self.intent_id:
+        """Its own money went back. What came by another payment, and was not owed, is nothing to it."""
+        if intent_id != self.paying_intent:
             return []
         return [
             OrderRefunded(
@@ -579,25 +641,47 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 refund_id=refund_id,
                 amount=amount,
                 account_id=self.account_id,
+                return_id=self._returned_for(refund_id),
             )
         ]
 
-    def _shipped(self, parcel: Parcel, shipment: Shipment, at: datetime) -> list[OrderEvent]:
-        said = {name: getattr(shipment, name) for name in shipment.__struct_fields__}
-        if not parcel.sent:
-            return [
-                ParcelShipped(
-                    order_id=self.id,
-                    account_id=self.account_id,
-                    parcel=parcel.number,
-                    seller_id=parcel.seller_id,
-                    shipped_at=at,
-                    **said,
-                )
-            ]
-        if shipment in (_NOTHING_SAID, parcel.shipment) or parcel.delivered:
+    def fail_refund(self, intent_id: str, refund_id: str, amount: Money) -> list[OrderEvent]:
+        """Of one that it was told to be sent: the same money is not back with the buyer after all."""
+        if intent_id != self.paying_intent:
             return []
-        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **said)]
+        return [
+            OrderRefundFailed(
+                order_id=self.id,
+                account_id=self.account_id,
+                intent_id=intent_id,
+                refund_id=refund_id,
+                amount=amount,
+                return_id=self._returned_for(refund_id),
+            )
+        ]
+
+    def _returned_for(self, refund_id: str) -> UUID | None:
+        return next((each.id for each in self.returns if refund_id and each.refund_id == refund_id), None)
+
+    def _shipped(self, parcel: Parcel, shipment: Shipment, at: datetime) -> list[OrderEvent]:
+        if parcel.sent:
+            return self._labelled(parcel, shipment)
+        return [
+            ParcelShipped(
+                order_id=self.id,
+                account_id=self.account_id,
+                parcel=parcel.number,
+                seller_id=parcel.seller_id,
+                shipped_at=at,
+                **asdict(parcel.shipment.corrected(shipment)),
+            )
+        ]
+
+    def _labelled(self, parcel: Parcel, shipment: Shipment) -> list[OrderEvent]:
+        now_said = parcel.shipment.corrected(shipment)
+        if now_said == parcel.shipment or parcel.delivered:
+            return []
+        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **asdict(now_said))]
 
     def _delivered(self, parcel: Parcel, at: datetime) -> list[OrderEvent]:
         if parcel.delivered:
@@ -661,9 +745,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             case OrderPaymentFailed(intent_id=intent_id):
                 failed = order.failed_intents | {intent_id}
                 return replace(order, payment_status=PaymentStatus.FAILED, failed_intents=failed)
-            case OrderConfirmed(confirmed_at=at):
+            case OrderConfirmed(intent_id=intent_id, confirmed_at=at):
                 status = OrderStatus.PROCESSING if order.status is OrderStatus.PENDING else order.status
-                return replace(order, status=status, payment_status=PaymentStatus.PAID, confirmed_at=at)
+                return replace(
+                    order,
+                    status=status,
+                    payment_status=PaymentStatus.PAID,
+                    confirmed_at=at,
+                    paid_intent=intent_id,
+                )
             case OrderProcessingStarted(started_at=at):
                 return replace(order, status=OrderStatus.PROCESSING, started_at=at)
             case ParcelShipped() | ParcelTrackingChanged() | TrackingUpdated() | ParcelDelivered():
@@ -715,16 +805,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                     cancel_reason=event.reason,
                 )
             case OrderRefunded(amount=amount, refund_id=refund_id):
-                refunded = order.refunded + amount
-                whole = refunded >= order.total
-                payment_status = PaymentStatus.REFUNDED if whole else PaymentStatus.PARTIALLY_REFUNDED
-                returns = tuple(
-                    replace(each, status=ReturnStatus.REFUNDED)
-                    if each.refund_id and each.refund_id == refund_id
-                    else each
-                    for each in order.returns
-                )
-                return replace(order, refunded=refunded, payment_status=payment_status, returns=returns)
+                return _with_refund(order, refund_id, order.refunded + amount, ReturnStatus.REFUNDED)
+            case OrderRefundFailed(amount=amount, refund_id=refund_id):
+                return _with_refund(order, refund_id, order.refunded - amount, ReturnStatus.RECEIVED)
             case _:
                 assert_never(event)
 
@@ -740,6 +823,19 @@ def _with_parcel(order: Order, event: _ParcelEvent) -> Order:
     elif all(parcel.sent for parcel in parcels):
         status = OrderStatus.SHIPPED
     return replace(order, parcels=parcels, status=status)
+
+
+def _with_refund(order: Order, refund_id: str, refunded: Money, status: ReturnStatus) -> Order:
+    """So much is back with the buyer by now; what came back for it has come as far as ``status``."""
+    if refunded >= order.total:
+        payment_status = PaymentStatus.REFUNDED
+    else:
+        payment_status = PaymentStatus.PARTIALLY_REFUNDED if refunded.minor else PaymentStatus.PAID
+    returns = tuple(
+        replace(each, status=status) if each.refund_id and each.refund_id == refund_id else each
+        for each in order.returns
+    )
+    return replace(order, refunded=refunded, payment_status=payment_status, returns=returns)
 
 
 def _with_return(order: Order, return_id: UUID, status: ReturnStatus, **fields: object) -> Order:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from domain.kernel import SellerId
 from domain.money import Money
+from domain.orders.carriers import tracking_url
 from domain.orders.events import (
     OrderPlaced,
     ParcelDelivered,
@@ -28,6 +29,19 @@ class Shipment(msgspec.Struct, frozen=True, kw_only=True):
     tracking_number: str = ""
     tracking_url: str = ""
     estimated_delivery: date | None = None
+
+    def corrected(self, said: Shipment) -> Shipment:
+        """What is said now, and of the rest what was said before; where nobody says it, the carrier's own address."""
+        carrier = said.carrier or self.carrier
+        number = said.tracking_number or self.tracking_number
+        same = (carrier, number) == (self.carrier, self.tracking_number)
+        address = said.tracking_url or (self.tracking_url if same else "")
+        return Shipment(
+            carrier=carrier,
+            tracking_number=number,
+            tracking_url=address or tracking_url(carrier, number),
+            estimated_delivery=said.estimated_delivery or self.estimated_delivery,
+        )
 
 
 class TrackingEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +79,11 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
         if self.tracking:
             return max(self.tracking, key=lambda told: told.occurred_at).status
         return TrackingStatus.PICKED_UP if self.sent else TrackingStatus.PENDING
+
+    def without_whereabouts(self) -> Parcel:
+        """The same once it is forgotten where the carrier left it."""
+        tracking = tuple(replace(told, location="", description="") for told in self.tracking)
+        return replace(self, tracking=tracking)
 
     def after(
         self, event: ParcelShipped | ParcelTrackingChanged | TrackingUpdated | ParcelDelivered

@@ -75,12 +75,21 @@ class PaymentIntentCancelled(Event, frozen=True, kw_only=True, tag="payment_inte
 
 
 class RefundRequested(Event, frozen=True, kw_only=True, tag="refund_requested"):
-    """``amount`` is to go back to the buyer. ``reason`` is for the books: order_cancelled, order_returned, …"""
+    """``amount`` is to go back to the buyer. ``reason`` is for the books: order_cancelled, order_returned, …
+
+    ``note`` is why in somebody's own words, where somebody said so; ``account_id`` is then the payer.
+    """
+
+    subject = "account_id"
 
     payment_id: PaymentId
     refund_id: str
     amount: Money
     reason: str
+    account_id: AccountId | None = None
+    note: PersonalText = ""
+    requested_at: datetime | None = None
+    order_id: OrderId | None = None
 
 
 class RefundSucceeded(Event, frozen=True, kw_only=True, tag="refund_succeeded"):
@@ -92,7 +101,7 @@ class RefundSucceeded(Event, frozen=True, kw_only=True, tag="refund_succeeded"):
 
 
 class RefundFailed(Event, frozen=True, kw_only=True, tag="refund_failed"):
-    """The provider refuses; somebody has to look after it."""
+    """The provider refuses, be it after it had said that it was sent. It is tried again; then somebody has to look."""
 
     payment_id: PaymentId
     refund_id: str
@@ -101,11 +110,17 @@ class RefundFailed(Event, frozen=True, kw_only=True, tag="refund_failed"):
 
 
 class RefundRetried(Event, frozen=True, kw_only=True, tag="refund_retried"):
-    """One that failed is tried once more, under a name of its own: ``refund_id`` is that of the refund that failed."""
+    """One that failed is tried once more, under a name of its own: ``refund_id`` is that of the refund that failed.
+
+    ``tries`` counts all tries to send this money, with this one.
+    """
 
     payment_id: PaymentId
     refund_id: str
     retry_id: str
+    amount: Money | None = None
+    tries: int = 0
+    order_id: OrderId | None = None
 
 
 class RefundNoted(Event, frozen=True, kw_only=True, tag="refund_noted"):

@@ -43,6 +43,22 @@ class RefundTooLargeError(RuleViolatedError):
     code = "REFUND_TOO_LARGE"
 
 
+class RefundNotFoundError(NotFoundError):
+    code = "REFUND_NOT_FOUND"
+
+
+class RefundNotFailedError(RuleViolatedError):
+    """Only what failed is tried again."""
+
+    code = "REFUND_NOT_FAILED"
+
+
+class NothingPaidError(RuleViolatedError):
+    """What was never paid cannot go back."""
+
+    code = "NOT_PAID"
+
+
 class RefundState(StrEnum):
     REQUESTED = "requested"
     SUCCEEDED = "succeeded"
@@ -50,13 +66,19 @@ class RefundState(StrEnum):
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
-    """``retry_of`` is the refund that failed and that this one stands in for."""
+    """``retry_of`` is the refund that failed and that this one stands in for.
+
+    ``failure`` is why it failed, in the provider's words.
+    """
 
     amount: Money
     status: RefundState = RefundState.REQUESTED
     reason: str = ""
     provider_id: str = ""
     retry_of: str = ""
+    note: str = ""
+    requested_at: datetime | None = None
+    failure: str = ""
 
 
 ENDED_DISPUTES: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
@@ -132,24 +154,64 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [PaymentIntentCancelled(payment_id=self.id)]
 
-    def request_refund(self, amount: Money, reason: str) -> list[PaymentEvent]:
-        if amount > self.refundable:
-            raise RefundTooLargeError(
-                "This is more than is left of the payment", details={"refundable": self.refundable.units()}
-            )
+    def request_refund(
+        self, amount: Money, reason: str, *, note: str = "", at: datetime | None = None
+    ) -> list[PaymentEvent]:
+        self._require_left(amount)
         # The same name for the same refund, however often it is carried out: so the provider too makes it once.
-        refund_id = f"{self.intent_id}-{len(self.refunds) + 1}"
-        return [RefundRequested(payment_id=self.id, refund_id=refund_id, amount=amount, reason=reason)]
+        refund_id = self._next_refund_id()
+        return [
+            RefundRequested(
+                payment_id=self.id,
+                refund_id=refund_id,
+                amount=amount,
+                reason=reason,
+                account_id=self.account_id if note else None,
+                note=note,
+                requested_at=at,
+                order_id=self.order_id,
+            )
+        ]
+
+    def refund(self, refund_id: str) -> Refund:
+        found = self.refunds.get(refund_id)
+        if found is None:
+            raise RefundNotFoundError("Refund not found")
+        return found
+
+    def first_try(self, refund_id: str) -> str:
+        """The name of the refund that this one is a further try of, which is what its order knows it by."""
+        while retry_of := self.refunds[refund_id].retry_of:
+            refund_id = retry_of
+        return refund_id
+
+    def tries(self, refund_id: str) -> int:
+        """How often this money was tried to be sent, with this one."""
+        tries = 1
+        while retry_of := self.refunds[refund_id].retry_of:
+            refund_id, tries = retry_of, tries + 1
+        return tries
 
     def settle_refund(self, refund_id: str, provider_id: str) -> list[PaymentEvent]:
-        if self.refunds[refund_id].status is RefundState.SUCCEEDED:
+        """The provider has sent it. One that failed before, and is tried again under another name, stays failed."""
+        if self.refunds[refund_id].status is not RefundState.REQUESTED:
             return []
         return [RefundSucceeded(payment_id=self.id, refund_id=refund_id, provider_id=provider_id)]
 
     def fail_refund(self, refund_id: str, code: str, message: str) -> list[PaymentEvent]:
-        if self.refunds[refund_id].status is not RefundState.REQUESTED:
+        """Also of one that had succeeded: a bank may send money back days later, to us."""
+        if self.refunds[refund_id].status is RefundState.FAILED:
             return []
         return [RefundFailed(payment_id=self.id, refund_id=refund_id, code=code, message=message)]
+
+    def _require_left(self, amount: Money) -> None:
+        if amount > self.refundable:
+            raise RefundTooLargeError(
+                "This is more than is left of the payment", details={"refundable": self.refundable.units()}
+            )
+
+    def _next_refund_id(self) -> str:
+        return f"{self.intent_id}-{len(self.refunds) + 1}"
 
     def link(self, order_id: OrderId, order_number: str) -> list[PaymentEvent]:
         """What was prepared before there was an order belongs to this one from now on."""
@@ -171,23 +233,37 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
             return []
         return [PaymentProcessing(payment_id=self.id)]
 
+    def retried(self, refund_id: str) -> str:
+        """The name under which a refund that failed is tried again already; empty where it is not."""
+        return next((name for name, each in self.refunds.items() if each.retry_of == refund_id), "")
+
     def retry_refund(self, refund_id: str) -> list[PaymentEvent]:
-        """One that failed, once more: nothing where it is tried again already, or did not fail."""
-        refund = self.refunds[refund_id]
+        """One that failed, once more; nothing where that has been asked for already."""
+        refund = self.refund(refund_id)
+        if self.retried(refund_id):
+            return []
         if refund.status is not RefundState.FAILED:
-            return []
-        if any(each.retry_of == refund_id for each in self.refunds.values()):
-            return []
-        if refund.amount > self.refundable:
-            return []
-        retry_id = f"{self.intent_id}-{len(self.refunds) + 1}"
-        return [RefundRetried(payment_id=self.id, refund_id=refund_id, retry_id=retry_id)]
+            raise RefundNotFailedError(
+                f"A refund that is {refund.status} is not tried again",
+                details={"status": refund.status.value},
+            )
+        self._require_left(refund.amount)
+        return [
+            RefundRetried(
+                payment_id=self.id,
+                refund_id=refund_id,
+                retry_id=self._next_refund_id(),
+                amount=refund.amount,
+                tries=self.tries(refund_id) + 1,
+                order_id=self.order_id,
+            )
+        ]
 
     def note_refund(self, provider_id: str, amount: Money) -> list[PaymentEvent]:
         """Money that went back without us, by the provider's name for it: noted once."""
         if any(refund.provider_id == provider_id for refund in self.refunds.values()):
             return []
-        refund_id = f"{self.intent_id}-{len(self.refunds) + 1}"
+        refund_id = self._next_refund_id()
         return [RefundNoted(payment_id=self.id, refund_id=refund_id, provider_id=provider_id, amount=amount)]
 
     def dispute(self, dispute_id: str, amount: Money, reason: str, status: str) -> list[PaymentEvent]:
@@ -250,19 +326,30 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
                 return replace(failed, failed_attempts=(*payment.failed_attempts, attempt))
             case PaymentIntentCancelled():
                 return replace(payment, status=PaymentState.FAILED, cancelled=True, action_url="")
-            case RefundRequested(refund_id=refund_id, amount=amount, reason=reason):
-                return _with_refund(payment, refund_id, Refund(amount=amount, reason=reason))
+            case RefundRequested(refund_id=refund_id):
+                asked = Refund(
+                    amount=event.amount,
+                    reason=event.reason,
+                    note=event.note,
+                    requested_at=event.requested_at,
+                )
+                return _with_refund(payment, refund_id, asked)
             case RefundSucceeded(refund_id=refund_id, provider_id=provider_id):
                 settled = replace(
                     payment.refunds[refund_id], status=RefundState.SUCCEEDED, provider_id=provider_id
                 )
                 return _with_refund(payment, refund_id, settled)
-            case RefundFailed(refund_id=refund_id):
-                refused = replace(payment.refunds[refund_id], status=RefundState.FAILED)
+            case RefundFailed(refund_id=refund_id, message=message):
+                refused = replace(payment.refunds[refund_id], status=RefundState.FAILED, failure=message)
                 return _with_refund(payment, refund_id, refused)
             case RefundRetried(refund_id=refund_id, retry_id=retry_id):
-                refused = payment.refunds[refund_id]
-                again = Refund(amount=refused.amount, reason=refused.reason, retry_of=refund_id)
+                again = replace(
+                    payment.refunds[refund_id],
+                    status=RefundState.REQUESTED,
+                    provider_id="",
+                    failure="",
+                    retry_of=refund_id,
+                )
                 return _with_refund(payment, retry_id, again)
             case RefundNoted(refund_id=refund_id, provider_id=provider_id, amount=amount):
                 noted = Refund(

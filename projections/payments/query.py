@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from projections.keyset import Found, Piece, Question, Sorting
+from projections.orders.query import Waiting
 from projections.ports import Reads
 
 _NEWEST: Final = Sorting(by=("created_at", "intent_id"), descending=True, types=("timestamptz", "text"))
@@ -74,3 +75,20 @@ async def payments_unsettled(
         f"{behind} ORDER BY created_at, key LIMIT %s"
     )
     return [Unsettled(*row) for row in await reads.all(statement, *parameters, limit)]
+
+
+async def orders_without_payment(
+    reads: Reads, before: datetime, after: Waiting | None, limit: int
+) -> Sequence[Waiting]:
+    """Orders from before then that are to be paid, and for which nothing is prepared; the oldest first."""
+    behind = ""
+    parameters: list[Any] = [before]
+    if after is not None:
+        behind = " AND (o.created_at, o.key) > (%s, %s)"
+        parameters += [after.since, after.order_id]
+    statement = (
+        "SELECT o.created_at, o.key FROM orders o WHERE o.status = 'pending' AND o.created_at <= %s"
+        " AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.key AND p.unsettled)"
+        f"{behind} ORDER BY o.created_at, o.key LIMIT %s"
+    )
+    return [Waiting(*row) for row in await reads.all(statement, *parameters, limit)]

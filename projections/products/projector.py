@@ -32,7 +32,14 @@ from domain.collections.events import (
     CollectionProductsRemoved,
 )
 from domain.kernel import CategoryId, Event, Recorded, tag_of
-from domain.listings.events import ListingCreated, ListingEvent, ListingPublished, ListingSold, ListingStatus
+from domain.listings.events import (
+    ListingCreated,
+    ListingEvent,
+    ListingPublished,
+    ListingSold,
+    ListingStatus,
+    LowStockReached,
+)
 from domain.listings.listing import Listing
 from domain.media.events import MediaProcessed, MediaProcessingFailed
 from domain.reviews.events import (
@@ -260,7 +267,8 @@ def product_row(product: Product) -> dict[str, Any]:
 def _listed(product: Product, recorded: Recorded[Any]) -> Product:
     event = recorded.event
     listing = Listing.evolve(product.listing, event)
-    times: dict[str, Any] = {"updated_at": recorded.timestamp}
+    # That its seller was told of how few there are is no change of it.
+    times: dict[str, Any] = {} if isinstance(event, LowStockReached) else {"updated_at": recorded.timestamp}
     if isinstance(event, ListingPublished):
         times["published_at"] = recorded.timestamp
     if isinstance(event, ListingSold):

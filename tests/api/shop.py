@@ -39,6 +39,7 @@ from workers.local.stripe_simulator import StripeSimulator
 from workers.migrating import migrate
 
 PASSWORD = "SecurePass123"
+CARRIERS_SECRET = "a secret that carriers and we have"
 ADDRESS = {"address": "123 Main St", "city": "New York", "zipCode": "10001", "country": "USA"}
 
 
@@ -239,6 +240,7 @@ class Shop:
             "STRIPE_API_BASE": self.stripe.url,
             "STRIPE_SECRET_KEY": self.stripe.key,
             "STRIPE_WEBHOOK_SECRET": self.stripe.webhook_secret,
+            "SHIPPING_WEBHOOK_SECRET": CARRIERS_SECRET,
             "JWT_SECRET": "a secret of the tests, of 32 characters and more",
             "TRADELOG_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
             "PORT": str(self.port),

@@ -38,6 +38,7 @@ WORDS = {
     "comment name": "Zebulonius Q. Reviewer",
     "comment": "My sextant points north-by-nowhere",
     "other email": "moved.quagmire@example.org",
+    "note": "leave it with the lamplighter",
 }
 """What is unmistakably theirs."""
 
@@ -211,9 +212,16 @@ class Life:
             {"shippingAddress": full, "paymentMethod": "card"},
             headers={"Idempotency-Key": f"order of {uuid4().hex}"},
         )
+        me.made(f"/orders/{order['id']}/notes", {"note": WORDS["note"]})
+        assert WORDS["street"] in self.sent(order).text
         me.patch("/users/me", {"email": WORDS["other email"]})
         self._shop.mail(WORDS["other email"], "onfirm")
         return order
+
+    def sent(self, order: dict[str, Any]) -> httpx.Response:
+        """By an admin, on account; once, however often it is asked for."""
+        key = {"Idempotency-Key": "sent to somebody"}
+        return self.admin("PUT", f"/orders/{order['id']}/status", json={"status": "shipped"}, headers=key)
 
     async def _reviewed(self) -> None:
         async with write_side(self._shop.settings) as write:
@@ -268,7 +276,17 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
         assert shop.stored_keys(f"{prefix}/{life.uuid}/") != []
     assert not [place for place in places if place.startswith("object media/")]
     exported = life.client.get("/users/me/export").text
-    for name in ("other email", "firstName", "bio", "street", "shop", "device", "comment name", "comment"):
+    for name in (
+        "other email",
+        "firstName",
+        "bio",
+        "street",
+        "shop",
+        "device",
+        "comment name",
+        "comment",
+        "note",
+    ):
         assert WORDS[name] in exported, name
 
     asked = life.client.post("/users/me/delete", {"password": PASSWORD, "reason": WORDS["reason"]})
@@ -289,6 +307,10 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     sums = ("subtotal", "tax", "shipping", "total", "products", "number", "userId")
     assert {name: order[name] for name in sums} == {name: life.order[name] for name in sums}
     assert set(order["shippingAddress"].values()) == {""}
+    assert [note["note"] for note in order["notes"]] == [""]
+    again = life.sent(life.order)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (200, "true")
+    assert WORDS["street"] not in again.text
     product = shop.guest.get(f"/products/{life.product['id']}").json()
     (review,) = product["reviews"]
     said = ("rating", "comment", "reviewerName", "reviewerEmail")
@@ -302,14 +324,15 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
         lambda: followers.json()["followerCount"] == 0 or _followers(shop, life) == 0, "the follower's going"
     )
     # Their name is free, and whoever takes it is somebody else.
-    again = shop.guest.made(
+    newcomer = shop.guest.made(
         "/auth/register", {"email": WORDS["email"], "password": PASSWORD, "username": WORDS["username"]}
     )
-    assert again["user"]["uuid"] != str(life.uuid)
-    gone = shop.client(again["token"]).post("/users/me/delete", {"password": PASSWORD})
+    assert newcomer["user"]["uuid"] != str(life.uuid)
+    gone = shop.client(newcomer["token"]).post("/users/me/delete", {"password": PASSWORD})
     assert gone.status_code == 200
+    assert life.admin.post("/admin/jobs/erase-accounts/run").status_code == 202
     with shop.also("workers.scheduler"):
-        soon(lambda: _key_of(shop, UUID(again["user"]["uuid"])) is None, "the second one's end", within=30)
+        soon(lambda: _key_of(shop, UUID(newcomer["user"]["uuid"])) is None, "the second one's end", within=30)
 
     life.rebuilt()
     soon(lambda: not remains.words_in(), "forgetting, also where everything was built anew", within=30)

@@ -1,6 +1,9 @@
 """Mails about orders from end to end: what is done over HTTP, and what arrives at a mail server because of it."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,6 +18,8 @@ from domain.kernel import stream_id
 from domain.orders.events import OrderStatus
 from domain.orders.order import ORDERS
 from domain.orders.parcels import Shipment
+from projections.bootstrap import read_side
+from projections.inventory.projector import INVENTORY
 from tests.api.shop import ADDRESS, Client, Shop, a_product, a_registration, text_of
 from tests.conftest import FreshDatabase
 
@@ -144,3 +149,32 @@ def test_a_card_that_is_declined_again_and_again_is_told_of_once(buyer: Buyer) -
     assert buyer.pay() == 200
     buyer.mail("is confirmed")
     assert buyer.subjects() == ["The payment of your order … failed", "Your order … is confirmed"]
+
+
+def test_admins_are_told_once_of_what_the_house_has_few_of(shop: Shop, admin: Client) -> None:
+    slug = admin.made("/admin/categories", {"name": "Lamps"})["slug"]
+    scarce = [admin.made("/products/add", a_product(slug, stock=stock)) for stock in (4, 2)]
+    shop.run(wait_for_inventory(shop))
+    for _ in range(2):
+        run_scheduler(shop)
+    told = text_of(shop.mail("", "Low stock"))
+    assert told.index(f"2 x {scarce[1]['title']}") < told.index(f"4 x {scarce[0]['title']}")
+    assert f"https://shop.example/products/{scarce[0]['slug']}" in told
+    assert len([mail for mail in shop.mails() if mail["Subject"] == "Low stock"]) == 1
+
+
+async def wait_for_inventory(shop: Shop) -> None:
+    async with read_side(shop.database_url, connections=1) as read:
+        await read.positions.wait(INVENTORY.name, shop.head(), 20)
+
+
+def run_scheduler(shop: Shop) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.scheduler", "--once"],
+        env={**os.environ, **shop.environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

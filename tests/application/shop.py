@@ -38,6 +38,8 @@ from application.ports import (
     SignedUpload,
     StoredFile,
 )
+from application.sellers.keeping import AddShippingProfile, Shipping
+from application.sellers.opening import OpenHouseSeller
 from domain.accounts.account import ACCOUNTS
 from domain.accounts.events import Caller, Profile
 from domain.carts.cart import CARTS
@@ -52,7 +54,8 @@ from domain.orders.pricing import Tariff
 from domain.payments.payment import PaymentNotFoundError
 from domain.placing import WantedLine
 from domain.registry import AGGREGATES, EVENTS
-from domain.sellers.events import HOUSE_SELLER
+from domain.sellers.events import HOUSE_SELLER, ShippingProfile
+from tests.application.job_runs import MemoryJobRuns
 
 ADDRESS = PostalAddress(address="626 Main Street", city="Phoenix", zip_code="29112", country="United States")
 METADATA = Metadata(actor="test")
@@ -173,9 +176,24 @@ class Provider:
         )
 
     async def confirm_intent(
-        self, intent_id: str, payment_method: str, *, idempotency_key: str
+        self, intent_id: str, payment_method: str, *, idempotency_key: str, return_url: str = ""
     ) -> PaymentIntent:
-        return self.become(intent_id, "succeeded", brand="visa", last4="4242")
+        """By the names of Stripe's test cards: declined, to be confirmed at the bank, or paid in a few days."""
+        intent = await self.intent(intent_id)
+        if intent.status in {"succeeded", "canceled", "processing"}:
+            return intent
+        match payment_method:
+            case "pm_card_chargeDeclined":
+                charge = f"ch_{idempotency_key}"
+                why = {"failure_code": "card_declined", "failure_message": "Your card was declined."}
+                return self.become(intent_id, "requires_payment_method", charge_id=charge, **why)
+            case "pm_card_threeDSecure2Required":
+                return self.become(intent_id, "requires_action", action_url=return_url)
+            case "pm_usBankAccount_processing":
+                return self.become(intent_id, "processing")
+        return self.become(
+            intent_id, "succeeded", brand="visa", last4="4242", failure_code="", failure_message=""
+        )
 
     async def cancel_intent(self, intent_id: str) -> PaymentIntent:
         intent = await self.intent(intent_id)
@@ -250,6 +268,7 @@ class Shop:
                 traces=MemoryTraces(self.keys),
                 objects=self.objects,
                 images=PlainImages(),
+                job_runs=MemoryJobRuns(),
                 upload_max_size=5_242_880,
                 session_lifetime=timedelta(days=7),
                 conditions=Conditions(tariff=Tariff()),
@@ -292,6 +311,7 @@ class Shop:
         title: str = "Thing",
         category: str = "things",
         seller_id: SellerId = HOUSE_SELLER,
+        shipping_profile_id: UUID | None = None,
     ) -> Listing:
         if not self.has_categories:
             await self.handle(CreateCategory(name="Things", slug="things"))
@@ -305,10 +325,19 @@ class Shop:
             category=category,
             stock=stock,
             images=("https://example.com/1.webp",),
+            shipping_profile_id=shipping_profile_id,
             publish=True,
         )
         listing: Listing = (await self.handle(command)).state
         return listing
+
+    async def shipping(self, seller_id: SellerId = HOUSE_SELLER, **fields: Any) -> UUID:
+        """A shipping profile of a seller's own, who is opened for it where that is the house."""
+        if seller_id == HOUSE_SELLER:
+            await self.handle(OpenHouseSeller())
+        profile = ShippingProfile(**{"name": "Own", "base_cost": Money(700), **fields})
+        added: Shipping = (await self.handle(AddShippingProfile(seller_id=seller_id, profile=profile))).state
+        return added.id
 
     async def order(self, buyer: Caller, *wanted: tuple[Listing, int], **fields: Any) -> Order:
         lines = tuple(WantedLine(listing_id=listing.id, quantity=quantity) for listing, quantity in wanted)

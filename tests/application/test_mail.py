@@ -38,6 +38,7 @@ from application.adapters.mail.smtp import SmtpMailer
 from application.mail.order_mails import Line
 from application.mail.policy import (
     CAUSES,
+    FOR_ADMINS,
     Template,
     account_of,
     mails_for,
@@ -62,7 +63,8 @@ from domain.accounts.events import (
     PasswordReset,
     PasswordResetRequested,
 )
-from domain.kernel import AccountId, Event, OrderId, Recorded, SellerId
+from domain.kernel import AccountId, Event, ListingId, OrderId, Recorded, SellerId
+from domain.listings.events import LowStockReached
 from domain.money import Money
 from domain.orders.events import (
     CancelCause,
@@ -77,14 +79,24 @@ from domain.orders.events import (
     ParcelShipped,
 )
 from domain.orders.parcels import Parcel, Shipment
+from domain.reports.events import SalesReportGenerated
 from domain.sellers.events import SellerReinstated, SellerRejected, SellerSuspended, SellerVerified
 from workers.local.process import LOOPBACK, free_port
 
 NOW = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 ANN = AccountId(UUID("5e0e7d5c-0000-4000-8000-000000000001"))
+BOB = AccountId(UUID("5e0e7d5c-0000-4000-8000-0000000000b0"))
 SHOP = SellerId(UUID("5e0e7d5c-0000-4000-8000-000000000002"))
 LINK = "https://shop.example/page?token=abc"
+SALES = SalesReportGenerated(
+    day=date(2026, 11, 20),
+    orders=3,
+    revenue=Money(180_000),
+    refunds=Money(30_000),
+    items=7,
+    recipients=(ANN,),
+)
 FIELDS: dict[str, Any] = {
     "name": "Ann",
     "shop": "Tradelog",
@@ -116,6 +128,9 @@ FIELDS: dict[str, Any] = {
     "carrier": "DHL",
     "tracking_number": "JJD0001",
     "tracking_link": "https://dhl.example/JJD0001",
+    "listings": [{"title": "A phone", "available": 3, "link": LINK}],
+    "report": SALES,
+    "net": Money(150_000),
 }
 MESSAGE = Message(
     to="ann@example.com",
@@ -154,6 +169,9 @@ OF_ORDER: dict[str, Any] = {"order_id": ORDER, "account_id": ANN}
 PAID: dict[str, Any] = {"intent_id": "pi_1"}
 DECLINED: dict[str, Any] = {**PAID, "code": "card_declined", "message": "Your card was declined."}
 PARCEL: dict[str, Any] = {"parcel": 1, "seller_id": SHOP}
+
+THING = ListingId(UUID("5e0e7d5c-0000-4000-8000-000000000005"))
+LOW: dict[str, Any] = {"listing_id": THING, "seller_id": SHOP, "available": 3, "threshold": 5}
 
 OWED: list[tuple[Event, list[Template]]] = [
     (
@@ -195,6 +213,9 @@ OWED: list[tuple[Event, list[Template]]] = [
     ),
     (OrderReturnApproved(**OF_ORDER, return_id=RETURN, approved_at=NOW), [Template.RETURN_APPROVED]),
     (OrderReturnRejected(**OF_ORDER, return_id=RETURN, rejected_at=NOW), [Template.RETURN_REJECTED]),
+    (LowStockReached(**LOW, account_id=ANN, others=(THING,)), [Template.LOW_STOCK]),
+    (LowStockReached(**LOW, account_id=ANN, told_with=THING), []),
+    (SALES, [Template.SALES_REPORT]),
 ]
 
 
@@ -202,7 +223,7 @@ class TestWhatIsOwed:
     @pytest.mark.parametrize(("event", "templates"), OWED)
     def test_because_of_an_event(self, event: Event, templates: list[Template]) -> None:
         assert mails_for(event) == templates
-        if templates:
+        if templates and type(event) not in FOR_ADMINS:
             assert account_of(event) == ANN
 
     async def test_to_whose_account_it_is_about(self) -> None:
@@ -211,6 +232,20 @@ class TestWhatIsOwed:
 
         changed = PasswordChanged(account_id=ANN, password_hash="x")
         assert await recipients_of(changed, admins) == [ANN]
+        assert await recipients_of(LowStockReached(**LOW, account_id=ANN), admins) == [ANN]
+
+    async def test_to_all_admins_where_it_is_about_the_house(self) -> None:
+        async def admins() -> set[AccountId]:
+            return {ANN, BOB}
+
+        assert await recipients_of(LowStockReached(**LOW), admins) == [ANN, BOB]
+        assert mails_for(LowStockReached(**LOW)) == [Template.LOW_STOCK]
+
+    async def test_of_sales_to_those_who_were_admins_when_they_were_counted(self) -> None:
+        async def admins() -> list[AccountId]:
+            raise AssertionError("nobody asks for them")
+
+        assert await recipients_of(SALES, admins) == (ANN,)
 
     def test_every_cause_and_every_template_stands_in_the_table_above(self) -> None:
         assert {type(event) for event, templates in OWED if templates} == set(CAUSES)
@@ -255,6 +290,9 @@ class TestWhatAMailSays:
             (Template.SELLER_SUSPENDED, "The reason: Counterfeit goods"),
             (Template.ORDER_CONFIRMATION, "ORD-2026112101"),
             (Template.ORDER_CONFIRMATION, "2,267.98 USD"),
+            (Template.SALES_REPORT, "20 November 2026"),
+            (Template.SALES_REPORT, "1,800.00 USD"),
+            (Template.SALES_REPORT, "1,500.00 USD"),
             (Template.ORDER_CONFIRMATION, "-10.00 USD"),
             (Template.ORDER_CONFIRMATION, "181.44 USD"),
             (Template.ORDER_CONFIRMATION, "2,444.42 USD"),
@@ -272,6 +310,7 @@ class TestWhatAMailSays:
             (Template.ORDER_CANCELLED, "The reason: Counterfeit goods"),
             (Template.RETURN_APPROVED, "A phone"),
             (Template.RETURN_REJECTED, "The reason: Counterfeit goods"),
+            (Template.LOW_STOCK, "few left of this:"),
         ],
     )
     def test_what_its_reader_must_know(self, template: Template, words: str) -> None:
@@ -293,6 +332,7 @@ class TestWhatAMailSays:
             **dict.fromkeys(("link", "tracking_link"), f"https://x/{evil}"),
             "lines": [Line(quantity=1, title=evil, total=Money(1))],
             "deliver_to": [evil],
+            "listings": [{"title": evil, "available": 3, "link": f"https://x/{evil}"}],
         }
         for template in Template:
             assert "<img" not in render(template, fields).html

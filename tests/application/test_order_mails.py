@@ -163,7 +163,11 @@ class TestAFailure:
     def test_of_one_intent_is_the_first_one_or_a_repeated_one(self) -> None:
         (first,) = order_after(LINKED).fail_payment("pi_1", "card_declined", "no")
         (again,) = order_after(LINKED, first).fail_payment("pi_1", "card_declined", "no")
-        (other,) = order_after(LINKED, first).fail_payment("pi_2", "card_declined", "no")
+        another = (
+            OrderPaymentClosed(order_id=ORDER_ID, intent_id="pi_1"),
+            OrderPaymentLinked(order_id=ORDER_ID, intent_id="pi_2"),
+        )
+        (other,) = order_after(LINKED, first, *another).fail_payment("pi_2", "card_declined", "no")
         repeated = [
             event.repeated for event in (first, again, other) if isinstance(event, OrderPaymentFailed)
         ]

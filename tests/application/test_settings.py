@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -58,6 +59,7 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     ("STRIPE_SECRET_KEY", f"sk_test_{secrets.token_hex(16)}", "is a key for tests"),
     ("STRIPE_WEBHOOK_SECRET", "", "is not set, though STRIPE_SECRET_KEY is"),
     ("STRIPE_WEBHOOK_SECRET", "whsec_tests", "is a default, or easily guessed"),
+    ("SHIPPING_WEBHOOK_SECRET", "secret", "is a default, or easily guessed"),
     ("STRIPE_API_BASE", "http://stripe:12111", "sends payments elsewhere than to Stripe"),
     ("CORS_ORIGINS", "", "is not set, and its default is a machine of a developer"),
     ("CORS_ORIGINS", "*", "allows every origin"),
@@ -194,3 +196,14 @@ class TestWhatOrdersCost:
     def test_what_makes_no_sense_is_named(self, name: str, value: str) -> None:
         with pytest.raises(SettingsError, match=name):
             Settings.read({**GOOD, name: value})
+
+
+def test_how_long_things_can_be_returned_and_refunds_wait_is_said_in_the_environment() -> None:
+    given = {"DATABASE_URL": "postgresql://db", "JWT_SECRET": "x" * 32, "TRADELOG_MASTER_KEY": "key"}
+    settings = Settings.read(given)
+    assert (settings.returnable_for, settings.refund_patience) == (timedelta(days=30), timedelta(hours=1))
+    settings = Settings.read({**given, "RETURN_WINDOW": "14d", "REFUND_RETRY_AFTER": "30m"})
+    assert (settings.returnable_for, settings.refund_patience) == (timedelta(days=14), timedelta(minutes=30))
+    for name in ("RETURN_WINDOW", "REFUND_RETRY_AFTER"):
+        with pytest.raises(SettingsError, match=name):
+            Settings.read({**given, name: "soon"})

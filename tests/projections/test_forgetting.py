@@ -28,7 +28,16 @@ from domain.listings.events import (
     StockAdjusted,
 )
 from domain.money import Money
-from domain.orders.events import OrderConfirmed, OrderLine, OrderPlaced, PostalAddress
+from domain.orders.events import (
+    OrderConfirmed,
+    OrderLine,
+    OrderNoteAdded,
+    OrderPlaced,
+    OrderReturnRejected,
+    OrderReturnRequested,
+    PostalAddress,
+    ReturnedLine,
+)
 from domain.orders.pricing import Tariff
 from domain.reviews.events import ReviewSubmitted
 from domain.sellers.events import (
@@ -229,6 +238,35 @@ def placed(order_id: OrderId, buyer: AccountId, name: str) -> OrderPlaced:
     )
 
 
+def said(order_id: OrderId, buyer: AccountId) -> list[Event]:
+    """A note, and a return that was not taken."""
+    return [
+        OrderNoteAdded(
+            order_id=order_id,
+            account_id=buyer,
+            note_id=UUID(int=1),
+            author=1,
+            note="ring at Mrs Somerville",
+            created_at=NOW,
+        ),
+        OrderReturnRequested(
+            order_id=order_id,
+            account_id=buyer,
+            return_id=UUID(int=2),
+            lines=(ReturnedLine(listing_id=listing_id(1), quantity=1),),
+            reason="my hand shakes",
+            requested_at=NOW,
+        ),
+        OrderReturnRejected(
+            order_id=order_id,
+            account_id=buyer,
+            return_id=UUID(int=2),
+            reason="smells of Mr Babbage",
+            rejected_at=NOW,
+        ),
+    ]
+
+
 def erased(person: AccountId) -> AccountErased:
     return AccountErased(account_id=person, erased_at=NOW + timedelta(days=30))
 
@@ -257,6 +295,18 @@ class TestOrders:
         await shown.record(OrderConfirmed(order_id=ADAS_ORDER, intent_id="pi_1", confirmed_at=NOW))
         confirmed = await shown.order(ADAS_ORDER)
         assert (confirmed["shippingAddress"], confirmed["paymentStatus"]) == (NOWHERE, "paid")
+
+    async def test_nor_is_what_was_said_about_it(self, shown: Shown) -> None:
+        await shown.record(placed(ADAS_ORDER, ADA, "Augusta"), *said(ADAS_ORDER, ADA))
+        assert await shown.holds("ring at Mrs Somerville")
+        await shown.record(erased(ADA))
+        after = await shown.order(ADAS_ORDER)
+        assert [note["note"] for note in after["notes"]] == [""]
+        assert [(each["reason"], each["rejectionReason"]) for each in after["returns"]] == [("", None)]
+        for words in ("ring at Mrs Somerville", "my hand shakes", "smells of Mr Babbage"):
+            assert not await shown.holds(words)
+        await shown.stand.shop.keys.destroy(ADA)
+        assert (await shown.rebuilt(ORDER_LIST)).startswith("equal to generation 1")
 
     async def test_made_from_the_log_without_the_key_they_are_the_same(self, shown: Shown) -> None:
         await shown.record(placed(ADAS_ORDER, ADA, "Augusta"), placed(BOBS_ORDER, BOB, "Robert"), erased(ADA))

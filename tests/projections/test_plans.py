@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection
-from sqlalchemy import ARRAY, Boolean, Column, DateTime, LargeBinary, Table, Text, Uuid
+from sqlalchemy import ARRAY, Boolean, Column, Date, DateTime, LargeBinary, Table, Text, Uuid
 
+from domain.kernel import ListingId, SellerId
+from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus, ReturnStatus
 from domain.orders.pricing import Tariff
+from domain.payments.payment import RefundState
 from domain.sellers.events import SellerStatus
 from projections.accounts.query import AccountFilter, account_by_id, accounts_due, accounts_page
 from projections.adapters.read_pool import ReadPool
@@ -34,11 +37,23 @@ from projections.collections.query import (
 )
 from projections.engine import prepare
 from projections.generations import DEAD_LETTERS
+from projections.inventory.query import LowStock, inventory_page, low_stock_untold
 from projections.keyset import Piece
-from projections.orders.query import order_by_id, orders_of
+from projections.orders.query import (
+    OrderFilter,
+    order_by_id,
+    orders_of,
+    orders_page,
+    orders_sold_by,
+    orders_tracked_by,
+    orders_waiting_since,
+)
+from projections.orders.whole import whole_order
 from projections.ports import Reads
 from projections.projection import Rows
 from projections.promotions.query import PromotionFilter, promotion_by, promotions_page, running_promotions
+from projections.refunds.query import refunds_failed_before, refunds_page
+from projections.returns.query import ReturnFilter, returns_page
 from projections.reviews.query import (
     ReviewedProduct,
     SortReviews,
@@ -47,6 +62,14 @@ from projections.reviews.query import (
     reviews_of,
     reviews_to_moderate,
 )
+from projections.sales.query import (
+    first_day_of_sales,
+    sales_by_day,
+    sales_by_product,
+    sales_by_seller,
+    sales_of_seller,
+)
+from projections.sellers.profiles import profiles_of
 from projections.sellers.query import (
     SellerFilter,
     SortSellers,
@@ -69,6 +92,8 @@ FEW = 40
 
 PIECE = Piece(skip=10, limit=20)
 
+FEBRUARY = (date(2026, 2, 1), date(2026, 2, 28))
+
 READ_WHOLE = {"categories_g1"}
 """The tree has few categories, and takes all of them."""
 
@@ -89,6 +114,10 @@ def sellers(asked: SellerFilter) -> Question:
     return lambda reads: sellers_page(reads, asked, PIECE)
 
 
+def orders(**asked: Any) -> Question:
+    return lambda reads: orders_page(reads, OrderFilter(**asked), PIECE)
+
+
 def reviews_sorted(sort: SortReviews) -> Question:
     return lambda reads: reviews_of(reads, PRODUCT, sort, PIECE)
 
@@ -96,6 +125,36 @@ def reviews_sorted(sort: SortReviews) -> Question:
 QUESTIONS: dict[str, Question] = {
     "an order": lambda reads: order_by_id(reads, someone("orders")),
     "somebody's orders": lambda reads: orders_of(reads, someone("account"), PIECE),
+    "all orders": orders(),
+    "orders of a status": orders(status=OrderStatus.PENDING),
+    "orders of a payment status": orders(payment_status=PaymentStatus.FAILED),
+    "orders of an account": orders(account_id=someone("account")),
+    "orders of a time": orders(since=NOW, until=NOW),
+    "orders by number": orders(number="NUMBER77"),
+    "orders by all of these": orders(
+        status=OrderStatus.PENDING, account_id=someone("account"), since=NOW, number="NUMBER77"
+    ),
+    "orders that a seller sold": lambda reads: orders_sold_by(reads, someone("listing"), None, PIECE),
+    "orders that a seller has to send": lambda reads: orders_sold_by(
+        reads, someone("listing"), ParcelStatus.PROCESSING, PIECE
+    ),
+    "orders by a tracking number": lambda reads: orders_tracked_by(reads, "1Z 999-77"),
+    "orders that wait for their payment": lambda reads: orders_waiting_since(reads, NOW, None, 10),
+    "an order as it is": lambda reads: whole_order(reads, someone("orders")),
+    "all returns": lambda reads: returns_page(reads, ReturnFilter(), PIECE),
+    "returns to decide on": lambda reads: returns_page(
+        reads, ReturnFilter(status=ReturnStatus.REQUESTED), PIECE
+    ),
+    "what comes back to a seller": lambda reads: returns_page(
+        reads, ReturnFilter(seller_id=someone("seller")), PIECE
+    ),
+    "what of that is to be decided on": lambda reads: returns_page(
+        reads, ReturnFilter(status=ReturnStatus.REQUESTED, seller_id=someone("seller")), PIECE
+    ),
+    "all refunds": lambda reads: refunds_page(reads, None, PIECE),
+    "refunds that failed": lambda reads: refunds_page(reads, RefundState.FAILED, PIECE),
+    "refunds to try again": lambda reads: refunds_failed_before(reads, NOW, 24, 10),
+    "who several sellers are": lambda reads: profiles_of(reads, [someone("seller")]),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
     "all accounts": lambda reads: accounts_page(reads, AccountFilter(), PIECE),
     "accounts by words": lambda reads: accounts_page(reads, AccountFilter(words="word77"), PIECE),
@@ -136,8 +195,17 @@ QUESTIONS: dict[str, Question] = {
     "collections that are not active": lambda reads: collections_page(
         reads, CollectionFilter(active=False), PIECE
     ),
+    "what there are few of": lambda reads: inventory_page(reads, 5, PIECE),
+    "of what few are left that are not told of": lambda reads: low_stock_untold(
+        reads, 5, LowStock(2, 7, ListingId(someone("listing")), SellerId(someone("seller"))), 10
+    ),
     "a cart": lambda reads: cart_of_account(reads, someone("account"), 7, Tariff(), NOW),
     "somebody's sessions": lambda reads: sessions_of(reads, someone("account"), NOW),
+    "what was sold by days": lambda reads: sales_by_day(reads, *FEBRUARY),
+    "what a seller sold": lambda reads: sales_of_seller(reads, someone("listing"), *FEBRUARY),
+    "which sellers sold most": lambda reads: sales_by_seller(reads, *FEBRUARY),
+    "which products were sold most": lambda reads: sales_by_product(reads, *FEBRUARY),
+    "the first day of sales": first_day_of_sales,
     "the audit trail": lambda reads: audited_positions(reads, AuditFilter(after=2_000)),
     "the audit trail of a stream": lambda reads: audited_positions(
         reads, AuditFilter(stream=someone("stream"))
@@ -213,11 +281,14 @@ VALUES = {
     "code": "CASE WHEN i % 20 = 0 THEN '' ELSE 'code' || i END",
     "active": "i % 100 = 0",
     "hidden": "i % 10 = 0",
+    "refund_days": "ARRAY[date '2026-01-01' + i / 10]",
+    "last_refund_day": "CASE WHEN i % 50 = 0 THEN date '2026-01-01' + i / 10 END",
     "erase_after": "CASE WHEN i % 50 = 0 THEN timestamptz '2026-11-20' + i * interval '1 minute' END",
 }
 TYPICAL: dict[type[Any], str] = {
     ARRAY: "ARRAY['{name}' || i]",
     Boolean: "i % 10 > 0",
+    Date: "date '2026-01-01' + i / 10",
     DateTime: "timestamptz '2026-01-01' + i * interval '1 minute'",
     LargeBinary: "convert_to(repeat('x', 900), 'utf8')",
     Text: "'{name}' || i",
@@ -244,12 +315,14 @@ def _value(table: Table, column: Column[Any]) -> str:
     if name in ABOUT:
         kind = "account" if name == "person" else name.removesuffix("_id")
         return f"md5('{kind}' || i % {FEW})::uuid"
+    if name in VALUES:
+        return VALUES[name]
     if isinstance(column.type, ARRAY) and isinstance(column.type.item_type, Uuid):
         return "ARRAY[md5('listing' || i)::uuid]"
     if isinstance(column.type, ARRAY) and not isinstance(column.type.item_type, Text):
         return "ARRAY[i]"
     typical = next((value for kind, value in TYPICAL.items() if isinstance(column.type, kind)), "i")
-    return VALUES.get(name, typical.format(name=name))
+    return typical.format(name=name)
 
 
 DEAD_LETTERS_FILLED = f"""

@@ -27,6 +27,7 @@ from application.adapters.mail.queue import PostgresMails
 from application.adapters.mail.smtp import SmtpMailer
 from application.bootstrap import WriteSide, write_side
 from application.errors import LogUnavailableError
+from application.listings.noting_low_stock import NoteLowStock
 from application.mail.ports import (
     MailDelayedError,
     Mailer,
@@ -47,8 +48,12 @@ from domain.accounts.events import (
     Preferences,
     PreferencesUpdated,
     Profile,
+    Role,
+    RoleRevoked,
 )
-from domain.kernel import AccountId, ListingId, OrderId
+from domain.kernel import AccountId, ListingId, OrderId, SellerId
+from domain.listings.events import ListingEvent, ListingPublished, StockAdjusted
+from domain.listings.listing import LISTINGS
 from domain.money import Money
 from domain.orders.events import (
     CancelCause,
@@ -69,6 +74,7 @@ from domain.orders.order import ORDERS
 from domain.sellers.events import HOUSE_SELLER, SellerApplied, SellerVerified, ShopProfile, seller_of
 from domain.sellers.seller import SELLERS
 from tests.api.shop import MailServer, text_of
+from tests.domain.builders import a_listing_created
 from tests.support import eventually
 from workers.local.process import LOOPBACK, Process, free_port
 from workers.mailer import Ledger, MailRoom, Waits, mail_room
@@ -145,13 +151,16 @@ class Town:
     async def room(self, mailer: Mailer, **options: Any) -> MailRoom:
         return await self._stack.enter_async_context(mail_room(self.settings, mailer, **options))
 
-    async def person(self, name: str = "Ann", *, verified: bool = True) -> Account:
+    async def person(
+        self, name: str = "Ann", *, verified: bool = True, roles: frozenset[Role] = frozenset()
+    ) -> Account:
         """Of a verified one nobody is owed a mail."""
         person = NewPerson(
             email=f"{uuid4().hex}@example.com",
             password="Secret123",
             profile=Profile(first_name=name),
             email_verified=verified,
+            roles=roles,
         )
         account: Account = (await self.write.bus.handle(CreateAccount(person=person), METADATA)).state
         return account
@@ -361,6 +370,65 @@ class TestAnOrder:
         await town.write.store.change(ORDERS, order_id, lambda _: former, METADATA)
         await all_of(room)
         assert await town.mails() == []
+
+
+class TestLowStock:
+    async def thing(self, town: Town, *more: ListingEvent, number: int = 1, **fields: Any) -> ListingId:
+        created = a_listing_created(number, listing_id=ListingId(uuid4()), slug=f"thing-{number}", **fields)
+        events = [created, ListingPublished(listing_id=created.listing_id), *more]
+        await town.write.store.change(LISTINGS, created.listing_id, lambda _: events, METADATA)
+        return created.listing_id
+
+    async def note(self, town: Town, *listing_ids: ListingId, seller_id: SellerId = HOUSE_SELLER) -> None:
+        command = NoteLowStock(seller_id=seller_id, listing_ids=listing_ids, threshold=5)
+        await town.write.bus.handle(command, METADATA)
+
+    async def test_of_the_house_is_told_to_all_admins_who_want_to_know(self, town: Town) -> None:
+        room = await town.room(mailer := MemoryMailer())
+        ann, bob, former = [
+            await town.person(name, roles=frozenset({Role.ADMIN})) for name in ("Ann", "Bob", "Eve")
+        ]
+        await town.person("Joe")
+        unwanted = Preferences(email_notifications=False)
+        await town.happens(bob, PreferencesUpdated(account_id=bob.id, preferences=unwanted))
+        few, fewer = await self.thing(town, stock=5), await self.thing(town, stock=1, number=2)
+        await self.note(town, few, fewer)
+        await room.ledger.catch_up()
+        await town.happens(former, RoleRevoked(account_id=former.id, role=Role.ADMIN))
+        await all_of(room)
+        (message,) = mailer.sent
+        assert (message.to, message.subject) == (ann.email, "Low stock")
+        for line in ("1 x Listing 2", "5 x Listing 1", "https://shop.example/products/thing-1"):
+            assert line in message.text
+        assert sorted(mail.error for mail in await town.mails()) == [
+            "",
+            "the person is no admin any more",
+            "the person wants no notifications by mail",
+        ]
+
+    async def test_of_a_shop_is_told_to_whose_it_is(self, town: Town) -> None:
+        room = await town.room(mailer := MemoryMailer())
+        ann = await town.person()
+        await town.person("Bob", roles=frozenset({Role.ADMIN}))
+        await town.is_verified_as_a_seller(ann)
+        shop = seller_of(ann.id)
+        await self.note(town, await self.thing(town, stock=5, seller_id=shop), seller_id=shop)
+        await all_of(room)
+        assert [(message.to, message.subject) for message in mailer.sent] == [
+            (ann.email, "Your shop has been verified"),
+            (ann.email, "Low stock"),
+        ]
+
+    async def test_that_is_none_any_more_is_not_told(self, town: Town) -> None:
+        room = await town.room(mailer := MemoryMailer())
+        await town.person(roles=frozenset({Role.ADMIN}))
+        few = await self.thing(town, stock=5)
+        await self.note(town, few)
+        more = StockAdjusted(listing_id=few, stock=9)
+        await town.write.store.change(LISTINGS, few, lambda _: [more], METADATA)
+        await all_of(room)
+        assert mailer.sent == []
+        assert (await town.one()).error == "there are enough again"
 
 
 class TestOnce:

@@ -144,6 +144,10 @@ class Objects:
         query = "INSERT INTO answers (key, request, status, body) VALUES (?, ?, ?, ?)"
         self._database.execute(query, (key, request, status, _encode(body)))
 
+    def clear(self) -> None:
+        for table in ("things", "events", "outcomes", "answers"):
+            self._database.execute(f"DELETE FROM {table}")
+
     def close(self) -> None:
         self._database.close()
 

@@ -34,7 +34,7 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.handlers.http_handlers import HTTPRouteHandler
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from workers.local.process import LOOPBACK, Process, answers_http
@@ -174,11 +174,14 @@ class StripeError(Exception):
 class SimulatedStripe:
     """What Stripe decides and remembers."""
 
-    def __init__(self, objects: Objects, webhooks: Webhooks, *, key: str, origin: str) -> None:
+    def __init__(
+        self, objects: Objects, webhooks: Webhooks, *, key: str, origin: str, clock: Callable[[], float]
+    ) -> None:
         self.objects = objects
         self.webhooks = webhooks
         self._key = key
         self._origin = origin
+        self._clock = clock
         self._settle_after: float | None = SETTLE_AFTER
         self._to_send: list[Callable[[], None]] = []
 
@@ -235,6 +238,10 @@ class SimulatedStripe:
         finally:
             self._to_send.clear()
 
+    @property
+    def _now(self) -> int:
+        return int(self._clock())
+
     # Payment intents
 
     def create_intent(self, params: Params) -> StripeObject:
@@ -260,7 +267,7 @@ class SimulatedStripe:
             "capture_method": "automatic_async",
             "client_secret": f"{id_}_secret_{random_text(25)}",
             "confirmation_method": "automatic",
-            "created": int(time.time()),
+            "created": self._now,
             "currency": currency.lower(),
             "customer": None,
             "description": params.get("description"),
@@ -323,7 +330,7 @@ class SimulatedStripe:
             return intent
         if card.decline_code is not None:
             raise self._decline(intent, card, card.decline_code)
-        charge = new_charge(intent, card)
+        charge = new_charge(intent, card, self._now)
         if card.processing:
             return self._process(intent, charge, card)
         return self._succeed(intent, charge)
@@ -335,7 +342,7 @@ class SimulatedStripe:
             raise unexpected_state(intent, "authenticate", {"requires_action"})
         intent["next_action"] = None
         if succeeds:
-            return self._succeed(intent, new_charge(intent, card_of(intent["payment_method"])))
+            return self._succeed(intent, new_charge(intent, card_of(intent["payment_method"]), self._now))
         message = (
             "We are unable to authenticate your payment method. "
             "Please choose a different payment method and try again."
@@ -351,7 +358,7 @@ class SimulatedStripe:
             raise unexpected_state(intent, "cancel", CANCELABLE)
         intent |= {
             "status": "canceled",
-            "canceled_at": int(time.time()),
+            "canceled_at": self._now,
             "cancellation_reason": one_of(params, "cancellation_reason", CANCELLATION_REASONS),
             "next_action": None,
         }
@@ -390,7 +397,7 @@ class SimulatedStripe:
     def _decline(self, intent: StripeObject, card: Card, decline_code: str) -> StripeError:
         code = decline_code if decline_code in OWN_ERROR_CODES else "card_declined"
         message = "Your card was declined."
-        charge = failed_charge(new_charge(intent, card), code, message)
+        charge = failed_charge(new_charge(intent, card, self._now), code, message)
         failure: StripeObject = {
             "type": "card_error",
             "code": code,
@@ -433,7 +440,7 @@ class SimulatedStripe:
             "object": "refund",
             "amount": amount,
             "charge": charge["id"],
-            "created": int(time.time()),
+            "created": self._now,
             "currency": charge["currency"],
             "metadata": metadata_of(params),
             "payment_intent": charge["payment_intent"],
@@ -480,7 +487,7 @@ class SimulatedStripe:
             "object": "dispute",
             "amount": charge["amount"],
             "charge": charge["id"],
-            "created": int(time.time()),
+            "created": self._now,
             "currency": charge["currency"],
             "evidence": {"uncategorized_text": None},
             "is_charge_refundable": False,
@@ -669,7 +676,7 @@ class SimulatedStripe:
             "id": new_id("evt"),
             "object": "event",
             "api_version": API_VERSION,
-            "created": int(time.time()),
+            "created": self._now,
             "data": {"object": dict(thing)},
             "livemode": False,
             "pending_webhooks": 1,
@@ -693,7 +700,7 @@ def _outcome_of(action: Callable[[], StripeObject]) -> tuple[int, StripeObject]:
         return error.status, error.body
 
 
-def new_charge(intent: StripeObject, card: Card) -> StripeObject:
+def new_charge(intent: StripeObject, card: Card, at: int) -> StripeObject:
     return {
         "id": new_id("ch"),
         "object": "charge",
@@ -701,7 +708,7 @@ def new_charge(intent: StripeObject, card: Card) -> StripeObject:
         "amount_captured": intent["amount"],
         "amount_refunded": 0,
         "captured": True,
-        "created": int(time.time()),
+        "created": at,
         "currency": intent["currency"],
         "customer": None,
         "disputed": False,
@@ -1100,6 +1107,14 @@ async def change_webhooks(request: HttpRequest, stripe: Stripe) -> StripeObject:
     return webhooks_now(stripe)
 
 
+@post("/simulator/forget", status_code=200)
+async def forget(request: HttpRequest, stripe: Stripe) -> StripeObject:
+    """Not Stripe's: nothing has happened yet."""
+    stripe.authenticate(request.headers.get("Authorization", ""))
+    stripe.objects.clear()
+    return {}
+
+
 @get("/simulator/webhooks")
 async def show_webhooks(request: HttpRequest, stripe: Stripe) -> StripeObject:
     """Not Stripe's: what is done to webhooks now, and how many events are `pending`, `dropped` and `done`."""
@@ -1152,7 +1167,9 @@ def readers(resource: str, kind: str) -> list[HTTPRouteHandler]:
 
 
 @get("/simulator/payment_intents/{intent_id:str}/authenticate")
-async def bank_page(stripe: Stripe, intent_id: FromPath[str], outcome: str = "succeeded") -> Redirect:
+async def bank_page(
+    stripe: Stripe, intent_id: FromPath[str], outcome: FromQuery[str] = "succeeded"
+) -> Redirect:
     """Not Stripe's: where the payer is sent, who gives the second factor, or refuses it, and is sent back."""
     action = stripe.intent(intent_id)["next_action"] or {}
     if "redirect_to_url" not in action:
@@ -1185,11 +1202,17 @@ def stripe_error_response(_: HttpRequest, error: StripeError) -> Response[Stripe
 
 
 def create_app(
-    *, key: str, webhook_url: str | None, webhook_secret: str, state: Path | None, origin: str = ""
+    *,
+    key: str,
+    webhook_url: str | None,
+    webhook_secret: str,
+    state: Path | None,
+    origin: str = "",
+    clock: Callable[[], float] = time.time,
 ) -> Litestar:
     objects = Objects(state)
     webhooks = Webhooks(objects, url=webhook_url, sign=lambda body: signature(body, webhook_secret))
-    stripe = SimulatedStripe(objects, webhooks, key=key, origin=origin)
+    stripe = SimulatedStripe(objects, webhooks, key=key, origin=origin, clock=clock)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -1216,6 +1239,7 @@ def create_app(
             *map(settler, OUTCOMES),
             change_pace,
             change_webhooks,
+            forget,
             show_webhooks,
             redeliver_webhooks,
             health,

@@ -1,0 +1,1 @@
+"""Reports for admins, and how they are written as files."""

@@ -1,0 +1,1 @@
+"""How many units there are of everything that is on sale."""

@@ -1,0 +1,1 @@
+"""Money that is to go back, and what has become of it."""

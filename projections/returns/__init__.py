@@ -1,0 +1,1 @@
+"""What comes back, in the order in which it was asked for."""
