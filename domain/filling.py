@@ -23,6 +23,8 @@ from domain.money import Money
 from domain.orders.events import OrderLine
 from domain.orders.pricing import line_totals
 from domain.placing import line_of, require_not_own, require_on_sale
+from domain.promotions.events import ScopeKind
+from domain.redeeming import Deals
 from domain.sellers.events import seller_of
 from domain.sellers.seller import Seller
 
@@ -127,6 +129,16 @@ def seen(
         for listing_id, quantity in cart.lines.items()
         if (listing := listings.get(listing_id)) is not None
     ]
+
+
+def tree_for(deals: Deals) -> CategoryTree | None:
+    """Where the listings are, as far as a price depends on it: few promotions are for what is in some category."""
+    offers = deals.offers.posted.values() if deals.offers is not None else ()
+    promotion = None if deals.coupon is None else deals.coupon.promotion
+    scopes = [offer.terms.scope for offer in offers]
+    if promotion is not None:
+        scopes.append(promotion.terms.scope)
+    return deals.tree if any(scope.kind is ScopeKind.CATEGORIES for scope in scopes) else None
 
 
 def orderable(lines: Sequence[SeenLine]) -> list[OrderLine]:
@@ -240,7 +252,7 @@ def _seen(
         added_at=shown.added_at,
         reason=_shortage(listing, quantity),
         line=line_of(listing, quantity, tree),
-        available=max(listing.available, 0),
+        available=listing.available,
         sale_price=price,
         shown_before=None if shown.price in (None, price) else shown.price,
     )

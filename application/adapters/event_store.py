@@ -173,9 +173,14 @@ class EventStore:
         For planning and for showing, not for deciding: what is decided on is checked by the append.
         """
         oldest = monotonic() - within
-        remembered = [self._recorded(ref) for ref in refs]
-        if all(known.seen_at >= oldest for known in remembered):
-            return [Loaded(state=known.state, version=known.version) for known in remembered]
+        remembered: list[Loaded[Any]] = []
+        for ref in refs:
+            known = self._memory.get(ref.id, _NOTHING)
+            if known.seen_at < oldest or known.kind not in ("", ref.decider.name):
+                break
+            remembered.append(Loaded(state=known.state, version=known.version))
+        else:
+            return remembered
         return await self.load_many(refs)
 
     async def change(
