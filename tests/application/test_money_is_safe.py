@@ -7,6 +7,7 @@ and in what order the machine likes, or never.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -16,6 +17,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Final, TypeVar, cast
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -87,7 +89,9 @@ which = st.integers(0, 50)
 
 @cache
 def the_stripe() -> InProcessStripe:
-    """Made once for all examples, which takes longer than to run one."""
+    """Made once for all examples, which takes longer than to run one. It has nothing to say of each request."""
+    for name in ("stripe", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return InProcessStripe()
 
 
@@ -661,7 +665,8 @@ class Buying(RuleBasedStateMachine):
         ]
 
 
-TestBuying = Buying.TestCase
+# It takes seconds; but what fails is worth the minutes in which it is made as short as can be.
+TestBuying = pytest.mark.timeout(400)(Buying.TestCase)
 TestBuying.settings = settings(
     max_examples=60,
     stateful_step_count=40,
