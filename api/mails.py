@@ -39,7 +39,10 @@ class MailController(Controller):
 
     @get(query=MailsQuery, responses=answers(Mails, 200, 401, 403))
     async def mails(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """Mails by the position of the event that they are owed for; ``state=dead`` are those that were given up."""
+        """Mails by the position of the event that they are owed for; ``state=dead`` are those that were given up.
+
+        Those of one event come together: if it is owed to several people, there may be a few more than ``limit``.
+        """
         asked = decode_query(request.scope["query_string"], MailsQuery)
         listed = await backend.mails.listed(asked.state, after=asked.after, limit=asked.limit)
         counts = await backend.mails.counts()
@@ -62,7 +65,10 @@ class MailController(Controller):
     async def retry(
         self, request: HttpRequest, cause: FromPath[str], template: FromPath[str], backend: Backend
     ) -> ASGIResponse:
-        """Let a mail that was given up be tried again, as often as a new one; any other stays as it is."""
+        """Let a mail that was given up be tried again, as often as a new one; any other stays as it is.
+
+        If it is owed to several people, that is so for each of them, and one of those that change is shown.
+        """
         return await _done(request, backend, backend.mails.retry, cause, template)
 
     @post(
@@ -73,7 +79,7 @@ class MailController(Controller):
     async def drop(
         self, request: HttpRequest, cause: FromPath[str], template: FromPath[str], backend: Backend
     ) -> ASGIResponse:
-        """Give up a mail that has not been sent; any other stays as it is."""
+        """Give up a mail that has not been sent, to whomever it is owed; any other stays as it is."""
         return await _done(request, backend, backend.mails.drop, cause, template)
 
 

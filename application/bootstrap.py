@@ -246,7 +246,12 @@ from application.payments.paying import (
     record_payment_result,
     request_payment,
 )
-from application.payments.reconciling import ReconcilePayment, reconcile_payment
+from application.payments.reconciling import (
+    CompareRecent,
+    ReconcilePayment,
+    compare_recent,
+    reconcile_payment,
+)
 from application.promotions.keeping import (
     ChangePromotion,
     CreatePromotion,
@@ -513,6 +518,7 @@ def handlers(
         ReconcilePayment: partial(
             reconcile_payment, store=store, payments=payments, clock=clock, patience=unpaid_after
         ),
+        CompareRecent: partial(compare_recent, store=store, payments=payments, clock=clock),
         KeepProviderEvent: partial(keep_provider_event, store=store),
         ConfirmOrder: partial(confirm_order, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),

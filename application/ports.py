@@ -304,6 +304,14 @@ class PaymentProvider(Protocol):
         """What the payer's bank has to say against a payment."""
         ...
 
+    async def refunds_since(self, moment: datetime) -> Sequence[ProviderRefund]:
+        """All that was asked for since then, of whatever payments."""
+        ...
+
+    async def disputes_since(self, moment: datetime) -> Sequence[ProviderDispute]:
+        """All that were opened since then, as they are now."""
+        ...
+
 
 class SignedUpload(msgspec.Struct, frozen=True, kw_only=True):
     """An address that takes one file until ``expires_at``, sent with ``method`` and exactly these ``headers``."""

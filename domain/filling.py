@@ -23,6 +23,8 @@ from domain.money import Money
 from domain.orders.events import OrderLine
 from domain.orders.pricing import line_totals
 from domain.placing import line_of, require_not_own, require_on_sale
+from domain.promotions.events import ScopeKind
+from domain.redeeming import Deals
 from domain.sellers.events import seller_of
 from domain.sellers.seller import Seller
 
@@ -62,6 +64,8 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hidden(self) -> frozenset[ListingId]:
+        if all(seller.sells for seller in self.sellers.values()):
+            return frozenset()
         return frozenset(listing.id for listing in self.listings.values() if self.hides(listing))
 
 
@@ -121,10 +125,20 @@ def seen(
 ) -> list[SeenLine]:
     """Every line whose listing is known; ``hidden`` are those that are out of sight because of their seller."""
     return [
-        _seen(cart, listing, quantity, tree, hidden=listing_id in hidden)
+        _seen(cart, listing, quantity, tree, hidden=bool(hidden) and listing_id in hidden)
         for listing_id, quantity in cart.lines.items()
         if (listing := listings.get(listing_id)) is not None
     ]
+
+
+def tree_for(deals: Deals) -> CategoryTree | None:
+    """Where the listings are, as far as a price depends on it: few promotions are for what is in some category."""
+    offers = deals.offers.posted.values() if deals.offers is not None else ()
+    promotion = None if deals.coupon is None else deals.coupon.promotion
+    scopes = [offer.terms.scope for offer in offers]
+    if promotion is not None:
+        scopes.append(promotion.terms.scope)
+    return deals.tree if any(scope.kind is ScopeKind.CATEGORIES for scope in scopes) else None
 
 
 def orderable(lines: Sequence[SeenLine]) -> list[OrderLine]:
@@ -238,7 +252,7 @@ def _seen(
         added_at=shown.added_at,
         reason=_shortage(listing, quantity),
         line=line_of(listing, quantity, tree),
-        available=max(listing.available, 0),
+        available=listing.available,
         sale_price=price,
         shown_before=None if shown.price in (None, price) else shown.price,
     )

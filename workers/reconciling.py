@@ -11,7 +11,7 @@ import structlog
 
 from application.errors import ConcurrentChangeError, UnavailableError
 from application.payments.paying import RequestPayment
-from application.payments.reconciling import ReconcilePayment
+from application.payments.reconciling import CompareRecent, ReconcilePayment
 from application.ports import Clock, Metadata
 from domain.kernel import DomainError, OrderId
 from projections.payments.query import orders_without_payment, payments_unsettled
@@ -36,6 +36,7 @@ async def reconcile_payments(bus: Bus, reads: Reads, clock: Clock, *, actor: str
     ``UnavailableError`` ends the round: while the provider is away there is nothing to compare with.
     """
     round_ = _Round(bus, actor)
+    await round_.all_of({"compare-recent": CompareRecent()})
     before = clock.now() - LEFT_ALONE_FOR
     orders = await orders_without_payment(reads, before, None, BATCH)
     while orders:

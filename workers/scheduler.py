@@ -631,16 +631,7 @@ def jobs_of(write: WriteSide, read: ReadSide, settings: Settings) -> tuple[Job, 
             every=timedelta(minutes=1),
             work=partial(cancel_unpaid, write.bus, reads, write.clock, settings.unpaid_after),
         ),
-        Job(
-            name="retry-refunds",
-            every=timedelta(minutes=10),
-            work=partial(retry_refunds, write.bus, reads, write.clock, settings.refund_patience),
-        ),
-        Job(
-            name="reconcile-payments",
-            every=timedelta(minutes=5),
-            work=partial(reconcile_payments, write.bus, reads, write.clock, actor=ACTOR),
-        ),
+        *_at_the_provider(write, reads, settings),
         Job(
             name="expire-listings",
             description="Takes listings out of the catalogue whose time there is over",
@@ -649,11 +640,13 @@ def jobs_of(write: WriteSide, read: ReadSide, settings: Settings) -> tuple[Job, 
         ),
         Job(
             name="low-stock-alerts",
+            description="Tells sellers of listings that are nearly sold out",
             every=timedelta(minutes=10),
             work=partial(tell_low_stock, write.bus, reads, settings.low_stock_threshold),
         ),
         Job(
             name="abandon-carts",
+            description="Empties carts that nobody has come back to",
             every=timedelta(hours=1),
             work=partial(abandon_idle_carts, write.bus, reads, write.clock, settings.cart_patience),
         ),
@@ -687,6 +680,26 @@ def jobs_of(write: WriteSide, read: ReadSide, settings: Settings) -> tuple[Job, 
             every=timedelta(days=1),
             daily_at=REPORTED_AT,
             work=partial(report_sales, write.bus, write.store, SalesRead(write.log, read), write.clock),
+        ),
+    )
+
+
+def _at_the_provider(write: WriteSide, reads: Reads, settings: Settings) -> tuple[Job, ...]:
+    """What takes a payment provider: nothing, where none is configured."""
+    if not settings.stripe_secret_key:
+        return ()
+    return (
+        Job(
+            name="retry-refunds",
+            description="Tries refunds again that the payment provider refused",
+            every=timedelta(minutes=10),
+            work=partial(retry_refunds, write.bus, reads, write.clock, settings.refund_patience),
+        ),
+        Job(
+            name="reconcile-payments",
+            description="Compares payments with the provider, and repairs what a lost message left",
+            every=timedelta(minutes=5),
+            work=partial(reconcile_payments, write.bus, reads, write.clock, actor=ACTOR),
         ),
     )
 

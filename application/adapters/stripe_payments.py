@@ -139,10 +139,19 @@ class StripePayments:
         return _refund(refund.to_dict())
 
     async def refunds(self, intent_id: str) -> list[ProviderRefund]:
-        return [_refund(each) for each in await _listed(self._client.v1.refunds, intent_id)]
+        return [_refund(each) for each in await _listed(self._client.v1.refunds, payment_intent=intent_id)]
 
     async def disputes(self, intent_id: str) -> list[ProviderDispute]:
-        return [_dispute(each) for each in await _listed(self._client.v1.disputes, intent_id)]
+        return [_dispute(each) for each in await _listed(self._client.v1.disputes, payment_intent=intent_id)]
+
+    async def refunds_since(self, moment: datetime) -> list[ProviderRefund]:
+        since = {"gte": int(moment.timestamp())}
+        return [_refund(each) for each in await _listed(self._client.v1.refunds, created=since)]
+
+    async def disputes_since(self, moment: datetime) -> list[ProviderDispute]:
+        since = {"gte": int(moment.timestamp())}
+        found = await _listed(self._client.v1.disputes, created=since)
+        return [_dispute(each) for each in found if each.get("payment_intent")]
 
     async def _retrieved(self, intent_id: str) -> Any:
         return await self._client.v1.payment_intents.retrieve_async(intent_id, {"expand": ["latest_charge"]})
@@ -184,10 +193,10 @@ async def _asked(call: Any) -> PaymentIntent:
         raise PaymentProviderError("The payment provider does not answer") from down
 
 
-async def _listed(things: Any, intent_id: str) -> list[Mapping[str, Any]]:
-    """All of a kind that there are of a payment."""
+async def _listed(things: Any, **wanted: Any) -> list[Mapping[str, Any]]:
+    """All of a kind that there are, page by page."""
     try:
-        listed = await things.list_async({"payment_intent": intent_id, "limit": 100})
+        listed = await things.list_async({**wanted, "limit": 100})
         return [each.to_dict() async for each in listed.auto_paging_iter()]
     except stripe.InvalidRequestError as refused:
         if refused.code == "resource_missing":

@@ -184,7 +184,7 @@ async def _changed(
         cart: Cart | None = loaded[0].state
         if cart is None:
             cart, opened = Cart.open(cart_of(around.account_id), around.account_id)
-        if cart.coupon != held or not cart.lines.keys() <= around.looked_for:
+        if loaded[0].version != around.cart.version and not around.suits(cart):
             raise ConcurrentChangeError("The cart has changed meanwhile")
         named = {
             seller_id: each.state
@@ -207,15 +207,11 @@ async def _changed(
 
 
 class _Around(msgspec.Struct, frozen=True, kw_only=True):
-    """A cart, and all that there is around it: the listings in it and those that are named, and who sells them.
-
-    ``looked_for`` are also the listings of which there are none.
-    """
+    """A cart, and all that there is around it: the listings in it and those that are named, and who sells them."""
 
     account_id: AccountId
     named: Sequence[ListingId]
     cart: Loaded[Cart]
-    looked_for: frozenset[ListingId]
     listings: Mapping[ListingId, Listing]
     sellers: Mapping[SellerId, Seller]
     versions: Sequence[int]
@@ -223,6 +219,11 @@ class _Around(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def held(self) -> HeldCoupon | None:
         return None if self.cart.state is None else self.cart.state.coupon
+
+    def suits(self, cart: Cart) -> bool:
+        """Whether what was looked for is enough for it, though it has changed meanwhile."""
+        before: Iterable[ListingId] = () if self.cart.state is None else self.cart.state.lines
+        return cart.coupon == self.held and cart.lines.keys() <= {*before, *self.named}
 
     @property
     def sellers_named(self) -> list[SellerId]:
@@ -242,7 +243,6 @@ class _Around(msgspec.Struct, frozen=True, kw_only=True):
             account_id=account_id,
             named=named,
             cart=cart,
-            looked_for=frozenset((*lines, *named)),
             listings=shelf.listings,
             sellers=shelf.sellers,
             versions=[cart.version, *(each.version for each in those)],

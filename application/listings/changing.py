@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from application.categories.creating import THE_TREE
-from application.claims import stream_called
+from application.claims import stream_called, streams_called
 from application.errors import ConcurrentChangeError
 from application.listings.creating import LISTING_SLUG, require_own_shipping, slug_claim
 from application.listings.filing import (
@@ -170,6 +170,12 @@ async def listing_called(reference: str, store: EventStore, keys: Keys) -> Listi
     if stream is None:
         raise ProductNotFoundError("Product not found")
     return ListingId(stream)
+
+
+async def listings_called(references: Sequence[str], store: EventStore, keys: Keys) -> list[ListingId | None]:
+    """The same of several; nothing for a slug that nobody has."""
+    streams = await streams_called(references, "listing", LISTING_SLUG, store, keys)
+    return [None if stream is None else ListingId(stream) for stream in streams]
 
 
 def known(listing: Listing | None) -> Listing:

@@ -258,13 +258,19 @@ class ParcelTrackingChanged(Event, frozen=True, kw_only=True, tag="parcel_tracki
 
 
 class TrackingUpdated(Event, frozen=True, kw_only=True, tag="tracking_updated"):
-    """What the carrier, or somebody for it, says of a parcel; ``occurred_at`` is when that happened."""
+    """What the carrier, or somebody for it, says of a parcel; ``occurred_at`` is when that happened.
+
+    Carriers tell where they left it, and with whom.
+    """
+
+    subject = "account_id"
 
     order_id: OrderId
+    account_id: AccountId
     parcel: int
     status: TrackingStatus
-    location: str = ""
-    description: str = ""
+    location: PersonalText = ""
+    description: PersonalText = ""
     occurred_at: datetime
 
 

@@ -397,6 +397,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             raise self._impossible(OrderStatus.SHIPPED)
         told = TrackingUpdated(
             order_id=self.id,
+            account_id=self.account_id,
             parcel=number,
             status=status,
             location=location,

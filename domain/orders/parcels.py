@@ -80,6 +80,11 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
             return max(self.tracking, key=lambda told: told.occurred_at).status
         return TrackingStatus.PICKED_UP if self.sent else TrackingStatus.PENDING
 
+    def without_whereabouts(self) -> Parcel:
+        """The same once it is forgotten where the carrier left it."""
+        tracking = tuple(replace(told, location="", description="") for told in self.tracking)
+        return replace(self, tracking=tracking)
+
     def after(
         self, event: ParcelShipped | ParcelTrackingChanged | TrackingUpdated | ParcelDelivered
     ) -> Parcel:

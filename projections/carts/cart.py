@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.carts.cart import Cart
-from domain.filling import LeftOut, Reason, SeenLine, orderable, seen
+from domain.filling import LeftOut, Reason, SeenLine, orderable, seen, tree_for
 from domain.kernel import ListingId
 from domain.listings.listing import Listing
 from domain.money import Money
@@ -32,7 +32,7 @@ def cart_body(
     ``totals`` is what an order of all that is to be had would cost now. ``left_out`` is what could not be had of what
     was brought along.
     """
-    lines = seen(cart, listings, hidden, deals.tree)
+    lines = seen(cart, listings, hidden, tree_for(deals))
     wanted = orderable(lines)
     quoted = quote(wanted, deals)
     return {
@@ -68,29 +68,22 @@ def coupon_discount(totals: Totals) -> Money:
 
 
 def _product_body(seen_line: SeenLine) -> dict[str, Any]:
-    """Of what nobody may see the fields are there, as S2 has them, and empty."""
     line = seen_line.line
+    if line is None:
+        return _unseen_body(seen_line)
     body: dict[str, Any] = {
-        "id": seen_line.number,
-        "uuid": str(seen_line.listing_id),
-        "title": "",
-        "price": 0.0,
-        "quantity": seen_line.quantity,
-        "total": 0.0,
-        "discountPercentage": 0.0,
-        "discountedTotal": 0.0,
-        "thumbnail": "",
-        "salePrice": 0.0,
+        "id": line.number,
+        "uuid": line.listing_id,
+        "title": line.title,
+        "price": line.price.minor / 100,
+        "quantity": line.quantity,
+        "total": line.total.minor / 100,
+        "discountPercentage": float(line.discount_percentage),
+        "discountedTotal": line.discounted_total.minor / 100,
+        "thumbnail": line.thumbnail,
+        "salePrice": seen_line.sale_price.minor / 100,
         "available": seen_line.reason is None,
     }
-    if line is not None:
-        body["title"] = line.title
-        body["price"] = line.price.minor / 100
-        body["total"] = line.total.minor / 100
-        body["discountPercentage"] = float(line.discount_percentage)
-        body["discountedTotal"] = line.discounted_total.minor / 100
-        body["thumbnail"] = line.thumbnail
-        body["salePrice"] = seen_line.sale_price.minor / 100
     if seen_line.reason is not None:
         body["reason"] = seen_line.reason
         if seen_line.reason is Reason.INSUFFICIENT_STOCK:
@@ -98,6 +91,24 @@ def _product_body(seen_line: SeenLine) -> dict[str, Any]:
     if seen_line.shown_before is not None:
         body["priceChanged"] = _price_change(seen_line, seen_line.shown_before)
     return body
+
+
+def _unseen_body(line: SeenLine) -> dict[str, Any]:
+    """Of what nobody may see the fields are there, as S2 has them, and empty."""
+    return {
+        "id": line.number,
+        "uuid": line.listing_id,
+        "title": "",
+        "price": 0.0,
+        "quantity": line.quantity,
+        "total": 0.0,
+        "discountPercentage": 0.0,
+        "discountedTotal": 0.0,
+        "thumbnail": "",
+        "salePrice": 0.0,
+        "available": False,
+        "reason": line.reason,
+    }
 
 
 def _item_body(line: SeenLine) -> dict[str, Any]:

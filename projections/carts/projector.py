@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, get_args
 from uuid import UUID
 
-import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Boolean, Column, DateTime, Index, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
@@ -26,28 +25,22 @@ carts = read_model(
 )
 
 
-class KeptCart(msgspec.Struct, frozen=True, kw_only=True):
-    """``updated_at`` is when something was last done with it, as far back as the log goes."""
-
-    cart: Cart
-    updated_at: datetime
-
-
-def _fold(kept: KeptCart | None, recorded: Recorded[Any], _: UUID) -> KeptCart | None:
+def _fold(cart: Cart | None, recorded: Recorded[Any], _: UUID) -> Cart | None:
     if isinstance(recorded.event, AccountErased):
         return None
-    if kept is None and not isinstance(recorded.event, CartOpened):
+    if cart is None and not isinstance(recorded.event, CartOpened):
         return None  # the owner has been erased, whatever was under way
-    cart = Cart.evolve(None if kept is None else kept.cart, recorded.event)
-    at = getattr(recorded.event, "at", None)
-    return KeptCart(cart=cart, updated_at=recorded.timestamp if at is None else at)
+    after = Cart.evolve(cart, recorded.event)
+    # Events did not always say when they happened; the log does.
+    unsaid = getattr(recorded.event, "at", None) is None
+    return replace(after, touched_at=recorded.timestamp) if unsaid else after
 
 
-def _row(kept: KeptCart) -> dict[str, Any]:
+def _row(cart: Cart) -> dict[str, Any]:
     return {
-        "listing_ids": list(kept.cart.lines),
-        "filled": kept.cart.holds_something,
-        "updated_at": kept.updated_at,
+        "listing_ids": list(cart.lines),
+        "filled": cart.holds_something,
+        "updated_at": cart.touched_at,
     }
 
 
@@ -55,10 +48,10 @@ CART_CONTENTS = Projection(
     name="carts",
     version=4,
     events=get_args(CartEvent),
-    document=KeptCart,
+    document=Cart,
     keys=by_stream,
     fold=_fold,
     into=Rows(table=carts, row=_row),
-    subjects=lambda kept: (kept.cart.account_id,),
+    subjects=lambda cart: (cart.account_id,),
     concerning={AccountErased: lambda erased: erased.account_id},
 )

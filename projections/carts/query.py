@@ -7,7 +7,6 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from msgspec.structs import replace
 
 from domain.carts.cart import Cart, HeldCoupon
 from domain.carts.events import cart_of
@@ -20,7 +19,6 @@ from domain.promotions.offers import Offers
 from domain.redeeming import Coupon, Deals
 from domain.sellers.events import ShippingProfile
 from projections.carts.cart import cart_body
-from projections.carts.projector import KeptCart
 from projections.categories.query import tree_from
 from projections.ports import Reads
 from projections.promotions.promotion import PromotionDocument
@@ -45,7 +43,7 @@ class _Shop(msgspec.Struct, frozen=True, kw_only=True):
     seller: _Shipping
 
 
-_CART = msgspec.json.Decoder(KeptCart)
+_CART = msgspec.json.Decoder(Cart)
 _SHOP = msgspec.json.Decoder(_Shop)
 _PRODUCT = msgspec.json.Decoder(_Priced)
 _PROMOTION = msgspec.json.Decoder(PromotionDocument)
@@ -82,8 +80,7 @@ async def cart_of_account(
         nothing = Deals(offers=None, coupon=None, tree=None, tariff=tariff, at=at)
         return encode(cart_body(empty, {}, account_number, nothing))
     document, products, automatic, sellers, categories = row
-    kept = _CART.decode(document)
-    cart = kept.cart if kept.cart.touched_at else replace(kept.cart, touched_at=kept.updated_at)
+    cart = _CART.decode(document)
     priced = [_PRODUCT.decode(product) for product in products]
     listings = {product.listing.id: product.listing for product in priced}
     hidden = frozenset(product.listing.id for product in priced if product.hidden)

@@ -71,6 +71,7 @@ def _forgotten(order: Order) -> Order:
         cancel_reason="",
         notes=tuple(replace(note, note="") for note in order.notes),
         returns=tuple(replace(each, reason="", rejection="") for each in order.returns),
+        parcels=tuple(each.without_whereabouts() for each in order.parcels),
     )
 
 

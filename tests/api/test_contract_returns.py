@@ -139,22 +139,20 @@ class TestAskingForIt:
         for item in ({"product_id": product["uuid"], "qty": 1}, {"productId": product["slug"]}):
             assert buyer.made(path, {**WHY, "items": [item]})["items"][0]["quantity"] == 1
         assert buyer.made(f"/orders/{placed['id']}/returns", WHY)["items"][0]["quantity"] == 1
-        head = shop.head()
         assert_problem(buyer.post(path, WHY), 422, "ORDER_CANNOT_RETURN", "status")
-        assert shop.head() == head
+        assert len(buyer.get(f"/orders/{placed['id']}/returns").json()) == 3
 
     def test_is_refused_to_others_and_for_what_makes_no_sense(
         self, shop: Shop, admin: Client, category: str, buyer: Client, product: dict[str, Any]
     ) -> None:
         other = admin.made("/products/add", a_product(category))
         placed = bought(buyer, product)
-        path, head = f"/orders/{placed['id']}/return", shop.head()
+        path = f"/orders/{placed['id']}/return"
         assert_problem(shop.guest.post(path, WHY), 401, "UNAUTHORIZED")
         assert_problem(shop.user().post(path, WHY), 403, "FORBIDDEN")
         assert_problem(buyer.post(f"/orders/{MISSING}/return", WHY), 404, "ORDER_NOT_FOUND")
         assert_problem(buyer.post(path, WHY), 422, "ORDER_CANNOT_RETURN", "status")
         deliver(shop, placed)
-        head = shop.head()
         for body, field in (
             ({}, "reason"),
             ({"reason": " "}, "reason"),
@@ -170,7 +168,7 @@ class TestAskingForIt:
         too_many = {**WHY, "items": [{"id": product["id"], "quantity": 4}]}
         refused = assert_problem(buyer.post(path, too_many), 422, "ORDER_CANNOT_RETURN", "items")
         assert refused["details"]["items"] == [{"productId": product["id"], "returnable": 3}]
-        assert shop.head() == head
+        assert buyer.get(f"/orders/{placed['id']}/returns").json() == []
 
     def test_once_by_its_key(self, shop: Shop, buyer: Client, product: dict[str, Any]) -> None:
         placed = bought(buyer, product)
@@ -203,9 +201,8 @@ class TestItsWay:
             True,
         )
         assert stock(shop, product) == 9
-        head = shop.head()
         assert admin("PUT", f"{path}/receive").json()["refundAmount"] == worth
-        assert shop.head() <= head + 1  # the refund may be sent meanwhile
+        assert stock(shop, product) == 9
 
         def seen() -> dict[str, Any]:
             body: dict[str, Any] = buyer.get(f"/orders/{placed['id']}/returns").json()[0]
@@ -274,7 +271,6 @@ class TestItsWay:
         path = f"/orders/{placed['id']}/returns"
         theirs = buyer.made(path, {**WHY, "items": [{"id": own["id"]}]})
         others = buyer.made(path, {**WHY, "items": [{"id": product["id"]}]})
-        head = shop.head()
         for refused in (
             seller.post(f"{path}/{others['id']}/approve"),
             buyer.post(f"{path}/{theirs['id']}/approve"),
@@ -288,7 +284,7 @@ class TestItsWay:
         assert_problem(
             admin.post(f"/orders/{MISSING}/returns/{theirs['id']}/approve"), 404, "ORDER_NOT_FOUND"
         )
-        assert shop.head() >= head
+        assert buyer.get(path).json() == [theirs, others]
         assert [each["id"] for each in seller.get(path).json()] == [theirs["id"]]
         listed = seller.get("/sellers/me/returns").json()
         assert ([each["id"] for each in listed["returns"]], listed["total"]) == ([theirs["id"]], 1)
@@ -392,7 +388,7 @@ class TestRefunds:
         self, shop: Shop, admin: Client, buyer: Client, product: dict[str, Any]
     ) -> None:
         placed = bought(buyer, product, pay=False)
-        path, head = f"/orders/{placed['id']}/refunds", shop.head()
+        path = f"/orders/{placed['id']}/refunds"
         assert_problem(shop.guest.post(path, WHY), 401, "UNAUTHORIZED")
         assert_problem(buyer.post(path, WHY), 403, "FORBIDDEN")
         assert_problem(buyer.post(f"{path}/x/retry"), 403, "FORBIDDEN")
@@ -413,7 +409,6 @@ class TestRefunds:
         ):
             assert_problem(admin.post(path, body), 400, "VALIDATION_ERROR", field)
         assert buyer.get(path).json() == []
-        assert shop.head() >= head
 
 
 class TestInvoices:

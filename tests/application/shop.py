@@ -222,6 +222,14 @@ class Provider:
         self._answers()
         return [dispute for dispute in self.disputed if dispute.intent_id == intent_id]
 
+    async def refunds_since(self, moment: datetime) -> list[ProviderRefund]:
+        self._answers()
+        return list(self.sent_back.values())
+
+    async def disputes_since(self, moment: datetime) -> list[ProviderDispute]:
+        self._answers()
+        return list(self.disputed)
+
     def _answers(self) -> None:
         if self.down:
             raise PaymentProviderError("The payment provider does not answer")

@@ -25,7 +25,7 @@ from application.payments.paying import (
     RequestPayment,
     record_payment_result,
 )
-from application.payments.reconciling import ReconcilePayment
+from application.payments.reconciling import CompareRecent, ReconcilePayment
 from application.ports import (
     AlreadyAnsweredError,
     Answer,
@@ -716,6 +716,24 @@ class TestMoneyThatGoesBack:
         assert isinstance(failed, RefundFailed)
         assert failed.code == "lost_or_stolen_card"
 
+    async def test_what_a_bank_sends_back_days_later_is_with_us_again(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        """It had succeeded, ours as well as one that was made at the provider, and then did not after all."""
+        order, intent = await self.paid(shop, buyer, listing)
+        await shop.handle(CancelOrder(order_id=order.id, caller=buyer))
+        (refund_id,) = (await payment_now(shop, intent.id)).refunds
+        for status in ("succeeded", "failed"):
+            shop.provider.sent_back.clear()
+            self.sent(shop, intent, 1580, status=status, metadata={"refundId": refund_id})
+            head = await shop.log.head()
+            for _ in range(2):
+                await shop.handle(RecordRefunds(intent_id=intent.id))
+            events = await shop.events_after(head)
+            assert len(events) == 2
+        assert (await order_now(shop, order)).refunded == Money(0)
+        assert (await payment_now(shop, intent.id)).refundable == TOTAL
+
     async def test_before_we_heard_that_it_had_come_both_are_recorded(
         self, shop: Shop, buyer: Caller, listing: Listing
     ) -> None:
@@ -813,6 +831,17 @@ class TestComparing:
         assert await self.compared(shop, payment.intent_id) == [PaymentIntentCancelled]
         assert (await shop.provider.intent(payment.intent_id)).status == "canceled"
 
+    async def test_what_was_on_its_way_when_its_order_was_cancelled_is_closed_when_it_fails(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        order, intent = await ordered(shop, buyer, listing)
+        await shop.handle(ConfirmPayment(intent_id=intent.id, payment_method=SLOW, caller=buyer))
+        await shop.handle(CancelOrder(order_id=order.id, caller=buyer))
+        assert await self.compared(shop, intent.id) == []
+        shop.provider.become(intent.id, "requires_payment_method", failure_code="account_closed")
+        assert await self.compared(shop, intent.id) == [PaymentIntentCancelled]
+        assert (await shop.provider.intent(intent.id)).status == "canceled"
+
     async def test_what_no_order_was_placed_with_and_is_paid_goes_back(
         self, shop: Shop, buyer: Caller, listing: Listing
     ) -> None:
@@ -853,6 +882,47 @@ class TestComparing:
             await shop.handle(ReconcilePayment(intent_id=intent.id))
         with pytest.raises(PaymentNotFoundError):
             await shop.handle(ReconcilePayment(intent_id="pi_none"))
+
+
+class TestComparingWhatIsRecent:
+    async def test_finds_what_went_back_and_what_banks_said_of_what_was_settled_long_ago(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        order, intent = await ordered(shop, buyer, listing)
+        await shop.handle(shop.paid(shop.provider.become(intent.id, "succeeded")))
+        for of, number in ((intent.id, 1), ("pi_of_somebody_else", 2), ("", 3)):
+            shop.provider.sent_back[str(number)] = ProviderRefund(
+                id=f"re_{number}", amount=80, status="succeeded", intent_id=of
+            )
+            shop.provider.disputed.append(
+                ProviderDispute(
+                    id=f"dp_{number}", intent_id=of, amount=1, currency="usd", reason="", status="lost"
+                )
+            )
+        head = await shop.log.head()
+        bus = shop.bus_on(shop.another_store())
+        repaired = [(await bus.handle(CompareRecent(), METADATA)).state.repaired for _ in range(2)]
+        assert repaired == [(intent.id,), ()]
+        assert [type(event) for event in await shop.events_after(head)] == [
+            RefundNoted,
+            OrderRefunded,
+            PaymentDisputed,
+            OrderDisputed,
+        ]
+        assert (await order_now(shop, order)).refunded == Money(80)
+
+    async def test_costs_the_log_nothing_where_all_is_known(self) -> None:
+        shop = Counting()
+        buyer, listing = await shop.buyer(), await shop.listing()
+        _, intent = await ordered(shop, buyer, listing)
+        await shop.handle(shop.paid(shop.provider.become(intent.id, "succeeded")))
+        shop.provider.sent_back["k"] = ProviderRefund(
+            id="re_1", amount=80, status="succeeded", intent_id=intent.id
+        )
+        await shop.handle(CompareRecent())
+        before = shop.round_trips
+        await shop.handle(CompareRecent())
+        assert shop.round_trips == before
 
 
 async def test_who_has_left_for_good_can_still_be_paid_back() -> None:

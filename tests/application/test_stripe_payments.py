@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from time import time
 from uuid import uuid4
 
@@ -74,6 +75,9 @@ class TestClosingAndSendingBack:
         assert refunds[0] == refunds[1]
         assert (refunds[0].amount, refunds[0].status) == (1800, "succeeded")
         assert [dict(refund.metadata) for refund in await payments.refunds(intent.id)] == [ours]
+        recent = await payments.refunds_since(datetime.now(UTC) - timedelta(minutes=5))
+        assert refunds[0] in recent
+        assert all(refund.intent_id for refund in recent)
         with pytest.raises(PaymentFailedError) as refused:
             await payments.refund(intent.id, 1, idempotency_key=uuid4().hex, metadata={})
         assert refused.value.details == {"code": "charge_already_refunded"}

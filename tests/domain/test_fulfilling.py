@@ -124,7 +124,8 @@ def delivered(parcel: int = 1) -> ParcelDelivered:
 
 
 def told(status: TrackingStatus, parcel: int = 1, **fields: Any) -> TrackingUpdated:
-    return TrackingUpdated(order_id=ORDER_ID, parcel=parcel, status=status, **{"occurred_at": NOW, **fields})
+    told = {"account_id": BUYER.account_id, "occurred_at": NOW, **fields}
+    return TrackingUpdated(order_id=ORDER_ID, parcel=parcel, status=status, **told)
 
 
 def advance(order: Order, to: OrderStatus, *parcels: int, skip: bool = False, **fields: Any) -> list[Any]:

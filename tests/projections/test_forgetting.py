@@ -396,7 +396,7 @@ class TestProducts:
         former, keys = former_products(), MemoryPersonKeys()
         cart = cart_of(BOB)
         async with showing(
-            database_url, former, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE, keys=keys
+            database_url, former, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE, SELLER_LIST, keys=keys
         ) as shown:
             await shown.record(
                 *published(1),
@@ -406,7 +406,7 @@ class TestProducts:
             )
             assert (await shown.cart(BOB))["totalQuantity"] == 2
         async with showing(
-            database_url, PRODUCTS, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE, keys=keys
+            database_url, PRODUCTS, CART_CONTENTS, PROMOTION_LIST, CATEGORY_TREE, SELLER_LIST, keys=keys
         ) as shown:
             assert (await shown.cart(BOB))["totalQuantity"] == 2
 
@@ -438,7 +438,9 @@ class TestCarts:
         assert await shown.reads.all("SELECT key FROM carts") == [(other,)]
         assert await shown.stand.generations.dead_letters() == []
 
-    async def test_what_a_suspended_seller_sells_is_not_in_it(self, shown: Shown) -> None:
+    async def test_of_what_a_suspended_seller_sells_nothing_but_the_number_is_told(
+        self, shown: Shown
+    ) -> None:
         cart = cart_of(ADA)
         await shown.record(
             *published(1),
@@ -451,7 +453,10 @@ class TestCarts:
         assert [line["id"] for line in before["products"]] == [1, 2]
         await shown.record(suspended())
         after = await shown.cart(ADA)
-        assert [line["id"] for line in after["products"]] == [2]
+        assert [(line["id"], line["title"], line["reason"]) for line in after["products"][:1]] == [
+            (1, "", "unavailable")
+        ]
+        assert after["products"][1:] == before["products"][1:]
         assert after["total"] == 10
         await shown.record(reinstated())
         assert await shown.cart(ADA) == before

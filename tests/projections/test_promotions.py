@@ -49,6 +49,7 @@ from projections.promotions.query import (
     promotions_page,
     running_promotions,
 )
+from projections.sellers.projector import SELLER_LIST
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
 
 READ_MODELS: tuple[Projection[Any], ...] = (
@@ -57,6 +58,7 @@ READ_MODELS: tuple[Projection[Any], ...] = (
     PROMOTION_LIST,
     REDEMPTION_COUNTS,
     CATEGORY_TREE,
+    SELLER_LIST,
 )
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ANN = AccountId(stream_id("account", 1))

@@ -66,9 +66,13 @@ from domain.orders.events import (
     OrderPlaced,
     OrderProcessingStarted,
     OrderRefunded,
+    OrderReturnApproved,
+    OrderReturnRejected,
+    OrderReturnRequested,
     ParcelDelivered,
     ParcelShipped,
     PostalAddress,
+    ReturnedLine,
 )
 from domain.orders.order import ORDERS
 from domain.sellers.events import HOUSE_SELLER, SellerApplied, SellerVerified, ShopProfile, seller_of
@@ -84,6 +88,7 @@ METADATA = Metadata(actor="tests")
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 _NOBODY = AccountId(UUID(int=0))
 _NOTHING = OrderId(UUID(int=0))
+_THING = ListingId(UUID(int=0))
 _OF_ORDER: dict[str, Any] = {"order_id": _NOTHING, "account_id": _NOBODY}
 LINKED = OrderPaymentLinked(order_id=_NOTHING, intent_id="pi_1")
 CONFIRMED = OrderConfirmed(**_OF_ORDER, intent_id="pi_1", confirmed_at=NOW)
@@ -94,13 +99,21 @@ FAILED = OrderPaymentFailed(
 SHIPPED = ParcelShipped(**_OF_ORDER, parcel=1, seller_id=HOUSE_SELLER, shipped_at=NOW)
 DELIVERED = ParcelDelivered(**_OF_ORDER, parcel=1, seller_id=HOUSE_SELLER, delivered_at=NOW)
 CANCELLED = OrderCancelled(**_OF_ORDER, cause=CancelCause.ADMIN, cancelled_at=NOW)
+REQUESTED = OrderReturnRequested(
+    **_OF_ORDER,
+    return_id=UUID(int=1),
+    lines=(ReturnedLine(listing_id=_THING, quantity=1),),
+    requested_at=NOW,
+)
+APPROVED = OrderReturnApproved(**_OF_ORDER, return_id=UUID(int=1), approved_at=NOW)
+REJECTED = OrderReturnRejected(**_OF_ORDER, return_id=UUID(int=1), reason="It is used", rejected_at=NOW)
 REFUNDED = OrderRefunded(**_OF_ORDER, intent_id="pi_1", refund_id="re_1", amount=Money(100))
 
 
 def an_order(**fields: Any) -> OrderPlaced:
     """Two things at 10.00 each."""
     line = OrderLine(
-        listing_id=ListingId(uuid4()),
+        listing_id=_THING,
         number=1,
         seller_id=HOUSE_SELLER,
         title="Thing",
@@ -321,6 +334,22 @@ class TestAnOrder:
             assert "2 x Thing" in message.text
             assert "Total: 26.60 USD" in message.text
             assert f"https://shop.example/orders/{message.subject.split()[2]}" in message.text
+
+    async def test_that_is_cancelled_or_sent_back_is_told_of_with_why(self, town: Town) -> None:
+        room = await town.room(mailer := MemoryMailer())
+        ann = await town.person()
+        await town.orders(ann, LINKED, replace(CANCELLED, reason="Out of stock"))
+        await town.orders(ann, REQUESTED, APPROVED)
+        await town.orders(ann, REQUESTED, REJECTED)
+        await all_of(room)
+        cancelled, approved, rejected = sorted(
+            mailer.sent, key=lambda message: message.message_id.partition(".")[2]
+        )
+        assert "The reason: Out of stock" in cancelled.text
+        assert "nothing will be taken from you" in cancelled.text
+        assert "You may send this of your order" in approved.text
+        assert "1 x Thing" in approved.text
+        assert "The reason: It is used" in rejected.text
 
     async def test_whose_payment_fails_again_and_again_is_told_of_once(self, town: Town) -> None:
         room = await town.room(mailer := MemoryMailer())

@@ -11,7 +11,7 @@ import pytest
 
 from application.errors import ConcurrentChangeError, PaymentProviderError
 from application.payments.paying import RequestPayment
-from application.payments.reconciling import ReconcilePayment
+from application.payments.reconciling import CompareRecent, ReconcilePayment
 from application.ports import Metadata
 from domain.payments.payment import PaymentNotFoundError
 from workers.reconciling import AT_ONCE, LEFT_ALONE_FOR, reconcile_payments
@@ -51,6 +51,7 @@ class Comparing:
         self.refusals = refusals or {}
         self.compared: list[str] = []
         self.requested: list[UUID] = []
+        self.looked = 0
         self.most = 0
         self._now = 0
 
@@ -61,6 +62,9 @@ class Comparing:
         self.most = max(self.most, self._now)
         await asyncio.sleep(0)
         self._now -= 1
+        if isinstance(command, CompareRecent):
+            self.looked += 1
+            return
         if isinstance(command, RequestPayment):
             self.requested.append(command.order_id)
             return
@@ -77,7 +81,8 @@ async def a_round(bus: Comparing, lists: Lists) -> int:
 async def test_takes_all_however_many_there_are_and_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.reconciling.BATCH", 5)
     bus, lists = Comparing(), Lists(orders=7, payments=13)
-    assert await a_round(bus, lists) == 20
+    assert await a_round(bus, lists) == 21
+    assert bus.looked == 1
     assert sorted(bus.compared) == sorted(intent_id for _, _, intent_id in lists.payments)
     assert sorted(bus.requested) == sorted(order_id for _, order_id in lists.orders)
     assert bus.most == AT_ONCE
