@@ -25,7 +25,7 @@ from domain.kernel import stream_id
 from domain.orders.order import ORDERS, Order
 from domain.paying import NO_ORDER
 from domain.payments.events import PaymentEvent
-from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, RefundState
+from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, RefundState, RefundState
 
 LOST_REFUNDS: Final = timedelta(days=4)
 """So far back refunds are looked through. The provider itself repeats a message for three days."""
@@ -130,7 +130,12 @@ async def reconcile_payment(
 
     def decide(current: Payment | None) -> Sequence[PaymentEvent]:
         assert current is not None, "it was seen before"
-        if not _forsaken(current, clock, patience) or not current.refundable.minor:
+        # What failed on its way back is tried again as what it is, and not asked back twice.
+        returning = any(
+            refund.status is RefundState.FAILED and not current.retried(name)
+            for name, refund in current.refunds.items()
+        )
+        if returning or not _forsaken(current, clock, patience) or not current.refundable.minor:
             return []
         return current.request_refund(current.refundable, NO_ORDER)
 
