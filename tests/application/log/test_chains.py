@@ -34,7 +34,6 @@ from tests.application.log.jars import (
     JarEvent,
     NoteStuck,
     TickingClock,
-    jar_id,
     one_more,
 )
 from tests.application.log.test_group_commit import A, B, Blocked, Commits, commits, event, result
@@ -156,7 +155,7 @@ class TestOnOneAggregate:
         asked = turns_asked_for(monkeypatch)
         async with another_process(prepared_url) as one, another_process(prepared_url) as two:
             await filled(one, 2 * PEOPLE)
-            own = [(store, jar_id(f"own-{number}")) for number in range(PEOPLE) for store in (one, two)]
+            own = [(store, uuid4()) for _ in range(PEOPLE) for store in (one, two)]
             await asyncio.gather(*(filled(store, 1, jar) for store, jar in own))
             takers = [taken(store, A, jar) for store, jar in own]
             assert await asyncio.gather(*takers) == [True] * (2 * PEOPLE)
