@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -18,7 +18,7 @@ from api.paging import Cursors
 from api.reading import Reading
 from api.wire import addressing
 from application.bootstrap import WriteSide
-from application.listings.changing import listing_called
+from application.listings.changing import listing_called, listings_called
 from application.mail.ports import MailQueue
 from application.ports import ProviderMessage
 from application.settings import Settings
@@ -50,6 +50,10 @@ class BackendParts:
     async def listing_called(self, reference: str) -> ListingId:
         """The listing that an integer id, a uuid or a slug in a path or body names."""
         return await listing_called(reference, self.write.store, self.write.keys)
+
+    async def listings_called(self, references: Sequence[str]) -> list[ListingId | None]:
+        """The same of several, with one look; nothing for a slug that nobody has."""
+        return await listings_called(references, self.write.store, self.write.keys)
 
     @property
     def payments(self) -> Payments | None:

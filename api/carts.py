@@ -27,8 +27,6 @@ from application.carts.filling import (
 )
 from domain.accounts.events import Caller
 from domain.filling import Wish
-from domain.kernel import ListingId
-from domain.listings.listing import ProductNotFoundError
 from domain.orders.shipping import Sending
 from domain.placing import profiles_of
 from projections.carts.cart import cart_body
@@ -135,13 +133,18 @@ class CartController(Controller):
         responses={**answers(Cart, 201, 401, 404, 409, 422), **answers(Cart, 200)},
     )
     async def fill(self, request: HttpRequest, data: JSONBody[CartBody], backend: Backend) -> ASGIResponse:
-        """Put a product into the cart, or all that a client has kept by itself."""
+        """Put a product into the cart (201), or all that a client has kept by itself (200).
+
+        ``products`` or ``items`` take the place of what is in it, all of them or nothing. With ``merge`` they are added
+        to it, as far as they can be had, and ``notices`` tell of the rest: so what somebody put into a cart before they
+        signed in comes along once they are.
+        """
         caller = caller_of(request)
         if data.lines is None:
             return await _add(
                 request, str(data.id if data.product_id is None else data.product_id), data.quantity, backend
             )
-        wishes = await _wishes(data.lines, backend, lenient=data.merge)
+        wishes = await _wishes(data.lines, backend)
         kind = MergeCart if data.merge else SyncCart
         command = kind(account_id=caller.account_id, wishes=wishes)
         return await backend.commands.answer(request, command, cart_view(caller, backend))
@@ -201,25 +204,17 @@ async def _add(request: HttpRequest, reference: str, quantity: int, backend: Bac
     return await backend.commands.answer(request, command, cart_view(caller, backend), status=201)
 
 
-async def _wishes(lines: Sequence[CartLineBody], backend: BackendParts, *, lenient: bool) -> tuple[Wish, ...]:
-    """What each line is about; ``lenient`` lets one through that is about nothing that anybody knows."""
-    wishes: list[Wish] = []
-    for line in lines:
-        listing_id: ListingId | None = None
-        try:
-            listing_id = await backend.listing_called(line.reference)
-        except ProductNotFoundError:
-            if not lenient:
-                raise
-        wishes.append(
-            Wish(
-                reference=line.reference,
-                listing_id=listing_id,
-                quantity=line.quantity,
-                price=None if line.price is None else money(line.price),
-            )
+async def _wishes(lines: Sequence[CartLineBody], backend: BackendParts) -> tuple[Wish, ...]:
+    listing_ids = await backend.listings_called([line.reference for line in lines])
+    return tuple(
+        Wish(
+            reference=line.reference,
+            listing_id=listing_id,
+            quantity=line.quantity,
+            price=None if line.price is None else money(line.price),
         )
-    return tuple(wishes)
+        for line, listing_id in zip(lines, listing_ids, strict=True)
+    )
 
 
 async def _set_quantity(

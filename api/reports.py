@@ -15,8 +15,9 @@ from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.input import Body, Check, decode_query
 from api.models import SalesReport, SellerSalesReport
+from api.tables import Format, is_table, table
 from api.wire import answer, encode
-from application.reports.spreadsheets import SALES_COLUMNS, Cell, amount, csv_of, sales_row
+from application.reports.spreadsheets import SALES_COLUMNS, Cell, amount, sales_row
 from domain.kernel import InvalidInputError
 from domain.money import Money
 from domain.sellers.events import seller_of
@@ -56,7 +57,7 @@ class RangeQuery(Body, frozen=True, kw_only=True):
 
     start: Day | None = None
     end: Day | None = None
-    format: Literal["json", "csv"] | None = None
+    format: Format | None = None
 
     def days(self, today: date) -> tuple[date, date]:
         end = (self.end and _day(self.end)) or today
@@ -66,12 +67,6 @@ class RangeQuery(Body, frozen=True, kw_only=True):
         if (end - start).days >= MOST_DAYS:
             raise InvalidInputError({"end": [f"Must be within {MOST_DAYS} days from start"]})
         return start, end
-
-    def is_csv(self, request: HttpRequest) -> bool:
-        """``format`` says so, or else the request's ``Accept``."""
-        return self.format == "csv" or (
-            self.format is None and "text/csv" in request.headers.get("accept", "").lower()
-        )
 
 
 class SalesQuery(RangeQuery, frozen=True, kw_only=True):
@@ -100,12 +95,12 @@ class SalesReportController(Controller):
         start, end = asked.days(backend.write.clock.now().date())
         position = await backend.reading.fresh(request, SALES.name)
         shares = await _shares(asked, backend, start, end)
-        if asked.is_csv(request) and asked.by is not None:
+        if is_table(request, asked.format) and asked.by is not None:
             rows = [(*list(share.values())[:-1], f"{share['revenue']:.2f}") for share in shares]
-            return _csv(f"sales-by-{asked.by}-{start}-{end}", _COLUMNS[asked.by], rows, position)
+            return table(f"sales-by-{asked.by}-{start}-{end}", _COLUMNS[asked.by], rows, position)
         days = _every_day(start, end, await sales_by_day(backend.read.reads, start, end))
-        if asked.is_csv(request):
-            return _csv(f"sales-{start}-{end}", SALES_COLUMNS, [_day_row(day) for day in days], position)
+        if is_table(request, asked.format):
+            return table(f"sales-{start}-{end}", SALES_COLUMNS, [_day_row(day) for day in days], position)
         body = _report_body(start, end, days)
         if asked.by is not None:
             body[f"{asked.by}s"] = shares
@@ -126,9 +121,9 @@ class SellerSalesController(Controller):
         position = await backend.reading.fresh(request, SALES.name)
         seller_id = seller_of(caller_of(request).account_id)
         days = _every_day(start, end, await sales_of_seller(backend.read.reads, seller_id, start, end))
-        if asked.is_csv(request):
+        if is_table(request, asked.format):
             rows = [(day.day.isoformat(), day.orders, day.items, amount(day.revenue)) for day in days]
-            return _csv(f"sales-{start}-{end}", _SELLER_COLUMNS, rows, position)
+            return table(f"sales-{start}-{end}", _SELLER_COLUMNS, rows, position)
         body = {
             "start": start,
             "end": end,
@@ -226,14 +221,3 @@ def _day_row(day: DaySales) -> tuple[Cell, ...]:
 
 def _units(minor: int) -> float:
     return Money(minor).units()
-
-
-def _csv(name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], position: int) -> ASGIResponse:
-    return ASGIResponse(
-        body=csv_of(columns, rows),
-        encoded_headers=[
-            (b"content-type", b"text/csv; charset=utf-8"),
-            (b"content-disposition", b'attachment; filename="%b.csv"' % name.encode()),
-            (b"x-log-position", b"%d" % position),
-        ],
-    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from application.ports import EventStore, Keys
+from application.ports import EventStore, Keys, StreamRef
 from application.slugs import reference_kind
 from domain.claims.claim import CLAIMS
 from domain.kernel import stream_id
@@ -23,10 +24,24 @@ async def stream_called(
 
     An id or uuid is not looked up: whether there is anything of that kind is the command's to say.
     """
-    match reference_kind(reference):
-        case int() as number:
-            return stream_id(kind, number)
-        case str() as name:
-            return await owner_of(claimed_as, name, store, keys)
-        case stream:
-            return stream
+    (stream,) = await streams_called([reference], kind, claimed_as, store, keys)
+    return stream
+
+
+async def streams_called(
+    references: Sequence[str], kind: str, claimed_as: str, store: EventStore, keys: Keys
+) -> list[UUID | None]:
+    """The same of several: the names among them are looked up together."""
+    kinds = [reference_kind(reference) for reference in references]
+    names = list(dict.fromkeys(each for each in kinds if isinstance(each, str)))
+    owners: dict[str, UUID | None] = {}
+    if names:
+        claims = await store.load_many([StreamRef(CLAIMS, keys.claim_id(claimed_as, name)) for name in names])
+        owners = {
+            name: None if claim.state is None else claim.state.owner
+            for name, claim in zip(names, claims, strict=True)
+        }
+    return [
+        stream_id(kind, each) if isinstance(each, int) else owners[each] if isinstance(each, str) else each
+        for each in kinds
+    ]

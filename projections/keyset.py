@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from projections.ports import Reads
 
@@ -121,20 +122,35 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         of_page += [piece.skip, most]
         if not piece.counted:
             return f"SELECT {shown} FROM {page} {self.beside} ORDER BY {order}", of_page
-        counts = [
-            f"(SELECT count(*) FROM {self.source} WHERE {self.where} AND {condition})"
-            for condition, _ in self.either
-        ]
-        counted = f"(SELECT {' + '.join(counts)} AS total) counted"
-        of_counts = [
-            value
-            for _, parameters in self.either
-            for value in (*self.source_parameters, *self.parameters, *parameters)
-        ]
+        if len(self.either) > 1:
+            return self._counted_as_found(sorting, piece, by, shown, order)
+        ((condition, parameters),) = self.either
+        counted = f"(SELECT count(*) AS total FROM {self.source} WHERE {self.where} AND {condition}) counted"
         return (
             f"SELECT total, {shown} FROM {counted} LEFT JOIN {page} ON true {self.beside} ORDER BY {order}",
-            [*of_counts, *of_page],
+            [*self.source_parameters, *self.parameters, *parameters, *of_page],
         )
+
+    def _counted_as_found(
+        self, sorting: Sorting, piece: Piece, by: str, shown: str, order: str
+    ) -> tuple[str, list[Any]]:
+        """All are found once, counted, and put in order: what is asked in parts has no one index for its order."""
+        parts: list[str] = []
+        values: list[Any] = []
+        for condition, parameters in self.either:
+            parts.append(f"SELECT {self.columns}, {by} FROM {self.source} WHERE {self.where} AND {condition}")
+            values += [*sorting.parameters, *self.source_parameters, *self.parameters, *parameters]
+        named = replace(sorting, by=tuple(f"by_{place}" for place in range(len(sorting.by))), parameters=())
+        behind, mark = named.behind(piece.after)
+        found = (
+            f"SELECT * FROM matched WHERE {behind} ORDER BY {order.replace('page.', '')} OFFSET %s LIMIT %s"
+        )
+        statement = (
+            f"WITH matched AS MATERIALIZED ({' UNION ALL '.join(parts)}) "
+            f"SELECT total, {shown} FROM (SELECT count(*) AS total FROM matched) counted "
+            f"LEFT JOIN ({found}) page ON true {self.beside} ORDER BY {order}"
+        )
+        return statement, [*values, *mark, piece.skip, piece.limit + 1]
 
 
 def piece_of(

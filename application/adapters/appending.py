@@ -39,7 +39,7 @@ class Append(msgspec.Struct, kw_only=True, eq=False):
 
     ``upon`` are appends of this process that were still on their way when this was decided, and that the decision
     reckons with: where one of them is refused, so is this one, whatever the versions say. ``landed`` tells what has
-    become of it, as soon as that is known.
+    become of it, as soon as that is known; ``followers`` are those on their way that were decided upon it.
     """
 
     events: Sequence[NewEvent]
@@ -47,22 +47,31 @@ class Append(msgspec.Struct, kw_only=True, eq=False):
     result: CommandResult | None = None
     upon: Sequence[Append] = ()
     landed: bool | None = None
+    followers: list[Append] = []
+
+    def set_off(self) -> None:
+        """It is on its way: from now on it is lost with the first that is lost of those that it was decided upon."""
+        for other in self.upon:
+            if other.landed is False:
+                self.lose()
+            elif other.landed is None:
+                other.followers.append(self)
 
     def land(self) -> None:
         """It is in the log, and so is what it was decided upon, of which there may have been many in a row."""
         self.landed = True
         self.upon = ()
+        self.followers = []
 
-    @property
-    def void(self) -> bool:
-        """Whether it was refused, or will be because something that it was decided upon was."""
-        unseen: list[Append] = [self]
+    def lose(self) -> None:
+        """It is not in the log, or nobody can tell; nor will be what was decided upon it, however far that goes."""
+        unseen = [self]
         while unseen:
             append = unseen.pop()
-            if append.landed is False:
-                return True
-            unseen.extend(append.upon)
-        return False
+            if append.landed is None:
+                append.landed = False
+                unseen.extend(append.followers)
+                append.followers = []
 
     def next_versions(self) -> dict[UUID, int]:
         """The version that must be the next one of each stream which the command adds to or has read."""
@@ -114,10 +123,11 @@ class CommandLog(Protocol):
         """
         ...
 
-    async def begin_turn(self, stream: UUID) -> bool:
+    async def begin_turn(self, stream: UUID, *, patiently: bool = True) -> bool:
         """Wait until the stream is ours alone: then every other process's appends to it are refused.
 
-        False where there is no such thing to be had, and whoever comes first gets it.
+        False where there is no such thing to be had, and whoever comes first gets it. Who has turns of other streams
+        must not wait ``patiently`` until this process has fewer of them.
         """
         ...
 

@@ -228,8 +228,8 @@ class PostgresEventLog(PostgresApplicationRecorder):
             raise LogUnavailableError("The event log is not open")
         return await self._commits.append(append)
 
-    async def begin_turn(self, stream: UUID) -> bool:
-        return self._turns is not None and await self._turns.begin(stream)
+    async def begin_turn(self, stream: UUID, *, patiently: bool = True) -> bool:
+        return self._turns is not None and await self._turns.begin(stream, patiently=patiently)
 
     async def end_turn(self, stream: UUID) -> None:
         if self._turns is not None:

@@ -140,10 +140,12 @@ class EventStore:
         self._most_tries = most_tries
         self._memory: OrderedDict[UUID, _Known] = OrderedDict()
         self._on_their_way: dict[UUID, _Known] = {}
+        self._forgotten = 0
         self._locks: dict[UUID, _StreamLock] = {}
         self._contested: dict[UUID, _Turn] = {}
         self._topics: dict[type[Any], str] = {}
         self._saving: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> EventStore:
         return self
@@ -152,12 +154,13 @@ class EventStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Let snapshots that are being saved be saved, and turns be given up."""
-        endings = [turn.ending for turn in self._contested.values() if turn.ending is not None]
-        await asyncio.gather(*self._saving, *endings)
+        await asyncio.gather(*self._saving, *self._endings)
 
     def forget(self, stream: UUID) -> None:
-        """Drop what is remembered of a stream: its person was erased."""
+        """Drop what is remembered of a stream, now or in a moment: its person was erased."""
         self._memory.pop(stream, None)
+        self._on_their_way.pop(stream, None)
+        self._forgotten += 1
 
     async def load(self, decider: Decider[S, E], stream: UUID) -> Loaded[S]:
         (loaded,) = await self.load_many([StreamRef(decider, stream)])
@@ -228,34 +231,55 @@ class EventStore:
         current = not all(ref.id in self._memory for ref in refs)
         seen = await self._read_on(refs) if current else [self._at_hand(ref) for ref in refs]
         while True:
-            if self._contested:
-                seen = await self._in_turn(refs, seen)
             before = seen
             decided = await self._decided(command, seen)
-            adds = isinstance(decided, _Decided) and bool(decided.after)
-            if not adds and not (current and all(known.upon is None for known in seen)):
+            if isinstance(decided, _Decided) and decided.after:
+                await self._have(refs, decided, holding)
+                seen = self._recall(refs, seen)
+                if _moved(before, seen):
+                    # Others had the streams while we waited for them, or for what the decision took.
+                    current = False
+                    continue
+                try:
+                    return await self._appended(decided, holding)
+                except StreamConflictError as conflict:
+                    conflicts += 1
+                    current, seen = await self._after(
+                        conflict, refs, decided, conflicts=conflicts, before=before, holding=holding
+                    )
+            elif not current:
                 # A refusal, or nothing to do, is final only if it was decided on what is there now.
                 await _ended(seen)
                 current, seen = True, await self._read_on(refs)
-            elif isinstance(decided, _Decided) and not await holding.all_of(decided.after):
-                # Others of this process had the streams while we waited for them.
-                seen = self._recall(refs, seen)
-            if _moved(before, seen):
-                continue
-            if isinstance(decided, DomainError):
-                raise decided
-            try:
-                return await self._appended(decided, holding)
-            except StreamConflictError as conflict:
-                conflicts += 1
-                current, seen = await self._after(
-                    conflict, command, decided, conflicts=conflicts, before=before, holding=holding
-                )
+                if not _moved(before, seen) and all(known.upon is None for known in before):
+                    return await self._final(decided, holding)
+            else:
+                return await self._final(decided, holding)
+
+    async def _final(self, decided: _Decided[S] | DomainError, holding: _Holding) -> Changed[S]:
+        if isinstance(decided, DomainError):
+            raise decided
+        return await self._appended(decided, holding)
+
+    async def _have(
+        self, refs: Sequence[StreamRef[Any, Any]], decided: _Decided[Any], holding: _Holding
+    ) -> None:
+        """Come back when the streams are the command's: in turns, where other processes want them all the time."""
+        if self._contested:
+            contested = sorted({ref.id for ref in refs if ref.id in self._contested})
+            if contested != [turn.stream for turn in holding.turns]:
+                # Always in one order, and waiting for turns with nothing else in hand that somebody could wait for.
+                holding.let_go()
+                holding.leave_turns()
+                deciders = {ref.id: ref for ref in refs}
+                for stream in contested:
+                    await self._take(deciders[stream], holding)
+        await holding.all_of(decided.after)
 
     async def _after(
         self,
         conflict: StreamConflictError,
-        command: _Command[Any, Any],
+        refs: Sequence[StreamRef[Any, Any]],
         lost: _Decided[Any],
         *,
         conflicts: int,
@@ -263,68 +287,90 @@ class EventStore:
         holding: _Holding,
     ) -> tuple[bool, list[_Known]]:
         """What to decide on next, and whether that is known to be what is there now."""
-        in_turns = isinstance(conflict, NotOurTurnError)
-        if in_turns or conflicts > 1:
-            self._contest(stream for stream in lost.after if stream in self._memory)
-        if in_turns:
-            current, seen = False, [self._at_hand(ref) for ref in command.refs]
+        if isinstance(conflict, NotOurTurnError):
+            await self._await_turns(conflict, conflicts, holding)
+            current, seen = False, [self._at_hand(ref) for ref in refs]
+            in_vain = False
         else:
-            current, seen = await self._read_again(command, lost, before, holding)
-        if conflicts >= self._most_tries or not (in_turns or _moved(before, seen)):
-            # The latter: something exists that ought to be new and that nobody looked at.
+            current, seen = await self._read_again(refs, lost, before, holding)
+            # Something exists that ought to be new and that nobody looked at.
+            in_vain = not _moved(before, seen) and all(known.upon is None for known in before)
+            if conflicts > 1:
+                self._contest(
+                    [ref.id for ref, *both in zip(refs, before, seen, strict=True) if _differ(*both)]
+                )
+        if conflicts >= self._most_tries or in_vain:
             raise ConcurrentChangeError("Somebody else changed this at the same time") from conflict
         return current, seen
 
-    def _contest(self, streams: Iterable[UUID]) -> None:
+    async def _await_turns(self, conflict: NotOurTurnError, conflicts: int, holding: _Holding) -> None:
+        """Other processes have these in turns: from now on so do we."""
+        holding.leave_turns()
+        for stream in conflict.streams:
+            turn = self._contested.get(stream)
+            if turn is not None and turn.is_ours:
+                # It was taken from us, as the server may do with sessions; or it is over, and this came too late.
+                turn.over.set()
+        self._contest(conflict.streams)
+        if conflicts > 1:
+            # Perhaps there is none to be had: the others are to be through before all our tries are.
+            await asyncio.sleep(TURN / 2)
+
+    def _contest(self, streams: Sequence[UUID]) -> None:
         """Others want these too, all the time: from now on for a while they are written to in turns."""
         now = monotonic()
         if len(self._contested) > MOST_CONTESTED:
             self._contested = {
-                stream: turn for stream, turn in self._contested.items() if now < turn.last_until
+                stream: turn
+                for stream, turn in self._contested.items()
+                if turn.in_use or now < turn.last_until
             }
         for stream in streams:
-            self._contested.setdefault(stream, _Turn(stream)).last_until = now + CONTESTED_FOR
+            turn = self._contested.get(stream)
+            if turn is None:
+                turn = self._contested[stream] = _Turn(stream)
+            turn.last_until = now + CONTESTED_FOR
 
-    async def _in_turn(self, refs: Sequence[StreamRef[Any, Any]], seen: list[_Known]) -> list[_Known]:
-        """What is there once it is our turn, where any of these streams is had in turns."""
-        contested = sorted((ref for ref in refs if ref.id in self._contested), key=lambda ref: ref.id)
-        if not contested:
-            return seen
-        for ref in contested:
-            turn = self._contested.get(ref.id)
-            if turn is not None:
-                await self._take(ref, turn)
-        return self._recall(refs, seen)
-
-    async def _take(self, ref: StreamRef[Any, Any], turn: _Turn) -> None:
+    async def _take(self, ref: StreamRef[Any, Any], holding: _Holding) -> None:
         """Whoever of this process comes first asks for the turn, and reads what was written before it, for all."""
+        turn = self._contested.get(ref.id)
+        if turn is None:
+            return
         async with turn.asking:
-            asked = monotonic()
-            if turn.is_ours:
-                return
-            if asked > turn.last_until:
-                self._contested.pop(ref.id, None)
-                return
-            if not await self._log.begin_turn(ref.id):
-                return
-            turn.is_ours = True
-            turn.ending = asyncio.get_running_loop().create_task(self._end(turn))
-            if monotonic() - asked > TURN / 4:
-                turn.last_until = monotonic() + CONTESTED_FOR
-            await self._read_on([ref])
+            if not turn.is_ours:
+                if self._contested.get(ref.id) is not turn:
+                    return
+                asked = monotonic()
+                patiently = not holding.turns
+                if asked > turn.last_until or not await self._log.begin_turn(ref.id, patiently=patiently):
+                    if patiently:
+                        # So that those behind us need not find that out as well, one after the other.
+                        self._contested.pop(ref.id, None)
+                    return
+                turn.begin()
+                ending = asyncio.get_running_loop().create_task(self._end(turn))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
+                if monotonic() - asked > TURN / 4:
+                    turn.last_until = monotonic() + CONTESTED_FOR
+                await self._read_on([ref])
+            holding.use(turn)
 
     async def _end(self, turn: _Turn) -> None:
-        """After a while, once nothing of ours is on its way any more: who comes meanwhile waits for the next one."""
-        await asyncio.sleep(TURN)
+        """After a while, once nobody of ours needs it any more: who comes meanwhile waits for the next one."""
+        await turn.over.wait()
         async with turn.asking:
-            newest = self._on_their_way.get(turn.stream)
-            if newest is not None:
-                await _ended([newest])
+            while turn.users:
+                await turn.left.wait()
             turn.is_ours = False
             await self._log.end_turn(turn.stream)
 
     async def _read_again(
-        self, command: _Command[Any, Any], lost: _Decided[Any], before: Sequence[_Known], holding: _Holding
+        self,
+        refs: Sequence[StreamRef[Any, Any]],
+        lost: _Decided[Any],
+        before: Sequence[_Known],
+        holding: _Holding,
     ) -> tuple[bool, list[_Known]]:
         """The same after somebody else was first.
 
@@ -332,11 +378,11 @@ class EventStore:
         """
         lost_at = monotonic()
         await holding.all_of(lost.after)
-        seen = [self._at_hand(ref) for ref in command.refs]
+        seen = [self._at_hand(ref) for ref in refs]
         chained = [now for old, now in zip(before, seen, strict=True) if old.upon is not None]
         if chained and all(now.seen_at > lost_at for now in chained):
             return False, seen
-        return True, await self._read_on(command.refs)
+        return True, await self._read_on(refs)
 
     async def _decided(self, command: _Command[T, S], seen: Sequence[_Known]) -> _Decided[S] | DomainError:
         try:
@@ -390,11 +436,13 @@ class EventStore:
         for stream, (_, known) in decided.after.items():
             self._on_their_way[stream] = replace(known, upon=on_its_way)
         holding.let_go()
+        forgotten = self._forgotten
         try:
             position = await self._log.append(append)
-            for stream, (decider, known) in decided.after.items():
-                self._remember(stream, known)
-                self._save_if_long(decider, stream)
+            if forgotten == self._forgotten:
+                for stream, (decider, known) in decided.after.items():
+                    self._remember(stream, known)
+                    self._save_if_long(decider, stream)
         finally:
             for stream in decided.after:
                 newest = self._on_their_way.get(stream)
@@ -404,9 +452,12 @@ class EventStore:
         return replace(decided.changed, position=position)
 
     def _recall(self, refs: Sequence[StreamRef[Any, Any]], seen: Sequence[_Known]) -> list[_Known]:
-        """What is remembered now, at least what was ``seen`` before."""
+        """What is remembered now, at least what was ``seen`` before, unless that has come to nothing."""
         newest = [self._at_hand(ref) for ref in refs]
-        return [max(pair, key=_version) for pair in zip(newest, seen, strict=True)]
+        return [
+            old if old.version > now.version and not (old.upon and old.upon.append.landed is False) else now
+            for now, old in zip(newest, seen, strict=True)
+        ]
 
     def _at_hand(self, ref: StreamRef[Any, Any]) -> _Known:
         """What is remembered, and what of ours is on its way, unless that is known to come to nothing."""
@@ -415,7 +466,7 @@ class EventStore:
         if newest is None or newest.version <= recorded.version or newest.kind != ref.decider.name:
             return recorded
         assert newest.upon is not None
-        return recorded if newest.upon.append.void else newest
+        return recorded if newest.upon.append.landed is False else newest
 
     def _recorded(self, ref: StreamRef[Any, Any]) -> _Known:
         """What is remembered. Of something of another kind, whose id was taken for one of this: no state."""
@@ -528,16 +579,36 @@ class EventStore:
 
 
 class _Turn:
-    """A stream that several processes want all the time, ``last_until`` a moment by our clock."""
+    """A stream that several processes want all the time, ``last_until`` a moment by our clock.
 
-    __slots__ = ("asking", "ending", "is_ours", "last_until", "stream")
+    While it ``is_ours``, so many ``users`` are commands that are being carried out in it; ``over`` says that no more
+    are to come.
+    """
+
+    __slots__ = ("asking", "is_ours", "last_until", "left", "over", "stream", "users")
 
     def __init__(self, stream: UUID) -> None:
         self.stream = stream
         self.asking = asyncio.Lock()
         self.is_ours = False
         self.last_until = inf
-        self.ending: asyncio.Task[None] | None = None
+        self.users = 0
+        self.over = asyncio.Event()
+        self.left = asyncio.Event()
+
+    @property
+    def in_use(self) -> bool:
+        return self.is_ours or self.asking.locked()
+
+    def begin(self) -> None:
+        self.is_ours = True
+        self.over.clear()
+        asyncio.get_running_loop().call_later(TURN, self.over.set)
+
+    def leave(self) -> None:
+        self.users -= 1
+        if not self.users:
+            self.left.set()
 
 
 class _StreamLock(asyncio.Lock):
@@ -547,26 +618,25 @@ class _StreamLock(asyncio.Lock):
 
 
 class _Holding:
-    """The streams that a command has to itself in this process; all are let go at the end."""
+    """The streams that a command has to itself in this process, and the turns that it uses, until its end."""
 
     def __init__(self, locks: dict[UUID, _StreamLock]) -> None:
         self._locks = locks
         self._held: list[UUID] = []
+        self.turns: list[_Turn] = []
 
-    async def all_of(self, streams: Iterable[UUID]) -> bool:
-        """Hold these too; says whether they were all to be had at once, so that nobody came between."""
-        more = set(streams) - set(self._held)
+    async def all_of(self, streams: Iterable[UUID]) -> None:
+        """Hold these too. Others of this process may have had them meanwhile."""
+        more = set(streams).difference(self._held)
         if not more:
-            return True
+            return
         # Always in one order, for two commands with the same streams to wait in line and not for each other.
         wanted = sorted(more.union(self._held))
-        at_once = not self._held
         self.let_go()
         for stream in wanted:
             lock = self._locks.get(stream)
             if lock is None:
                 lock = self._locks[stream] = _StreamLock()
-            at_once = at_once and not lock.locked()
             lock.users += 1
             try:
                 await lock.acquire()
@@ -574,7 +644,6 @@ class _Holding:
                 self._leave(stream, lock)
                 raise
             self._held.append(stream)
-        return at_once
 
     def let_go(self) -> None:
         for stream in self._held:
@@ -582,6 +651,16 @@ class _Holding:
             lock.release()
             self._leave(stream, lock)
         self._held = []
+
+    def use(self, turn: _Turn) -> None:
+        turn.users += 1
+        turn.left.clear()
+        self.turns.append(turn)
+
+    def leave_turns(self) -> None:
+        for turn in self.turns:
+            turn.leave()
+        self.turns = []
 
     def _leave(self, stream: UUID, lock: _StreamLock) -> None:
         lock.users -= 1
@@ -595,18 +674,16 @@ class _Holding:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.let_go()
-
-
-def _version(known: _Known) -> int:
-    return known.version
+        self.leave_turns()
 
 
 def _moved(before: Sequence[_Known], after: Sequence[_Known]) -> bool:
+    return any(map(_differ, before, after))
+
+
+def _differ(old: _Known, new: _Known) -> bool:
     """Of what was on its way, and came to nothing, somebody else may have the very version."""
-    return any(
-        old.version != new.version or old.state is not new.state
-        for old, new in zip(before, after, strict=True)
-    )
+    return old.version != new.version or old.state is not new.state
 
 
 async def _ended(seen: Sequence[_Known]) -> None:

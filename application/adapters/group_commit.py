@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
@@ -63,15 +63,22 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Waiting:
-    __slots__ = ("append", "done", "size")
+    """``expected`` is the next version of each stream that the command adds to or has read."""
 
-    def __init__(self, append: Append, done: asyncio.Future[int]) -> None:
+    __slots__ = ("append", "done", "expected", "size")
+
+    def __init__(self, append: Append, expected: dict[UUID, int], done: asyncio.Future[int]) -> None:
         self.append = append
+        self.expected = expected
         self.done = done
         self.size = sum([len(event.state) for event in append.events]) + 64
 
+    @property
+    def conflict(self) -> StreamConflictError:
+        return StreamConflictError(tuple(self.expected))
+
     def fail(self, error: BaseException) -> None:
-        self.append.landed = False
+        self.append.lose()
         if not self.done.done():
             self.done.set_exception(error)
 
@@ -129,8 +136,9 @@ class GroupCommit:
     async def append(self, append: Append) -> int:
         if self._closing or self._task is None or self._task.done():
             raise LogUnavailableError("The event log is closed")
-        append.next_versions()  # refuse what makes no sense before it can spoil a batch
-        waiting = _Waiting(append, asyncio.get_running_loop().create_future())
+        expected = append.next_versions()  # refuses what makes no sense before it can spoil a batch
+        waiting = _Waiting(append, expected, asyncio.get_running_loop().create_future())
+        append.set_off()
         self._waiting.append(waiting)
         self._arrived.set()
         # A caller that gives up cancels only its future: if that is not in a batch yet, it never will be.
@@ -174,13 +182,13 @@ class GroupCommit:
     def _next_batch(self) -> list[_Waiting]:
         """As many as fit, in the order of arrival, and never two that bear one key.
 
-        Two that add to one stream only where the later one was decided upon the earlier one. Nor one that has read what
-        another one before it adds to: the whole batch is checked against what is there before it, so that each could
-        have been decided on what the other one changes.
+        Two that add to one stream, or one that has read what another one before it adds to, only where the later one
+        was decided upon just what the earlier one leaves there: the whole batch is checked against what is there before
+        it, so that each could have been decided on what the other one changes.
         """
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
-        writers: dict[UUID, Append] = {}
+        left: dict[UUID, tuple[Append, int]] = {}
         keys: set[tuple[str, str]] = set()
         deferred: set[UUID | tuple[str, str]] = set()
         size = 0
@@ -191,30 +199,28 @@ class GroupCommit:
             self._waiting.popleft()
             append = waiting.append
             if waiting.done.done():
-                append.landed = False
+                append.lose()
                 continue
-            if append.upon and append.void:
-                waiting.fail(StreamConflictError(tuple(append.next_versions())))
+            if append.landed is False:
+                waiting.fail(waiting.conflict)
                 continue
-            adds = {event.stream for event in append.events}
             key = None if append.result is None else (append.result.scope, append.result.key)
-            met = {writers[stream] for stream in adds.union(append.read) if stream in writers}
             if (
-                met.issubset(append.upon)
-                and key not in keys
+                key not in keys
+                and deferred.isdisjoint(waiting.expected)
                 and key not in deferred
-                and deferred.isdisjoint(adds)
-                and deferred.isdisjoint(append.read)
+                and _follows(waiting, left)
             ):
                 batch.append(waiting)
                 size += waiting.size
-                writers.update(dict.fromkeys(adds, append))
+                for event in append.events:
+                    left[event.stream] = (append, event.version)
                 if key is not None:
                     keys.add(key)
             else:
                 # What one that has to wait wants, nobody who came after it gets first.
                 later.append(waiting)
-                deferred |= adds
+                deferred.update(event.stream for event in append.events)
                 if key is not None:
                     deferred.add(key)
         self._waiting.extendleft(reversed(later))
@@ -247,8 +253,8 @@ class GroupCommit:
         """The server has refused the batch as a whole, and nothing of it is there: whose fault is it?"""
         if len(batch) > 1:
             for waiting in batch:
-                if waiting.append.void:
-                    waiting.fail(StreamConflictError(tuple(waiting.append.next_versions())))
+                if waiting.append.landed is False:
+                    waiting.fail(waiting.conflict)
                 else:
                     await self._write([waiting], sent_before=sent_before)
         elif isinstance(error, psycopg.OperationalError):
@@ -271,7 +277,7 @@ class GroupCommit:
     ) -> None:
         began = monotonic()
         cursor = connection.cursor(binary=True)
-        await cursor.execute(_APPEND, _arguments([waiting.append for waiting in batch], self.sender))
+        await cursor.execute(_APPEND, _arguments(batch, self.sender))
         row = await cursor.fetchone()
         assert row is not None, "log_append always answers"
         head, *refusals = row
@@ -307,7 +313,17 @@ def _fail(batch: Iterable[_Waiting], cause: psycopg.Error) -> None:
         waiting.fail(error)
 
 
-def _arguments(appends: Sequence[Append], sender: UUID) -> list[Any]:
+def _follows(waiting: _Waiting, left: Mapping[UUID, tuple[Append, int]]) -> bool:
+    """Whether it was decided upon what those that are in the batch will leave of its streams, if they do at all."""
+    append = waiting.append
+    for stream in left.keys() & waiting.expected.keys():
+        other, version = left[stream]
+        if other not in append.upon or waiting.expected[stream] != version + 1:
+            return False
+    return True
+
+
+def _arguments(batch: Sequence[_Waiting], sender: UUID) -> list[Any]:
     expected_command: list[int] = []
     expected_stream: list[UUID] = []
     expected_version: list[int] = []
@@ -322,8 +338,9 @@ def _arguments(appends: Sequence[Append], sender: UUID) -> list[Any]:
     state: list[bytes] = []
     once: list[int] = []
     results = []
-    for number, append in enumerate(appends):
-        for of_stream, next_version in append.next_versions().items():
+    for number, waiting in enumerate(batch):
+        append = waiting.append
+        for of_stream, next_version in waiting.expected.items():
             if of_stream not in writers:
                 # What another one of this batch adds to is as that one leaves it, or this one is refused too.
                 expected_command.append(number)
@@ -373,12 +390,14 @@ async def _explained(
 ) -> dict[int, int | Exception]:
     """What to tell those that were not taken: where they landed at an earlier try, or why not."""
     repeated, refused, out_of_turn = refusals
-    out: dict[int, int | Exception] = {
-        number: StreamConflictError(tuple(batch[number].append.next_versions())) for number in refused
-    }
-    out.update(
-        {number: NotOurTurnError(tuple(batch[number].append.next_versions())) for number in out_of_turn}
-    )
+    out: dict[int, int | Exception] = {number: batch[number].conflict for number in refused}
+    if out_of_turn:
+        events = [(number, event) for number, waiting in enumerate(batch) for event in waiting.append.events]
+        streams: defaultdict[int, set[UUID]] = defaultdict(set)
+        for place in out_of_turn:
+            number, event = events[place - 1]
+            streams[number].add(event.stream)
+        out.update({number: NotOurTurnError(tuple(of)) for number, of in streams.items()})
     out.update({number: DuplicateCommandError() for number in repeated})
     if sent_before:
         out.update(await _landed(connection, {number: batch[number].append for number in out}))

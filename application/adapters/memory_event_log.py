@@ -40,8 +40,12 @@ class MemoryEventLog:
         self.available = False
 
     async def append(self, append: Append) -> int:
-        append.landed = False
-        position = self._append(append)
+        append.set_off()
+        try:
+            position = self._append(append)
+        except BaseException:
+            append.lose()
+            raise
         append.land()
         return position
 
@@ -66,7 +70,7 @@ class MemoryEventLog:
             self._doorbell.ring(position)
         return position
 
-    async def begin_turn(self, stream: UUID) -> bool:
+    async def begin_turn(self, stream: UUID, *, patiently: bool = True) -> bool:
         """What is in memory is one process's."""
         return False
 

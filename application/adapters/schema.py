@@ -181,9 +181,10 @@ CREATE UNIQUE INDEX IF NOT EXISTS job_runs_running_idx ON job_runs (job) WHERE o
 #   o_…         for commands that are carried out once: their keys, and what they will be answered.
 #
 # A command is refused when one of its streams has moved on (or would get a hole), and told apart as
-# `repeated` when its key is there already, and `out_of_turn` when one of its streams is somebody else's for a
-# moment (log_turns); the others are written. The caller sees to it that no two commands of a batch bear the same key,
-# and that two add to one stream only where the later one was decided upon the earlier one.
+# `repeated` when its key is there already. `out_of_turn` are, counted from 1, the events whose streams are somebody
+# else's for a moment (log_turns): their commands are refused as well. The others are written. The caller sees to it
+# that no two commands of a batch bear the same key, and that two add to one stream only where the later one was decided
+# upon the earlier one.
 #
 # The head row is locked by a statement of its own: in READ COMMITTED a statement that has waited for a lock
 # still looks at the snapshot from before the wait, so only the next one sees what the previous holder has
@@ -222,13 +223,13 @@ BEGIN
     WHERE found.newest >= expected.version OR (found.newest IS NULL AND expected.version > 1);
 
     IF EXISTS (SELECT FROM log_turns) THEN
-        SELECT array_agg(DISTINCT event.command) INTO out_of_turn
-        FROM unnest(e_command, e_stream) AS event (command, stream)
+        SELECT array_agg(event.number), array_agg(event.command) INTO out_of_turn, out_of_it
+        FROM unnest(e_command, e_stream) WITH ORDINALITY AS event (command, stream, number)
         JOIN log_turns AS turn ON turn.stream = event.stream
         WHERE turn.owner IS DISTINCT FROM sender AND turn.until > clock_timestamp();
     END IF;
 
-    out_of_it := coalesce(repeated, '{}') || coalesce(refused, '{}') || coalesce(out_of_turn, '{}');
+    out_of_it := coalesce(out_of_it, '{}') || coalesce(repeated, '{}') || coalesce(refused, '{}');
 
     IF cardinality(upon_command) > 0 AND cardinality(out_of_it) > 0 THEN
         FOR pair IN 1 .. cardinality(upon_command) LOOP
@@ -281,11 +282,14 @@ CREATE UNLOGGED TABLE IF NOT EXISTS log_turns (
 )
 """
 
-# Behind the head's lock, like every append: whoever has the turn reads what was written before it.
+# Who waits for a turn has it in the order of asking, and keeps it for as long as the session holds this lock. The
+# rest is behind the head's lock, like every append: whoever has the turn reads what was written before it.
 _LOG_BEGIN_TURN: Final[LiteralString] = """
 CREATE OR REPLACE FUNCTION log_begin_turn(wanted uuid, sender uuid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM pg_advisory_lock(hashtextextended(wanted::text, 0));
     PERFORM FROM log_head FOR UPDATE;
+    DELETE FROM log_turns WHERE until < clock_timestamp();
     INSERT INTO log_turns (stream, owner, until)
     VALUES (wanted, sender, clock_timestamp() + interval '2 s')
     ON CONFLICT (stream) DO UPDATE SET owner = excluded.owner, until = excluded.until;

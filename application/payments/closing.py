@@ -22,7 +22,6 @@ from domain import paying
 from domain.kernel import PaymentId, stream_id
 from domain.orders.order import ORDERS, Order
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError, RefundState
-from domain.refunding import refund_failed, refund_sent
 
 
 class ClosePayment(msgspec.Struct, frozen=True, kw_only=True):

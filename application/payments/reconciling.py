@@ -22,9 +22,10 @@ from application.ports import (
     StreamRef,
 )
 from domain.kernel import stream_id
+from domain.orders.order import ORDERS, Order
 from domain.paying import NO_ORDER
 from domain.payments.events import PaymentEvent
-from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, RefundState
+from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, RefundState, RefundState
 
 LOST_REFUNDS: Final = timedelta(days=4)
 """So far back refunds are looked through. The provider itself repeats a message for three days."""
@@ -80,16 +81,17 @@ async def _is_news(intent_id: str, knows: Callable[[Payment], bool], store: Even
 
 
 def _know_refunds(refunds: Sequence[ProviderRefund], payment: Payment) -> bool:
-    settled = {refund.provider_id for refund in payment.refunds.values()}
-    failed = {
-        refund_id for refund_id, refund in payment.refunds.items() if refund.status is RefundState.FAILED
-    }
-    for refund in refunds:
-        ours = refund.metadata.get("refundId", "")
-        if refund.status == "succeeded" and refund.id not in settled:
-            return False
-        if refund.status in {"failed", "canceled"} and ours in payment.refunds and ours not in failed:
-            return False
+    return all(_knows_refund(refund, payment) for refund in refunds)
+
+
+def _knows_refund(refund: ProviderRefund, payment: Payment) -> bool:
+    """By our name for it where we asked for it, else by the provider's."""
+    theirs = (each for each in payment.refunds.values() if each.provider_id == refund.id)
+    known = payment.refunds.get(refund.metadata.get("refundId", "")) or next(theirs, None)
+    if refund.status == "succeeded":
+        return known is not None and known.status is not RefundState.REQUESTED
+    if refund.status in {"failed", "canceled"}:
+        return known is None or known.status is RefundState.FAILED
     return True
 
 
@@ -106,11 +108,15 @@ async def reconcile_payment(
     clock: Clock,
     patience: timedelta,
 ) -> Changed[Payment]:
-    """Also a payment that no order was placed with is brought to its end: it is closed, or goes back."""
+    """Also what nobody is to pay any more is brought to its end: it is closed, or goes back.
+
+    That is a payment that no order was placed with, and one whose order was cancelled while it was on its way.
+    """
     payment = await _known(command.intent_id, store)
     if not payment.over:
         intent = await payments.intent(command.intent_id)
-        if _forsaken(payment, clock, patience) and intent.status not in {"succeeded", "processing"}:
+        unwanted = _forsaken(payment, clock, patience) or await _is_cancelled(payment, store)
+        if unwanted and intent.status not in {"succeeded", "processing"}:
             intent = await payments.cancel_intent(command.intent_id)
         told = result_of(intent)
         if told is not None:
@@ -124,7 +130,12 @@ async def reconcile_payment(
 
     def decide(current: Payment | None) -> Sequence[PaymentEvent]:
         assert current is not None, "it was seen before"
-        if not _forsaken(current, clock, patience) or not current.refundable.minor:
+        # What failed on its way back is tried again as what it is, and not asked back twice.
+        returning = any(
+            refund.status is RefundState.FAILED and not current.retried(name)
+            for name, refund in current.refunds.items()
+        )
+        if returning or not _forsaken(current, clock, patience) or not current.refundable.minor:
             return []
         return current.request_refund(current.refundable, NO_ORDER)
 
@@ -136,6 +147,13 @@ async def _known(intent_id: str, store: EventStore) -> Payment:
     if payment is None:
         raise PaymentNotFoundError("Payment not found")
     return payment
+
+
+async def _is_cancelled(payment: Payment, store: EventStore) -> bool:
+    if payment.order_id is None:
+        return False
+    order: Order | None = (await store.load(ORDERS, payment.order_id)).state
+    return order is not None and order.cancelled
 
 
 def _forsaken(payment: Payment, clock: Clock, patience: timedelta) -> bool:

@@ -579,6 +579,78 @@ class TestWebhooks:
         assert shop.head() == head
 
 
+class TestWhatTakesItsTime:
+    def status(self, client: Client, shop: Shop, order: Mapping[str, Any]) -> str:
+        status: str = seen_by(client, shop, f"/orders/{order['id']}")["paymentStatus"]
+        return status
+
+    @pytest.mark.parametrize(
+        ("method", "end", "of_order"),
+        [
+            ("pm_usBankAccount_success", "succeeded", "paid"),
+            ("pm_usBankAccount_insufficientFunds", "failed", "failed"),
+        ],
+    )
+    def test_money_from_a_bank(
+        self, shop: Shop, buyer: Client, order: dict[str, Any], *, method: str, end: str, of_order: str
+    ) -> None:
+        path = f"/payments/intents/{order['paymentIntentId']}"
+        assert buyer.made(f"{path}/confirm", {"paymentMethodId": method})["status"] == "processing"
+        assert self.status(buyer, shop, order) == "pending"
+        confirmed = buyer.post(f"/orders/{order['id']}/confirm")
+        assert_problem(confirmed, 409, "PAYMENT_NOT_SUCCEEDED", "paymentStatus")
+        soon(lambda: buyer.get(f"{path}/status").json() == {"status": end}, "the end of it")
+        assert self.status(buyer, shop, order) == of_order
+
+    def test_a_dispute_of_the_bank(
+        self, shop: Shop, buyer: Client, admin: Client, order: dict[str, Any]
+    ) -> None:
+        path = f"/payments/intents/{order['paymentIntentId']}"
+        buyer.made(f"{path}/confirm", {"paymentMethodId": "pm_card_createDispute"})
+
+        def disputes() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = seen_by(admin, shop, f"/admin/payments/{order['paymentIntentId']}")[
+                "disputes"
+            ]
+            return found
+
+        soon(lambda: bool(disputes()), "the dispute")
+        (dispute,) = disputes()
+        assert (dispute["amount"], dispute["reason"]) == (TOTAL, "fraudulent")
+        at_the_simulator(shop, f"/simulator/disputes/{dispute['id']}/settle", outcome="lost")
+        soon(lambda: disputes()[0]["status"] == "lost", "the end of the dispute")
+
+    @pytest.mark.parametrize(
+        ("card", "end", "of_order"),
+        [
+            ("pm_card_pendingRefund", "succeeded", "refunded"),
+            ("pm_card_refundFail", "failed", "paid"),
+        ],
+    )
+    def test_money_that_goes_back(
+        self,
+        shop: Shop,
+        buyer: Client,
+        admin: Client,
+        order: dict[str, Any],
+        *,
+        card: str,
+        end: str,
+        of_order: str,
+    ) -> None:
+        path = f"/payments/intents/{order['paymentIntentId']}"
+        buyer.made(f"{path}/confirm", {"paymentMethodId": card})
+        with shop.also("workers.reactor"):
+            buyer.made(f"/orders/{order['id']}/cancel")
+
+            def refunds() -> list[str]:
+                shown = seen_by(admin, shop, f"/admin/payments/{order['paymentIntentId']}")
+                return [refund["status"] for refund in shown["refunds"]]
+
+            soon(lambda: refunds() == [end], "the end of the refund", within=30)
+        assert self.status(buyer, shop, order) == of_order
+
+
 class TestAdmins:
     def test_see_all_payments_in_three_styles_and_by_what_they_are(
         self, shop: Shop, buyer: Client, admin: Client, order: dict[str, Any]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -89,6 +91,23 @@ def test_it_comes_in_all_three_kinds_of_pages(shop: Shop, admin: Client, categor
     }  # fmt: skip
     other = admin.get(PATH, params={"threshold": 1, "cursor": first["nextCursor"]})
     assert_problem(other, 400, "VALIDATION_ERROR", "cursor")
+
+
+def test_it_comes_as_a_table(shop: Shop, admin: Client, category: str) -> None:
+    harmful = admin.made("/products/add", a_product(category, stock=3, title="=1+1, a phone"))
+    whole = lines(admin, shop, threshold=3)
+    for query, accept in (({"format": "csv"}, "*/*"), ({}, "text/csv")):
+        headers = {"X-Min-Log-Position": str(shop.head()), "Accept": accept}
+        answer = admin.get(PATH, params={"threshold": 3, "limit": 1, **query}, headers=headers)
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        assert answer.headers["content-disposition"] == 'attachment; filename="inventory.csv"'
+        rows = [*csv.DictReader(io.StringIO(answer.text))]
+        assert [int(row["productId"]) for row in rows] == [line["productId"] for line in whole]
+        (row,) = [row for row in rows if row["uuid"] == harmful["uuid"]]
+        assert (row["title"], row["available"]) == ("'=1+1, a phone", "3")
+    as_json = admin.get(PATH, params={"format": "json"}, headers={"Accept": "text/csv"})
+    assert as_json.headers["content-type"] == "application/json"
+    assert_problem(admin.get(PATH, params={"format": "xls"}), 400, "VALIDATION_ERROR", "format")
 
 
 @pytest.mark.parametrize("threshold", ["-1", "1000001", "few", "1.5"])

@@ -22,7 +22,7 @@ from application.carts.filling import (
     PricedCart,
     SyncCart,
 )
-from application.listings.changing import ChangeListing
+from application.listings.changing import ChangeListing, listings_called
 from application.ports import AlreadyAnsweredError, Answer, Metadata, Once
 from domain.accounts.events import Caller, Role
 from domain.carts.cart import CARTS, Cart, HeldCoupon, OwnListingError
@@ -309,6 +309,15 @@ class TestWhatItCosts:
             await add(shop, buyer, listing)
             await shop.handle(ChangeCartItem(account_id=buyer.account_id, listing_id=listing.id, quantity=1))
         assert shop.round_trips == before + 2 * len(listings)
+
+    async def test_to_know_what_many_slugs_mean_is_one_round_trip(self) -> None:
+        shop = Counting()
+        listings = [await shop.listing() for _ in range(5)]
+        before = shop.round_trips
+        references = [*(listing.slug for listing in listings), "nobody-has-this", str(listings[0].number)]
+        found = await listings_called([*references, str(listings[1].id)], shop.store, shop.keys)
+        assert found == [*(listing.id for listing in listings), None, listings[0].id, listings[1].id]
+        assert shop.round_trips == before + 1
 
     async def test_events_are_small(self, shop: Shop) -> None:
         buyer, listing = await shop.buyer(), await shop.listing()

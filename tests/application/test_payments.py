@@ -716,6 +716,24 @@ class TestMoneyThatGoesBack:
         assert isinstance(failed, RefundFailed)
         assert failed.code == "lost_or_stolen_card"
 
+    async def test_what_a_bank_sends_back_days_later_is_with_us_again(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        """It had succeeded, ours as well as one that was made at the provider, and then did not after all."""
+        order, intent = await self.paid(shop, buyer, listing)
+        await shop.handle(CancelOrder(order_id=order.id, caller=buyer))
+        (refund_id,) = (await payment_now(shop, intent.id)).refunds
+        for status in ("succeeded", "failed"):
+            shop.provider.sent_back.clear()
+            self.sent(shop, intent, 1580, status=status, metadata={"refundId": refund_id})
+            head = await shop.log.head()
+            for _ in range(2):
+                await shop.handle(RecordRefunds(intent_id=intent.id))
+            events = await shop.events_after(head)
+            assert len(events) == 2
+        assert (await order_now(shop, order)).refunded == Money(0)
+        assert (await payment_now(shop, intent.id)).refundable == TOTAL
+
     async def test_before_we_heard_that_it_had_come_both_are_recorded(
         self, shop: Shop, buyer: Caller, listing: Listing
     ) -> None:
@@ -812,6 +830,17 @@ class TestComparing:
         shop.clock.at += timedelta(seconds=1)
         assert await self.compared(shop, payment.intent_id) == [PaymentIntentCancelled]
         assert (await shop.provider.intent(payment.intent_id)).status == "canceled"
+
+    async def test_what_was_on_its_way_when_its_order_was_cancelled_is_closed_when_it_fails(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        order, intent = await ordered(shop, buyer, listing)
+        await shop.handle(ConfirmPayment(intent_id=intent.id, payment_method=SLOW, caller=buyer))
+        await shop.handle(CancelOrder(order_id=order.id, caller=buyer))
+        assert await self.compared(shop, intent.id) == []
+        shop.provider.become(intent.id, "requires_payment_method", failure_code="account_closed")
+        assert await self.compared(shop, intent.id) == [PaymentIntentCancelled]
+        assert (await shop.provider.intent(intent.id)).status == "canceled"
 
     async def test_what_no_order_was_placed_with_and_is_paid_goes_back(
         self, shop: Shop, buyer: Caller, listing: Listing

@@ -68,7 +68,6 @@ from domain.payments.payment import (
     RefundState,
     RefundTooLargeError,
 )
-from domain.refunding import refund_failed
 from domain.sellers.events import seller_of
 from tests.application.shop import METADATA, Provider, Shop
 

@@ -42,8 +42,8 @@ class Asked:
         self.appends.append(append)
         return await self.log.append(append)
 
-    async def begin_turn(self, stream: UUID) -> bool:
-        return await self.log.begin_turn(stream)
+    async def begin_turn(self, stream: UUID, *, patiently: bool = True) -> bool:
+        return await self.log.begin_turn(stream, patiently=patiently)
 
     async def end_turn(self, stream: UUID) -> None:
         await self.log.end_turn(stream)
