@@ -521,7 +521,7 @@ def handlers(
         CompareRecent: partial(compare_recent, store=store, payments=payments, clock=clock),
         KeepProviderEvent: partial(keep_provider_event, store=store),
         ConfirmOrder: partial(confirm_order, store=store, payments=payments, clock=clock),
-        RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),
+        RecordPaymentResult: partial(record_payment_result, store=store, clock=clock, payments=payments),
         OpenHouseSeller: partial(open_house_seller, store=store, keys=keys),
         ApplyToSell: partial(
             apply_to_sell, store=store, keys=keys, clock=clock, auto_approve=seller_auto_approve

@@ -159,11 +159,20 @@ class TestPreparingBeforeThereIsAnOrder:
         assert intent.metadata == {"accountUuid": str(buyer.account_id)}
 
     async def test_a_request_that_is_repeated_prepares_one(self, shop: Shop, buyer: Caller) -> None:
-        again = Metadata(actor="test", request_id="r-1")
         command = PreparePayment(caller=buyer, amount=TOTAL)
-        first, second = [(await shop.handle(command, again)).state for _ in range(2)]
-        other = (await shop.handle(command, Metadata(actor="test", request_id="r-2"))).state
-        assert first == second != other
+        await shop.handle(command, once("k"))
+        with pytest.raises(AlreadyAnsweredError):
+            await shop.handle(command, once("k"))
+        assert len(shop.provider.intents) == 1
+
+    async def test_what_names_itself_by_nothing_but_its_id_is_another_one_each_time(
+        self, shop: Shop, buyer: Caller
+    ) -> None:
+        """A proxy may give every request the same."""
+        command = PreparePayment(caller=buyer, amount=TOTAL)
+        same = Metadata(actor="test", request_id="r-1")
+        first, second = [(await shop.handle(command, same)).state.intent_id for _ in range(2)]
+        assert first != second
 
     @pytest.mark.parametrize(
         ("amount", "field"),
@@ -494,6 +503,33 @@ class TestConfirmingTheOrder:
         await shop.handle(CancelOrder(order_id=order.id, caller=buyer))
         with pytest.raises(OrderAlreadyFinalError):
             await shop.handle(ConfirmOrder(order_id=order.id, caller=buyer))
+
+
+class TestWhatItWasPaidWith:
+    async def test_is_asked_for_where_the_message_does_not_say(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        order = await shop.order(buyer, (listing, 1))
+        intent_id = (await shop.handle(RequestPayment(order_id=order.id))).state.intent_id
+        there = shop.provider.become(intent_id, "succeeded", brand="visa", last4="4242")
+        await shop.handle(shop.paid(replace(there, brand="", last4="")))
+        paid = await payment_now(shop, intent_id)
+        assert (paid.brand, paid.last4) == ("visa", "4242")
+
+    async def test_is_unknown_where_the_provider_does_not_answer(
+        self, shop: Shop, buyer: Caller, listing: Listing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order = await shop.order(buyer, (listing, 1))
+        intent_id = (await shop.handle(RequestPayment(order_id=order.id))).state.intent_id
+        there = shop.provider.become(intent_id, "succeeded")
+
+        async def away(_: str) -> PaymentIntent:
+            raise PaymentProviderError("down")
+
+        monkeypatch.setattr(shop.provider, "intent", away)
+        await shop.handle(shop.paid(there))
+        paid = await payment_now(shop, intent_id)
+        assert (paid.status, paid.last4) == (PaymentState.SUCCEEDED, "")
 
 
 class TestWhatTheProviderSays:
