@@ -246,7 +246,7 @@ class TestTurns:
     async def test_whoever_has_lost_it_waits_for_the_next_one(
         self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("application.adapters.event_store.TURN", 0.2)
+        monkeypatch.setattr("application.adapters.event_store.TURN", 1.0)
         other = Turns(prepared_url, uuid4())
         async with another_process(prepared_url) as store:
             await filled(store, PEOPLE)
