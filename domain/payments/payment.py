@@ -282,7 +282,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         if self.made:
             return []
         amount = None if taken == self.amount else taken
-        return [PaymentSucceeded(payment_id=self.id, brand=brand, last4=last4, amount=amount)]
+        return [
+            PaymentSucceeded(
+                payment_id=self.id, brand=brand, last4=last4, amount=amount, account_id=self.account_id
+            )
+        ]
 
     def fail(self, code: str, message: str, attempt: str = "") -> list[PaymentEvent]:
         """A try failed, of which we hear by the client's confirmation as by the provider's message: it is one."""
