@@ -33,9 +33,9 @@ from tests.api.logged import assert_dense, streams_of, whole_log
 from tests.api.shop import ADDRESS, Shop, a_product
 from tests.conftest import FreshDatabase
 from tests.support import eventually
+from workers.jobs import cancel_unpaid, retry_refunds
 from workers.local.process import Process, answers_http
 from workers.reconciling import reconcile_payments
-from workers.scheduler import cancel_unpaid, retry_refunds
 
 CLIENTS: Final = 8
 PLENTY, SCARCE = 100_000, 60
