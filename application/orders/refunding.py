@@ -45,7 +45,7 @@ class RetryRefund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetryFailedRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """By time. Nothing happens to one that is tried again already, or was often enough, or whose money went otherwise."""
+    """By time. Nothing happens to one that is tried again already, was often enough, or whose money went otherwise."""
 
     payment_id: PaymentId
     refund_id: str

@@ -36,7 +36,12 @@ from domain.orders.order import (
 )
 from domain.paying import Settled
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
-from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError
+from domain.payments.payment import (
+    PAYMENTS,
+    Payment,
+    PaymentFailedError,
+    PaymentNotFoundError,
+)
 
 T = TypeVar("T")
 

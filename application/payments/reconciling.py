@@ -25,7 +25,7 @@ from domain.kernel import stream_id
 from domain.orders.order import ORDERS, Order
 from domain.paying import NO_ORDER
 from domain.payments.events import PaymentEvent
-from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, RefundState, RefundState
+from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, RefundState
 
 LOST_REFUNDS: Final = timedelta(days=4)
 """So far back refunds are looked through. The provider itself repeats a message for three days."""
