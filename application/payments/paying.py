@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec.structs import replace
 
-from application.errors import ConcurrentChangeError, PaymentProviderError
+from application.errors import ConcurrentChangeError
 from application.ports import (
     Changed,
     Clock,
@@ -41,7 +41,6 @@ from domain.payments.payment import (
     Payment,
     PaymentFailedError,
     PaymentNotFoundError,
-    PaymentState,
 )
 
 T = TypeVar("T")
@@ -221,33 +220,13 @@ async def tried(
 
 
 async def record_payment_result(
-    command: RecordPaymentResult,
-    metadata: Metadata,
-    *,
-    store: EventStore,
-    clock: Clock,
-    payments: PaymentProvider | None = None,
+    command: RecordPaymentResult, metadata: Metadata, *, store: EventStore, clock: Clock
 ) -> Changed[Payment | None]:
     """Payment, order and stock move together. An intent that is nothing to us is left alone.
 
-    Money that comes without being owed, as for an order that was cancelled meanwhile, is asked back at once. Of what it
-    was paid with the provider's own messages say nothing: ``payments`` is asked, and need not answer.
+    Money that comes without being owed, as for an order that was cancelled meanwhile, is asked back at once.
     """
-    told = command
-    if payments is not None and told.result is PaymentResult.SUCCEEDED and not told.intent.last4:
-        told = replace(told, intent=await _with_card(told.intent, store, payments))
-    return await settle(told, metadata, _payment, store=store, clock=clock)
-
-
-async def _with_card(intent: PaymentIntent, store: EventStore, payments: PaymentProvider) -> PaymentIntent:
-    known: Payment | None = await glanced(StreamRef(PAYMENTS, stream_id("payment", intent.id)), store)
-    if known is None or known.status is PaymentState.SUCCEEDED:
-        return intent
-    try:
-        seen = await payments.intent(intent.id)
-    except (PaymentProviderError, PaymentNotFoundError):
-        return intent
-    return replace(intent, brand=seen.brand, last4=seen.last4)
+    return await settle(command, metadata, _payment, store=store, clock=clock)
 
 
 Outcome = Callable[[Payment, Order | None], T]

@@ -63,6 +63,17 @@ class PaymentSucceeded(Event, frozen=True, kw_only=True, tag="payment_succeeded"
     account_id: AccountId | None = None
 
 
+class PaymentCardNoted(Event, frozen=True, kw_only=True, tag="payment_card_noted"):
+    """What it was made with, where we were not told that when it was."""
+
+    subject = "account_id"
+
+    payment_id: PaymentId
+    account_id: AccountId
+    brand: PersonalText
+    last4: PersonalText
+
+
 class PaymentFailed(Event, frozen=True, kw_only=True, tag="payment_failed"):
     """``attempt`` is the provider's name for the try that failed, if it has one; the next may succeed."""
 
@@ -152,6 +163,7 @@ PaymentEvent: TypeAlias = (
     | PaymentActionRequired
     | PaymentProcessing
     | PaymentSucceeded
+    | PaymentCardNoted
     | PaymentFailed
     | PaymentIntentCancelled
     | RefundRequested

@@ -37,8 +37,9 @@ from application.ports import (
     ProviderRefund,
     StreamRef,
 )
+from application.processes.note_card import note_card_of
 from domain.accounts.events import Caller
-from domain.kernel import AccountId, ForbiddenError, InvalidInputError, OrderId, stream_id
+from domain.kernel import AccountId, ForbiddenError, InvalidInputError, OrderId, PaymentId, stream_id
 from domain.listings.events import StockCommitted, StockReserved
 from domain.listings.listing import Listing
 from domain.money import Money
@@ -63,6 +64,7 @@ from domain.orders.order import (
 )
 from domain.payments.events import (
     PaymentActionRequired,
+    PaymentCardNoted,
     PaymentDisputed,
     PaymentFailed,
     PaymentIntentCancelled,
@@ -512,24 +514,22 @@ class TestWhatItWasPaidWith:
         order = await shop.order(buyer, (listing, 1))
         intent_id = (await shop.handle(RequestPayment(order_id=order.id))).state.intent_id
         there = shop.provider.become(intent_id, "succeeded", brand="visa", last4="4242")
+        head = await shop.log.head()
         await shop.handle(shop.paid(replace(there, brand="", last4="")))
+        (told,) = [each for each in await shop.events_after(head) if isinstance(each, PaymentSucceeded)]
+        (command,) = note_card_of(told)
+        for _ in range(2):
+            await shop.handle(command)
         paid = await payment_now(shop, intent_id)
-        assert (paid.brand, paid.last4) == ("visa", "4242")
+        assert (paid.status, paid.brand, paid.last4) == (PaymentState.SUCCEEDED, "visa", "4242")
+        noted = [each for each in await shop.events_after(head) if isinstance(each, PaymentCardNoted)]
+        assert len(noted) == 1
 
-    async def test_is_unknown_where_the_provider_does_not_answer(
-        self, shop: Shop, buyer: Caller, listing: Listing, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        order = await shop.order(buyer, (listing, 1))
-        intent_id = (await shop.handle(RequestPayment(order_id=order.id))).state.intent_id
-        there = shop.provider.become(intent_id, "succeeded")
-
-        async def away(_: str) -> PaymentIntent:
-            raise PaymentProviderError("down")
-
-        monkeypatch.setattr(shop.provider, "intent", away)
-        await shop.handle(shop.paid(there))
-        paid = await payment_now(shop, intent_id)
-        assert (paid.status, paid.last4) == (PaymentState.SUCCEEDED, "")
+    def test_is_not_asked_for_where_it_is_known(self) -> None:
+        told = PaymentSucceeded(
+            payment_id=PaymentId(stream_id("payment", "pi_1")), brand="visa", last4="4242"
+        )
+        assert not note_card_of(told)
 
 
 class TestWhatTheProviderSays:

@@ -280,6 +280,26 @@ class TestTurns:
             assert await asyncio.gather(*takers) == [True] * (2 * PEOPLE)
         await other.close()
 
+    async def test_whoever_gives_up_waiting_leaves_the_place_to_those_behind(
+        self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = Turns(prepared_url, uuid4())
+        async with another_process(prepared_url) as store:
+            await filled(store, PEOPLE)
+            assert await other.begin(A)
+            asked = turns_asked_for(monkeypatch)
+            takers = [asyncio.create_task(taken(store)) for _ in range(PEOPLE)]
+            await waiting_for_turns(prepared_url, 1)
+            for taker in takers[:-1]:
+                taker.cancel()
+                await asyncio.wait([taker])
+            assert asked == [A]
+            await waiting_for_turns(prepared_url, 1)
+            await other.end(A)
+            assert await takers[-1]
+            assert (await store.load(JARS, A)).present.coins == PEOPLE - 1
+        await other.close()
+
     async def test_nobody_needs_one_to_be_refused(
         self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
