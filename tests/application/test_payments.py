@@ -257,6 +257,8 @@ class TestOrderingWithIt:
         assert order.intent_id == payment.intent_id
         with pytest.raises(PaymentProviderError):
             await shop.order(buyer, (listing, 1), intent_id="pi_unknown")
+        with pytest.raises(PaymentFailedError):
+            await shop.order(buyer, (listing, 1), intent_id="../charges")
 
     @pytest.mark.parametrize("mine", [True, False])
     async def test_what_we_had_prepared_and_forgotten_is_recorded(
