@@ -262,7 +262,7 @@ class FulfilmentController(Controller):
         "/orders/{ref:str}/status",
         http_method=[HttpMethod.PUT, HttpMethod.PATCH],
         status_code=200,
-        responses=answers(KeptOrder, 200, 401, 403, 404, 409, 422),
+        responses=answers(KeptOrder | SoldOrder, 200, 401, 403, 404, 409, 422),
     )
     async def advance(
         self, request: HttpRequest, ref: FromPath[str], data: JSONBody[StatusBody], backend: Backend
@@ -274,7 +274,7 @@ class FulfilmentController(Controller):
         "/orders/{ref:str}/parcels/{number:str}/status",
         http_method=[HttpMethod.PUT, HttpMethod.PATCH],
         status_code=200,
-        responses=answers(KeptOrder, 200, 401, 403, 404, 409, 422),
+        responses=answers(KeptOrder | SoldOrder, 200, 401, 403, 404, 409, 422),
     )
     async def advance_parcel(
         self,
@@ -429,7 +429,9 @@ class CarrierController(Controller):
             return answer(received)
         key = f"{carrier_name(message.carrier)} {message.id or sha256(content).hexdigest()}"
         try:
-            await backend.commands.once(request, command, actor=CARRIER, key=key, body=received)
+            await backend.commands.once(
+                request, command, actor=CARRIER, key=key, body=received, person=buyer_of
+            )
         except (RuleViolatedError, NotFoundError) as refusal:
             log.warning("carrier not heard", tracking_number=message.tracking_number, error=repr(refusal))
         return answer(received)
