@@ -16,6 +16,7 @@ from api.backend import Backend, BackendParts, Payments
 from api.documentation import answers
 from api.input import Body, OptionalUrl, decode_query, optional_body
 from api.models import KeptPayment, Order, PaymentIntent, PaymentPage, PaymentStatus, WebhookReceived
+from api.orders import buyer_of
 from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.accounts.people import account_called
@@ -149,7 +150,7 @@ class PaymentController(Controller):
             payment_method=asked.payment_method_id,
             return_url=asked.return_url,
         )
-        return await backend.commands.answer(request, command, _confirmed_body)
+        return await backend.commands.answer(request, command, _confirmed_body, person=buyer_of)
 
 
 class KeptPaymentController(Controller):

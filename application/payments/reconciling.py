@@ -130,7 +130,12 @@ async def reconcile_payment(
 
     def decide(current: Payment | None) -> Sequence[PaymentEvent]:
         assert current is not None, "it was seen before"
-        if not _forsaken(current, clock, patience) or not current.refundable.minor:
+        # What failed on its way back is tried again as what it is, and not asked back twice.
+        returning = any(
+            refund.status is RefundState.FAILED and not current.retried(name)
+            for name, refund in current.refunds.items()
+        )
+        if returning or not _forsaken(current, clock, patience) or not current.refundable.minor:
             return []
         return current.request_refund(current.refundable, NO_ORDER)
 

@@ -681,7 +681,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         now_said = parcel.shipment.corrected(shipment)
         if now_said == parcel.shipment or parcel.delivered:
             return []
-        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **asdict(now_said))]
+        return [
+            ParcelTrackingChanged(
+                order_id=self.id, account_id=self.account_id, parcel=parcel.number, **asdict(now_said)
+            )
+        ]
 
     def _delivered(self, parcel: Parcel, at: datetime) -> list[OrderEvent]:
         if parcel.delivered:

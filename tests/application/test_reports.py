@@ -15,7 +15,7 @@ from domain.money import Money
 from domain.reports.events import SalesReportGenerated
 from domain.reports.sales_report import SalesFigures
 from tests.application.shop import Shop
-from workers.scheduler import MOST_DAYS, report_sales
+from workers.jobs import MOST_DAYS, report_sales
 
 NOTHING = SalesFigures(orders=0, revenue=Money(0), refunds=Money(0), items=0)
 

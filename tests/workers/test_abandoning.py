@@ -17,7 +17,7 @@ from domain.carts.cart import ABANDONED_AFTER
 from domain.carts.events import CartAbandoned, cart_of
 from domain.kernel import CartId
 from tests.application.shop import Shop
-from workers.scheduler import abandon_idle_carts
+from workers.jobs import abandon_idle_carts
 
 
 class CartList:
@@ -52,7 +52,7 @@ class Emptying:
 
 
 async def test_all_that_are_due_are_emptied_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.scheduler.MOST_AT_ONCE", 3)
+    monkeypatch.setattr("workers.jobs.MOST_AT_ONCE", 3)
     clock = Shop().clock
     idle = [uuid4() for _ in range(7)]
     bus, carts = Emptying(), CartList(clock.at, *idle)

@@ -16,7 +16,7 @@ from domain.listings.listing import Listing
 from domain.sellers.events import HOUSE_SELLER
 from projections.inventory.query import LowStock
 from tests.application.shop import Shop
-from workers.scheduler import tell_low_stock
+from workers.jobs import tell_low_stock
 
 OTHER = SellerId(UUID(int=1))
 
@@ -69,8 +69,8 @@ class TestTheJob:
     async def test_tells_each_seller_of_many_things_at_once_however_many_there_are(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("workers.scheduler.MOST_AT_ONCE", 4)
-        monkeypatch.setattr("workers.scheduler.TOLD_TOGETHER", 2)
+        monkeypatch.setattr("workers.jobs.MOST_AT_ONCE", 4)
+        monkeypatch.setattr("workers.jobs.TOLD_TOGETHER", 2)
         bus, inventory = Bus(), Inventory(*(low(n) for n in range(1, 6)), low(6, OTHER), low(7, OTHER, 3))
         assert await tell_low_stock(bus, inventory, 5) == 4
         told = [

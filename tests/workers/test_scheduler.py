@@ -49,20 +49,16 @@ from projections.engine import prepare
 from projections.products.due import listings_due
 from tests.application.job_runs import MemoryJobRuns
 from tests.application.shop import Shop
-from workers.migrating import migrate
-from workers.projector import sinks
-from workers.scheduler import (
-    Job,
-    Measures,
-    Patience,
-    Scheduler,
+from workers.jobs import (
     cancel_unpaid,
     erase_due,
     expire_listings_due,
     expire_media_due,
     retry_refunds,
-    told,
 )
+from workers.migrating import migrate
+from workers.projector import sinks
+from workers.scheduling import Job, Measures, Patience, Scheduler, told
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -180,7 +176,7 @@ class TestExpiring:
     async def test_takes_all_whose_time_is_over_however_many_there_are(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("workers.scheduler.MOST_AT_ONCE", 3)
+        monkeypatch.setattr("workers.jobs.MOST_AT_ONCE", 3)
         due = [ListingId(uuid.uuid4()) for _ in range(7)]
         bus, listings = ListingsExpiring(), ListingList(*due)
         assert await expire_listings_due(bus, listings, StoppedClock()) == 7
@@ -283,7 +279,7 @@ class OrderList:
 
 class TestAnOrderThatNobodyPays:
     async def test_is_cancelled_however_many_there_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("workers.scheduler.MOST_AT_ONCE", 2)
+        monkeypatch.setattr("workers.jobs.MOST_AT_ONCE", 2)
         shop = Shop()
         listing, buyer = await shop.listing(), await shop.buyer()
         orders = [await shop.order(buyer, (listing, 1)) for _ in range(5)]

@@ -25,7 +25,7 @@ from workers.lease import while_leading
 from workers.local.process import Process
 from workers.migrating import migrate
 from workers.projector import sinks
-from workers.scheduler import Job, Patience, Scheduler
+from workers.scheduling import Job, Patience, Scheduler
 
 LEASE = "tradelog.tests.scheduler"
 PATIENCE = Patience(look_every=0.05, beat_every=0.05, give_up=2.0, stale=timedelta(seconds=30))
