@@ -66,7 +66,7 @@ def _row(document: PaymentDocument) -> dict[str, Any]:
 
 PAYMENT_LIST = Projection(
     name="payments",
-    version=1,
+    version=2,
     events=get_args(PaymentEvent),
     document=PaymentDocument,
     keys=by_stream,
