@@ -181,7 +181,7 @@ def payment_after(payment: Payment, events: Sequence[PaymentEvent]) -> Payment:
     return after
 
 
-def _for_returns(payment: Payment, order: Order, at: datetime) -> Sequence[PaymentEvent]:
+def _for_returns(payment: Payment, order: Order, at: datetime) -> list[PaymentEvent]:
     """What is paid only after it was sent may be for goods that have come back since."""
     worth = min(order.worth_of_arrived, payment.refundable)
     return payment.request_refund(worth, FOR_RETURN, at=at) if worth.minor else []

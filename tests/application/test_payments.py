@@ -64,6 +64,7 @@ from domain.orders.order import (
 from domain.payments.events import (
     PaymentActionRequired,
     PaymentDisputed,
+    PaymentEvent,
     PaymentFailed,
     PaymentIntentCancelled,
     PaymentIntentCreated,
@@ -863,12 +864,12 @@ class TestComparing:
         shop.clock.at = payment.created_at + UNPAID_AFTER
         assert await self.compared(shop, payment.intent_id) == [RefundRequested]
         (refund_id,) = (await payment_now(shop, payment.intent_id)).refunds
-        await shop.store.change(
-            PAYMENTS,
-            payment.id,
-            lambda now: now.fail_refund(refund_id, "expired_or_canceled_card", "No"),
-            METADATA,
-        )
+
+        def refused(now: Payment | None) -> list[PaymentEvent]:
+            assert now is not None
+            return now.fail_refund(refund_id, "expired_or_canceled_card", "No")
+
+        await shop.store.change(PAYMENTS, payment.id, refused, METADATA)
         assert await self.compared(shop, payment.intent_id) == []
         with pytest.raises(PaymentFailedError):
             await shop.order(buyer, (listing, 1), intent_id=payment.intent_id)
