@@ -557,11 +557,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """What its goods were sold for, with their tax: and the shipping, once everything has come back."""
         returned = self.a_return(return_id)
         before = [each for each in self.returns if each.arrived and each.id != return_id]
+        return self._worth([*before, returned]) - self._worth(before)
 
-        def worth(returns: list[Return]) -> Money:
-            return worth_of(self.lines, self.tax, self.shipping, units_of(returns))
+    @property
+    def worth_of_arrived(self) -> Money:
+        """The same of all that has come back."""
+        return self._worth([each for each in self.returns if each.arrived])
 
-        return worth([*before, returned]) - worth(before)
+    def _worth(self, returns: list[Return]) -> Money:
+        return worth_of(self.lines, self.tax, self.shipping, units_of(returns))
 
     def receive_return(
         self, return_id: UUID, refund: Money, refund_id: str, at: datetime, *, restocked: bool
