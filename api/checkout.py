@@ -24,6 +24,7 @@ from api.input import AnyReference, Body, Faults, Price, PriceBound, Quantity, m
 from api.limits import COUPON, charge_guess
 from api.models import CheckedOutOrder, CheckoutPreview
 from api.wire import answer, encode
+from application.listings.changing import found
 from application.orders.placing import CheckedOut, CheckOut, PlaceOrder, SavedAddress
 from application.orders.previewing import preview_order
 from application.payments.paying import RequestPayment
@@ -246,23 +247,22 @@ async def wanted_lines(
     name: str, lines: tuple[OrderLineBody, ...] | None, backend: BackendParts
 ) -> tuple[WantedLine, ...]:
     """None, where none are given. ``name`` is by what the client calls them."""
-    given = [(line, line.reference) for line in lines or ()]
+    given = lines or ()
     faults: Faults = {
         f"{name}[{index}].productId": ["Is required"]
-        for index, (_, reference) in enumerate(given)
-        if reference is None
+        for index, line in enumerate(given)
+        if line.reference is None
     }
     if faults:
         raise InvalidInputError(faults)
+    listing_ids = await backend.listings_called([str(line.reference) for line in given])
     return tuple(
-        [
-            WantedLine(
-                listing_id=await backend.listing_called(str(reference)),
-                quantity=line.quantity,
-                price=None if line.price is None else money(line.price),
-            )
-            for line, reference in given
-        ]
+        WantedLine(
+            listing_id=found(listing_id),
+            quantity=line.quantity,
+            price=None if line.price is None else money(line.price),
+        )
+        for line, listing_id in zip(given, listing_ids, strict=True)
     )
 
 
@@ -308,15 +308,19 @@ async def with_payment(request: HttpRequest, placed: Carried, backend: BackendPa
     intent = payment_body(requested.state)
     # An order that was not paid by an intent when it was placed has been linked to this one since, which is one event.
     linked = placed.version and placed.version + (body["paymentIntentId"] is None)
-    body |= {
+    paid_by: dict[str, Any] = {
         "paymentIntentId": intent["id"],
+        "payment": {**body["payment"], "intentId": intent["id"]},
+    }
+    body |= {
+        **paid_by,
         "clientSecret": intent["clientSecret"],
         "paymentUrl": intent["paymentUrl"],
         "payment_url": intent["paymentUrl"],
         "paymentIntent": intent,
     }
     if "order" in body:
-        body["order"]["paymentIntentId"] = intent["id"]
+        body["order"] |= paid_by
     return replace(
         placed, body=encode(body), position=max(placed.position, requested.position), version=linked
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, get, post
@@ -14,7 +15,9 @@ from api.authentication import BEARER, admin, caller_of, signed_in
 from api.backend import Backend, BackendParts, Payments
 from api.documentation import answers
 from api.input import Body, OptionalUrl, decode_query, optional_body
+from api.limits import charge_payment
 from api.models import KeptPayment, Order, PaymentIntent, PaymentPage, PaymentStatus, WebhookReceived
+from api.orders import buyer_of
 from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.accounts.people import account_called
@@ -27,7 +30,7 @@ from application.payments.paying import ConfirmPayment, RequestPayment
 from domain.kernel import ForbiddenError, InvalidInputError, stream_id
 from domain.money import Money
 from domain.orders.order import Order as OrderState
-from domain.payments.payment import PAYMENTS, PaymentNotFoundError, PaymentState
+from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, PaymentState
 from projections.orders.order import order_body
 from projections.payments.payment import payment_body
 from projections.payments.query import PaymentFilter, payment_by_id, payments_page
@@ -141,6 +144,8 @@ class PaymentController(Controller):
         """Say that an order is paid, or pay it. It is so when the provider says so; 409 where it does not."""
         _require(backend)
         asked = await optional_body(request, ConfirmOrderBody)
+        if asked.payment_method_id:
+            charge_payment(request, caller_of(request).account_id)
         command = ConfirmOrder(
             order_id=order_called(ref),
             caller=caller_of(request),
@@ -148,7 +153,7 @@ class PaymentController(Controller):
             payment_method=asked.payment_method_id,
             return_url=asked.return_url,
         )
-        return await backend.commands.answer(request, command, _confirmed_body)
+        return await backend.commands.answer(request, command, _confirmed_body, person=buyer_of)
 
 
 class KeptPaymentController(Controller):
@@ -209,12 +214,16 @@ class StripeWebhookController(Controller):
             return answer(received)
         if message.command is not None:
             changed = await backend.commands.once(
-                request, message.command, actor="stripe", key=message.id, body=received
+                request, message.command, actor="stripe", key=message.id, body=received, person=_payer
             )
             if changed is None or changed.state is not None:
                 return answer(received)
         await backend.commands.also(request, KeepProviderEvent(message=message), actor="stripe")
         return answer(received)
+
+
+def _payer(payment: Payment) -> UUID:
+    return payment.account_id
 
 
 def _confirmed_body(order: OrderState) -> dict[str, Any]:

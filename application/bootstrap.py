@@ -232,9 +232,11 @@ from application.payments.confirming import ConfirmOrder, confirm_order
 from application.payments.linking import LinkPayment, PreparePayment, link_payment, prepare_payment
 from application.payments.noting import (
     KeepProviderEvent,
+    NoteCard,
     RecordDispute,
     RecordRefunds,
     keep_provider_event,
+    note_card,
     record_dispute,
     record_refunds,
 )
@@ -522,6 +524,7 @@ def handlers(
         KeepProviderEvent: partial(keep_provider_event, store=store),
         ConfirmOrder: partial(confirm_order, store=store, payments=payments, clock=clock),
         RecordPaymentResult: partial(record_payment_result, store=store, clock=clock),
+        NoteCard: partial(note_card, store=store, payments=payments),
         OpenHouseSeller: partial(open_house_seller, store=store, keys=keys),
         ApplyToSell: partial(
             apply_to_sell, store=store, keys=keys, clock=clock, auto_approve=seller_auto_approve

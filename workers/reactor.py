@@ -28,6 +28,7 @@ from application.processes.forget_files import forget_files_of
 from application.processes.forget_follows import forget_follows_of
 from application.processes.forget_person import forget_person_of
 from application.processes.issue_invoice import issue_invoice_of
+from application.processes.note_card import note_card_of
 from application.processes.note_purchases import note_purchases_of
 from application.processes.process_media import process_media_of
 from application.processes.request_payment import request_payment_for
@@ -38,7 +39,7 @@ from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, Event, Recorded, tag_of
 from domain.media.events import MediaDeleted, MediaExpired, MediaUploaded
 from domain.orders.events import OrderCancelled, OrderConfirmed, OrderPlaced
-from domain.payments.events import RefundRequested, RefundRetried
+from domain.payments.events import PaymentSucceeded, RefundRequested, RefundRetried
 from workers.announcing import Announcer
 from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
@@ -73,11 +74,13 @@ CLOSING_PAYMENTS: Final = Reaction(name="close-payment", event=OrderCancelled, p
 SENDING_REFUNDS: Final = Reaction(
     name="send-refund", event=RefundRequested, also=(RefundRetried,), policy=send_refund_of
 )
-AT_THE_PROVIDER: Final = (ASKING_FOR_PAYMENT, CLOSING_PAYMENTS, SENDING_REFUNDS)
+NOTING_CARDS: Final = Reaction(name="note-card", event=PaymentSucceeded, policy=note_card_of)
+AT_THE_PROVIDER: Final = (ASKING_FOR_PAYMENT, CLOSING_PAYMENTS, SENDING_REFUNDS, NOTING_CARDS)
 REACTIONS: Final = (
     ASKING_FOR_PAYMENT,
     CLOSING_PAYMENTS,
     SENDING_REFUNDS,
+    NOTING_CARDS,
     Reaction(name="note-purchases", event=OrderConfirmed, policy=note_purchases_of),
     Reaction(name="issue-invoice", event=OrderConfirmed, policy=issue_invoice_of),
     Reaction(name="forget-follows", event=AccountErased, policy=forget_follows_of),

@@ -7,7 +7,8 @@ import hashlib
 import hmac
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from types import TracebackType
@@ -49,9 +50,8 @@ T = TypeVar("T")
 
 # A conflict means that somebody else's command on the same stream was recorded, so trying again is never in
 # vain for all of them together, and a command that is in the right must not be refused for having been slow.
-# With p processes that fight for one stream without pause, one loses an attempt with probability (p - 1) / p:
-# with 8 of them all of 50 attempts with 0.1 %, with 2 never. (Within a process the lock of the stream lets
-# one try at a time.)
+# Within a process they are decided upon each other; processes that fight for one stream take turns after the second
+# conflict, so that more tries are needed only while turns are not to be had.
 MOST_TRIES: Final = 50
 
 
@@ -145,7 +145,7 @@ class EventStore:
         self._contested: dict[UUID, _Turn] = {}
         self._topics: dict[type[Any], str] = {}
         self._saving: set[asyncio.Task[None]] = set()
-        self._endings: set[asyncio.Task[None]] = set()
+        self._turning: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> EventStore:
         return self
@@ -154,7 +154,9 @@ class EventStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Let snapshots that are being saved be saved, and turns be given up."""
-        await asyncio.gather(*self._saving, *self._endings)
+        await asyncio.gather(*self._saving)
+        while self._turning:
+            await asyncio.gather(*self._turning)
 
     def forget(self, stream: UUID) -> None:
         """Drop what is remembered of a stream, now or in a moment: its person was erased."""
@@ -271,9 +273,9 @@ class EventStore:
                 # Always in one order, and waiting for turns with nothing else in hand that somebody could wait for.
                 holding.let_go()
                 holding.leave_turns()
-                deciders = {ref.id: ref for ref in refs}
+                by_id = {ref.id: ref for ref in refs}
                 for stream in contested:
-                    await self._take(deciders[stream], holding)
+                    await self._take(by_id[stream], holding)
         await holding.all_of(decided.after)
 
     async def _after(
@@ -332,7 +334,7 @@ class EventStore:
             turn.last_until = now + CONTESTED_FOR
 
     async def _take(self, ref: StreamRef[Any, Any], holding: _Holding) -> None:
-        """Whoever of this process comes first asks for the turn, and reads what was written before it, for all."""
+        """Use the turn that is ours, or else the next one."""
         turn = self._contested.get(ref.id)
         if turn is None:
             return
@@ -340,21 +342,40 @@ class EventStore:
             if not turn.is_ours:
                 if self._contested.get(ref.id) is not turn:
                     return
-                asked = monotonic()
-                patiently = not holding.turns
-                if asked > turn.last_until or not await self._log.begin_turn(ref.id, patiently=patiently):
-                    if patiently:
-                        # So that those behind us need not find that out as well, one after the other.
-                        self._contested.pop(ref.id, None)
+                if monotonic() > turn.last_until:
+                    self._contested.pop(ref.id, None)
                     return
-                turn.begin()
-                ending = asyncio.get_running_loop().create_task(self._end(turn))
-                self._endings.add(ending)
-                ending.add_done_callback(self._endings.discard)
-                if monotonic() - asked > TURN / 4:
-                    turn.last_until = monotonic() + CONTESTED_FOR
-                await self._read_on([ref])
+                if turn.beginning is None:
+                    turn.beginning = self._beside(self._begin(ref, turn, patiently=not holding.turns))
+                # Whoever gives up waiting leaves the place in the line to those behind.
+                await asyncio.shield(turn.beginning)
+                if not turn.is_ours:
+                    return
             holding.use(turn)
+
+    async def _begin(self, ref: StreamRef[Any, Any], turn: _Turn, *, patiently: bool) -> None:
+        """One asks for all of this process, and reads for them what was written before it."""
+        asked = monotonic()
+        try:
+            if not await self._log.begin_turn(ref.id, patiently=patiently):
+                if patiently:
+                    # So that those behind us need not find that out as well, one after the other.
+                    self._contested.pop(ref.id, None)
+                return
+            turn.begin()
+            self._beside(self._end(turn))
+            if monotonic() - asked > TURN / 4:
+                turn.last_until = monotonic() + CONTESTED_FOR
+            with suppress(UnavailableError):
+                await self._read_on([ref])
+        finally:
+            turn.beginning = None
+
+    def _beside(self, of_turns: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(of_turns)
+        self._turning.add(task)
+        task.add_done_callback(self._turning.discard)
+        return task
 
     async def _end(self, turn: _Turn) -> None:
         """After a while, once nobody of ours needs it any more: who comes meanwhile waits for the next one."""
@@ -423,9 +444,8 @@ class EventStore:
         if metadata.once is not None:
             result = await self._sealed(metadata.once, metadata.once.answer(changed))
         read = {stream: known.version for stream, known in before.items() if events and stream not in after}
-        others = {known.upon.append for known in seen if known.upon is not None}
-        upon = [append for append in others if append.landed is not True]
-        return _Decided(changed, after, Append(events=events, read=read, result=result, upon=upon))
+        upon = {known.upon.append for known in seen if known.upon is not None}
+        return _Decided(changed, after, Append(events=events, read=read, result=result, upon=tuple(upon)))
 
     async def _appended(self, decided: _Decided[S], holding: _Holding) -> Changed[S]:
         """Hand it to the log. Whoever comes next decides upon it at once, and is refused by the log where it is."""
@@ -481,6 +501,7 @@ class EventStore:
             Wanted(stream, of.version, "" if of.version else self._topic(deciders[stream]))
             for stream, of in known.items()
         ]
+        forgotten = self._forgotten
         histories = await self._log.histories(wanted)
         stored = [event for history in histories for event in history.events]
         recorded = iter(await self._codec.decode(stored) if stored else ())
@@ -495,7 +516,7 @@ class EventStore:
                 of_this = kind == decider.name
                 state = decider.fold(now.state, [each.event for each in new]) if of_this else None
                 now = _Known(kind, state, version, now.snapshot)
-            if now.kind in ("", decider.name):
+            if now.kind in ("", decider.name) and forgotten == self._forgotten:
                 # Also that there is nothing yet: the append checks that like any other version.
                 self._remember(stream, now)
                 self._save_if_long(decider, stream)
@@ -585,11 +606,12 @@ class _Turn:
     are to come.
     """
 
-    __slots__ = ("asking", "is_ours", "last_until", "left", "over", "stream", "users")
+    __slots__ = ("asking", "beginning", "is_ours", "last_until", "left", "over", "stream", "users")
 
     def __init__(self, stream: UUID) -> None:
         self.stream = stream
         self.asking = asyncio.Lock()
+        self.beginning: asyncio.Task[None] | None = None
         self.is_ours = False
         self.last_until = inf
         self.users = 0
@@ -598,7 +620,7 @@ class _Turn:
 
     @property
     def in_use(self) -> bool:
-        return self.is_ours or self.asking.locked()
+        return self.is_ours or self.beginning is not None
 
     def begin(self) -> None:
         self.is_ours = True

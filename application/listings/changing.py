@@ -167,15 +167,19 @@ async def change_listing(
 async def listing_called(reference: str, store: EventStore, keys: Keys) -> ListingId:
     """The listing that an integer id, a uuid or a slug names. An id or uuid is not looked up: that is the command's."""
     stream = await stream_called(reference, "listing", LISTING_SLUG, store, keys)
-    if stream is None:
-        raise ProductNotFoundError("Product not found")
-    return ListingId(stream)
+    return found(None if stream is None else ListingId(stream))
 
 
 async def listings_called(references: Sequence[str], store: EventStore, keys: Keys) -> list[ListingId | None]:
     """The same of several; nothing for a slug that nobody has."""
     streams = await streams_called(references, "listing", LISTING_SLUG, store, keys)
     return [None if stream is None else ListingId(stream) for stream in streams]
+
+
+def found(listing_id: ListingId | None) -> ListingId:
+    if listing_id is None:
+        raise ProductNotFoundError("Product not found")
+    return listing_id
 
 
 def known(listing: Listing | None) -> Listing:

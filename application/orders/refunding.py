@@ -45,7 +45,7 @@ class RetryRefund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetryFailedRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """By time. Nothing happens to one that is tried again already, or was often enough."""
+    """By time. Nothing happens to one that is tried again already, was often enough, or whose money went otherwise."""
 
     payment_id: PaymentId
     refund_id: str
@@ -100,7 +100,8 @@ async def retry_failed_refund(
     payment: Payment = loaded.state
     refund = payment.refund(command.refund_id)
     unchanged = Changed(state=Refunded(payment=payment, refund_id=command.refund_id), version=loaded.version)
-    if refund.status is not RefundState.FAILED or payment.tries(command.refund_id) >= MOST_TRIES:
+    gone = refund.amount > payment.refundable
+    if refund.status is not RefundState.FAILED or gone or payment.tries(command.refund_id) >= MOST_TRIES:
         return unchanged
     return await _retried(StreamRef(PAYMENTS, payment.id), command.refund_id, metadata, store)
 

@@ -24,10 +24,11 @@ from application.ports import (
     StreamRef,
 )
 from domain import paying
-from domain.kernel import stream_id
+from domain.kernel import PaymentId, stream_id
 from domain.money import Money
 from domain.orders.order import ORDERS, Order
 from domain.paying import Settled
+from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS, Payment
 from domain.payments.provider_events import PROVIDER_EVENTS, KeptEvent, ProviderEventReceived, keep
 
@@ -48,6 +49,27 @@ class KeepProviderEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The provider told us something that is about nothing of ours, or that we do not understand."""
 
     message: ProviderMessage
+
+
+class NoteCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a payment that was made: the provider's messages do not say with what, and it is asked."""
+
+    payment_id: PaymentId
+
+
+async def note_card(
+    command: NoteCard, metadata: Metadata, *, store: EventStore, payments: PaymentProvider
+) -> Changed[Payment]:
+    known = await store.load(PAYMENTS, command.payment_id)
+    if known.state is None or known.state.last4:
+        return Changed(state=known.present, version=known.version)
+    intent = await payments.intent(known.state.intent_id)
+
+    def decide(payment: Payment | None) -> Sequence[PaymentEvent]:
+        assert payment is not None
+        return payment.note_card(intent.brand, intent.last4)
+
+    return await store.change(PAYMENTS, command.payment_id, decide, metadata)
 
 
 async def record_refunds(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 from msgspec.structs import replace
@@ -36,7 +36,12 @@ from domain.orders.order import (
 )
 from domain.paying import Settled
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
-from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError
+from domain.payments.payment import (
+    PAYMENTS,
+    Payment,
+    PaymentFailedError,
+    PaymentNotFoundError,
+)
 
 T = TypeVar("T")
 
@@ -389,9 +394,12 @@ async def glanced(ref: StreamRef[Any, Any], store: EventStore, *, within: float 
 
 
 def attempt_of(metadata: Metadata) -> str:
-    """The same for every try of one request, so that the provider too gives a repeated one its first answer."""
+    """The same for every try of one request that names itself, so that the provider too gives its first answer.
+
+    Not by the request's id: what lies between us and clients may give many the same.
+    """
     if metadata.once is None:
-        return metadata.request_id
+        return str(uuid4())
     once = metadata.once
     return str(stream_id("confirmation", f"{once.scope} {once.key} {once.request_hash.hex()}"))
 

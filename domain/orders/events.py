@@ -233,15 +233,20 @@ class OrderProcessingStarted(Event, frozen=True, kw_only=True, tag="order_proces
 
 
 class ParcelShipped(Event, frozen=True, kw_only=True, tag="parcel_shipped"):
-    """It is on its way. ``tracking_url`` may be empty, as all that is not known."""
+    """It is on its way. ``tracking_url`` may be empty, as all that is not known.
+
+    By what its label says a carrier tells anybody to whom it goes, and where that is.
+    """
+
+    subject = "account_id"
 
     order_id: OrderId
     account_id: AccountId
     parcel: int
     seller_id: SellerId
-    carrier: str = ""
-    tracking_number: str = ""
-    tracking_url: str = ""
+    carrier: PersonalText = ""
+    tracking_number: PersonalText = ""
+    tracking_url: PersonalText = ""
     estimated_delivery: date | None = None
     shipped_at: datetime
 
@@ -249,11 +254,14 @@ class ParcelShipped(Event, frozen=True, kw_only=True, tag="parcel_shipped"):
 class ParcelTrackingChanged(Event, frozen=True, kw_only=True, tag="parcel_tracking_changed"):
     """What its label says, before it is sent or after: a number that was mistyped, say. All of it, as it is now."""
 
+    subject = "account_id"
+
     order_id: OrderId
+    account_id: AccountId
     parcel: int
-    carrier: str = ""
-    tracking_number: str = ""
-    tracking_url: str = ""
+    carrier: PersonalText = ""
+    tracking_number: PersonalText = ""
+    tracking_url: PersonalText = ""
     estimated_delivery: date | None = None
 
 

@@ -193,7 +193,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     taxes: tuple[TaxLine, ...] = ()
     started_at: datetime | None = None
     closed_intents: tuple[str, ...] = ()
-    failed_intents: frozenset[str] = frozenset()
+    failed_intents: tuple[str, ...] = ()
     parcels: tuple[Parcel, ...] = ()
     notes: tuple[Note, ...] = ()
     returns: tuple[Return, ...] = ()
@@ -685,7 +685,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         now_said = parcel.shipment.corrected(shipment)
         if now_said == parcel.shipment or parcel.delivered:
             return []
-        return [ParcelTrackingChanged(order_id=self.id, parcel=parcel.number, **asdict(now_said))]
+        return [
+            ParcelTrackingChanged(
+                order_id=self.id, account_id=self.account_id, parcel=parcel.number, **asdict(now_said)
+            )
+        ]
 
     def _delivered(self, parcel: Parcel, at: datetime) -> list[OrderEvent]:
         if parcel.delivered:
@@ -747,7 +751,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             case OrderPaymentClosed(intent_id=intent_id):
                 return replace(order, intent_id="", closed_intents=(*order.closed_intents, intent_id))
             case OrderPaymentFailed(intent_id=intent_id):
-                failed = order.failed_intents | {intent_id}
+                known = (each for each in order.failed_intents if each != intent_id)
+                failed = (*known, intent_id)
                 return replace(order, payment_status=PaymentStatus.FAILED, failed_intents=failed)
             case OrderConfirmed(intent_id=intent_id, confirmed_at=at):
                 status = OrderStatus.PROCESSING if order.status is OrderStatus.PENDING else order.status

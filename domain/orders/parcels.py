@@ -81,9 +81,10 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
         return TrackingStatus.PICKED_UP if self.sent else TrackingStatus.PENDING
 
     def without_whereabouts(self) -> Parcel:
-        """The same once it is forgotten where the carrier left it."""
+        """The same once it is forgotten where the carrier left it, and by what name the carrier knows it."""
         tracking = tuple(replace(told, location="", description="") for told in self.tracking)
-        return replace(self, tracking=tracking)
+        shipment = Shipment(estimated_delivery=self.shipment.estimated_delivery)
+        return replace(self, tracking=tracking, shipment=shipment)
 
     def after(
         self, event: ParcelShipped | ParcelTrackingChanged | TrackingUpdated | ParcelDelivered

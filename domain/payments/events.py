@@ -50,13 +50,28 @@ class PaymentProcessing(Event, frozen=True, kw_only=True, tag="payment_processin
 class PaymentSucceeded(Event, frozen=True, kw_only=True, tag="payment_succeeded"):
     """``brand`` and ``last4`` are all that we ever know of a card (S2 §11.5).
 
-    ``amount`` is what was taken, where that is not what we had asked for.
+    ``amount`` is what was taken, where that is not what we had asked for. ``account_id`` is the payer, whom payments
+    of earlier days do not name.
     """
 
+    subject = "account_id"
+
     payment_id: PaymentId
-    brand: str = ""
-    last4: str = ""
+    brand: PersonalText = ""
+    last4: PersonalText = ""
     amount: Money | None = None
+    account_id: AccountId | None = None
+
+
+class PaymentCardNoted(Event, frozen=True, kw_only=True, tag="payment_card_noted"):
+    """What it was made with, where we were not told that when it was."""
+
+    subject = "account_id"
+
+    payment_id: PaymentId
+    account_id: AccountId
+    brand: PersonalText
+    last4: PersonalText
 
 
 class PaymentFailed(Event, frozen=True, kw_only=True, tag="payment_failed"):
@@ -148,6 +163,7 @@ PaymentEvent: TypeAlias = (
     | PaymentActionRequired
     | PaymentProcessing
     | PaymentSucceeded
+    | PaymentCardNoted
     | PaymentFailed
     | PaymentIntentCancelled
     | RefundRequested

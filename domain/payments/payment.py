@@ -13,6 +13,7 @@ from domain.kernel import AccountId, Decider, NotFoundError, OrderId, PaymentId,
 from domain.money import Money
 from domain.payments.events import (
     PaymentActionRequired,
+    PaymentCardNoted,
     PaymentDisputed,
     PaymentEvent,
     PaymentFailed,
@@ -290,7 +291,16 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         if self.made:
             return []
         amount = None if taken == self.amount else taken
-        return [PaymentSucceeded(payment_id=self.id, brand=brand, last4=last4, amount=amount)]
+        return [
+            PaymentSucceeded(
+                payment_id=self.id, brand=brand, last4=last4, amount=amount, account_id=self.account_id
+            )
+        ]
+
+    def note_card(self, brand: str, last4: str) -> list[PaymentEvent]:
+        if self.last4 or not last4:
+            return []
+        return [PaymentCardNoted(payment_id=self.id, account_id=self.account_id, brand=brand, last4=last4)]
 
     def fail(self, code: str, message: str, attempt: str = "") -> list[PaymentEvent]:
         """A try failed, of which we hear by the client's confirmation as by the provider's message: it is one."""
@@ -325,6 +335,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
             case PaymentSucceeded(brand=brand, last4=last4, amount=taken):
                 made = _tried(payment, PaymentState.SUCCEEDED)
                 return replace(made, brand=brand, last4=last4, amount=taken or payment.amount)
+            case PaymentCardNoted(brand=brand, last4=last4):
+                return replace(payment, brand=brand, last4=last4)
             case PaymentFailed(code=code, message=message, attempt=attempt):
                 failed = replace(
                     _tried(payment, PaymentState.FAILED), failure_code=code, failure_message=message

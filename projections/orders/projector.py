@@ -103,7 +103,7 @@ def _row(document: OrderDocument) -> dict[str, Any]:
 
 ORDER_LIST = Projection(
     name="orders",
-    version=5,
+    version=6,
     events=get_args(OrderEvent),
     document=OrderDocument,
     keys=by_stream,

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec.structs import replace
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, LargeBinary, Text, Uuid, text
 
+from domain.accounts.events import AccountErased
 from domain.kernel import Recorded
 from domain.payments.events import PaymentDisputed, PaymentEvent
 from domain.payments.payment import Payment
@@ -37,6 +38,9 @@ payments = read_model(
 
 def _fold(document: PaymentDocument | None, recorded: Recorded[Any], _: UUID) -> PaymentDocument:
     event = recorded.event
+    if isinstance(event, AccountErased):
+        assert document is not None, "only what is there is about somebody"
+        return replace(document, payment=_forgotten(document.payment))
     payment = Payment.evolve(document.payment if document else None, event)
     disputes = document.disputes if document else {}
     if isinstance(event, PaymentDisputed):
@@ -47,6 +51,12 @@ def _fold(document: PaymentDocument | None, recorded: Recorded[Any], _: UUID) ->
     # It is the payer's own, and nobody who reads this needs it.
     payment = replace(payment, client_secret="")
     return PaymentDocument(payment=payment, updated_at=recorded.timestamp, disputes=disputes)
+
+
+def _forgotten(payment: Payment) -> Payment:
+    """The payment as its events read once the payer's key is destroyed: what was paid stays, and not by which card."""
+    refunds = {name: replace(refund, note="") for name, refund in payment.refunds.items()}
+    return replace(payment, brand="", last4="", refunds=refunds)
 
 
 def _row(document: PaymentDocument) -> dict[str, Any]:
@@ -72,4 +82,6 @@ PAYMENT_LIST = Projection(
     keys=by_stream,
     fold=_fold,
     into=Rows(table=payments, row=_row),
+    subjects=lambda document: (document.payment.account_id,),
+    concerning={AccountErased: lambda erased: erased.account_id},
 )

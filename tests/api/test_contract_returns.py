@@ -77,12 +77,18 @@ def offered_by(seller: Client, category: str) -> dict[str, Any]:
     return seller.made("/products", wanted)
 
 
-def bought(buyer: Client, *products: dict[str, Any], quantity: int = 3, pay: bool = True) -> dict[str, Any]:
+def bought(
+    buyer: Client,
+    *products: dict[str, Any],
+    quantity: int = 3,
+    pay: bool = True,
+    card: str = "pm_card_visa",
+) -> dict[str, Any]:
     lines = [{"id": product["id"], "quantity": quantity} for product in products]
     placed = buyer.made("/orders", {"products": lines, "shippingAddress": ADDRESS})
     if pay:
         confirm = f"/payments/intents/{placed['paymentIntentId']}/confirm"
-        assert buyer.made(confirm, {"paymentMethodId": "pm_card_visa"})["status"] == "succeeded"
+        assert buyer.made(confirm, {"paymentMethodId": card})["status"] == "succeeded"
     return placed
 
 
@@ -285,8 +291,9 @@ class TestItsWay:
             admin.post(f"/orders/{MISSING}/returns/{theirs['id']}/approve"), 404, "ORDER_NOT_FOUND"
         )
         assert buyer.get(path).json() == [theirs, others]
-        assert [each["id"] for each in seller.get(path).json()] == [theirs["id"]]
-        listed = seller.get("/sellers/me/returns").json()
+        seen = {"X-Min-Log-Position": str(shop.head())}
+        assert [each["id"] for each in seller.get(path, headers=seen).json()] == [theirs["id"]]
+        listed = seller.get("/sellers/me/returns", headers=seen).json()
         assert ([each["id"] for each in listed["returns"]], listed["total"]) == ([theirs["id"]], 1)
         stale = {"If-Match": '"1"'}
         assert_problem(seller.post(f"{path}/{theirs['id']}/approve", headers=stale), 409, "VERSION_CONFLICT")
@@ -377,7 +384,8 @@ class TestRefunds:
             (12.5, "succeeded"),
             (left, "succeeded"),
         ]
-        kept = admin.get("/admin/refunds?status=succeeded").json()["refunds"]
+        seen = {"X-Min-Log-Position": str(shop.head())}
+        kept = admin.get("/admin/refunds?status=succeeded", headers=seen).json()["refunds"]
         newest = {each["orderId"]: each["amount"] for each in kept[::-1]}
         assert newest[placed["id"]] == left
         retry = admin.post(f"{path}/{listed[0]['id']}/retry")
@@ -411,6 +419,72 @@ class TestRefunds:
         assert buyer.get(path).json() == []
 
 
+class TestMoneyThatTakesItsTime:
+    """Or comes back: what the provider says of it days later."""
+
+    @pytest.fixture(autouse=True)
+    def only_when_told(self, shop: Shop) -> None:
+        stripe = shop.client(shop.stripe.key, origin=shop.stripe.url)
+        paced = stripe.post(f"{shop.stripe.url}/simulator/pace", {"settle_after": None})
+        assert paced.status_code == 200, paced.text
+
+    @staticmethod
+    def settle(shop: Shop, placed: dict[str, Any], outcome: str) -> None:
+        stripe = shop.client(shop.stripe.key, origin=shop.stripe.url)
+        url = shop.stripe.url
+        sent = stripe.get(f"{url}/v1/refunds?payment_intent={placed['paymentIntentId']}").json()["data"]
+        settled = stripe("POST", f"{url}/simulator/refunds/{sent[0]['id']}/settle", data={"outcome": outcome})
+        assert settled.status_code == 200, settled.text
+
+    def test_is_sent_when_the_provider_says_so(
+        self, shop: Shop, admin: Client, buyer: Client, product: dict[str, Any]
+    ) -> None:
+        placed = bought(buyer, product, card="pm_card_pendingRefund")
+        path = f"/orders/{placed['id']}/refunds"
+        admin.made(path, {"amount": 5, "reason": "It was late"})
+        stripe = shop.client(shop.stripe.key, origin=shop.stripe.url)
+        asked = f"{shop.stripe.url}/v1/refunds?payment_intent={placed['paymentIntentId']}"
+        soon(lambda: bool(stripe.get(asked).json()["data"]), "the refund at the provider")
+        assert [each["status"] for each in buyer.get(path).json()] == ["requested"]
+        assert buyer.get(f"/orders/{placed['id']}").json()["paymentStatus"] == "paid"
+        self.settle(shop, placed, "succeeded")
+
+        def order() -> dict[str, Any]:
+            body: dict[str, Any] = buyer.get(f"/orders/{placed['id']}").json()
+            return body
+
+        soon(lambda: order()["paymentStatus"] == "partially_refunded", "the provider's word")
+        assert order()["refundedAmount"] == 5
+        assert [each["status"] for each in buyer.get(path).json()] == ["succeeded"]
+
+    def test_that_did_not_arrive_is_with_us_again_and_is_sent_once_more(
+        self, shop: Shop, admin: Client, buyer: Client, product: dict[str, Any]
+    ) -> None:
+        placed = bought(buyer, product, card="pm_card_refundFail")
+        deliver(shop, placed)
+        asked = buyer.made(f"/orders/{placed['id']}/return", WHY)
+        admin.made(f"/orders/{placed['id']}/returns/{asked['id']}/receive")
+
+        def order() -> dict[str, Any]:
+            body: dict[str, Any] = buyer.get(f"/orders/{placed['id']}").json()
+            return body
+
+        soon(lambda: order()["paymentStatus"] == "refunded", "the refund")
+        self.settle(shop, placed, "failed")
+        soon(lambda: order()["paymentStatus"] == "paid", "its failure")
+        path = f"/orders/{placed['id']}/refunds"
+        (refund,) = buyer.get(path).json()
+        assert (refund["status"], order()["returnStatus"]) == ("failed", "received")
+        seen = {"X-Min-Log-Position": str(shop.head())}
+        failed = admin.get("/admin/refunds?status=failed", headers=seen).json()["refunds"]
+        assert placed["id"] in [each["orderId"] for each in failed]
+        again = admin.made(f"{path}/{refund['id']}/retry")
+        assert (again["retryOf"], again["amount"]) == (refund["id"], refund["amount"])
+        soon(lambda: order()["paymentStatus"] == "refunded", "the second try")
+        assert order()["returnStatus"] == "refunded"
+        assert admin.made(f"{path}/{refund['id']}/retry")["id"] == again["id"]
+
+
 class TestInvoices:
     @pytest.mark.parametrize("row", ["S2-ORD-08"])
     def test_row(self, shop: Shop, admin: Client, buyer: Client, product: dict[str, Any], row: str) -> None:
@@ -427,7 +501,6 @@ class TestInvoices:
         said = text_of(answer)
         for part in (
             f"Order number {placed['id']}",
-            "Paid with Visa ending in 4242",
             "Sold by Tradelog",
             "123 Main St 10001 New York USA",
             f"{product['title']} 3 20.00 60.00",

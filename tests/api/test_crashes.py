@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import shutil
 import uuid
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,13 @@ import pytest
 from api.wire import encode
 from application.bootstrap import write_side
 from domain.accounts.events import Role
-from domain.kernel import Event, ListingId, OrderId, Recorded
+from domain.kernel import Event, ListingId, Recorded
 from domain.listings.events import StockReserved
 from domain.listings.listing import LISTINGS, Listing
 from domain.orders.events import OrderConfirmed, OrderPaymentLinked, OrderPlaced
 from domain.orders.order import ORDERS
 from projections.orders.order import order_body
+from tests.api.logged import assert_dense, events_of, streams_of, whole_log
 from tests.api.shop import ADDRESS, Shop, a_product
 from tests.conftest import FreshDatabase
 from tests.support import eventually
@@ -125,8 +125,8 @@ def test_what_was_acknowledged_is_there_once_whoever_was_killed(shop: Shop) -> N
     assert len({order.placing.key for order in orders}) == len(orders)
 
     recorded, listings = shop.run(read_log(shop, products))
-    assert [each.position for each in recorded] == list(range(1, shop.head() + 1))
-    assert_dense_streams(recorded)
+    assert len(recorded) == shop.head()
+    assert_dense(recorded)
 
     placed = events_of(recorded, OrderPlaced)
     assert sorted(str(each.order_id) for each in placed) == sorted(order.uuid for order in orders)
@@ -201,30 +201,16 @@ async def read_log(
     shop: Shop, products: Sequence[dict[str, Any]]
 ) -> tuple[list[Recorded[Event]], list[Listing]]:
     async with write_side(shop.settings) as write:
-        recorded = await write.log.decode(await write.log.read(0, 1_000_000))
+        recorded = await whole_log(write)
         ids = [ListingId(uuid.UUID(product["uuid"])) for product in products]
         return recorded, [(await write.store.load(LISTINGS, each)).present for each in ids]
-
-
-def events_of(recorded: Sequence[Recorded[Any]], kind: type[Any]) -> list[Any]:
-    return [each.event for each in recorded if isinstance(each.event, kind)]
-
-
-def assert_dense_streams(recorded: Sequence[Recorded[Any]]) -> None:
-    versions: dict[uuid.UUID, list[int]] = defaultdict(list)
-    for each in recorded:
-        versions[each.stream].append(each.version)
-    assert all(found == list(range(1, len(found) + 1)) for found in versions.values())
 
 
 def assert_read_models_equal_the_log(
     shop: Shop, customers: Sequence[Customer], recorded: Sequence[Recorded[Any]]
 ) -> None:
     """Every order is served to its buyer as its events say."""
-    histories: dict[OrderId, list[Recorded[Any]]] = defaultdict(list)
-    for each in recorded:
-        if each.aggregate == ORDERS.name:
-            histories[OrderId(each.stream)].append(each)
+    histories = streams_of(recorded, ORDERS.name)
     now = {"X-Min-Log-Position": str(recorded[-1].position)}
     for customer in customers:
         token = customer.http.headers["authorization"].removeprefix("Bearer ")
@@ -235,7 +221,7 @@ def assert_read_models_equal_the_log(
             assert seen.status_code == 200, seen.text
             expected = ("processing", "paid") if order.paying else ("pending", "pending")
             assert (seen.json()["status"], seen.json()["paymentStatus"]) == expected
-            history = histories[OrderId(uuid.UUID(order.uuid))]
+            history = histories[uuid.UUID(order.uuid)]
             state = ORDERS.fold(None, [each.event for each in history])
             assert state is not None
             assert seen.json() == msgspec.json.decode(encode(order_body(state, history[-1].timestamp)))

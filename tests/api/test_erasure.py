@@ -39,6 +39,17 @@ WORDS = {
     "comment": "My sextant points north-by-nowhere",
     "other email": "moved.quagmire@example.org",
     "note": "leave it with the lamplighter",
+    "cancelling": "my parrot pressed the button",
+    "tracking number": "ZQ77LAMP4711",
+    "carrier": "Lamplighter & Nephew",
+    "tracking page": "https://parcels.example.com/zebu-quag",
+    "seller's note": "wrapped as the lady of the lighthouse asked",
+    "internal note": "argues about every barnacle",
+    "whereabouts": "under the quince hedge",
+    "scanned": "handed to aunt zenobia",
+    "returning": "it smells of whale oil",
+    "rejection": "whale oil is how sextants smell",
+    "goodwill": "for the tearful letter",
 }
 """What is unmistakably theirs."""
 
@@ -214,9 +225,57 @@ class Life:
         )
         me.made(f"/orders/{order['id']}/notes", {"note": WORDS["note"]})
         assert WORDS["street"] in self.sent(order).text
+        self._bought(full)
         me.patch("/users/me", {"email": WORDS["other email"]})
         self._shop.mail(WORDS["other email"], "onfirm")
         return order
+
+    def _bought(self, address: dict[str, Any]) -> None:
+        """One thing that is cancelled, one that is paid, sent, told of and returned; and what comes to no order."""
+        me = self.client
+        lines = [{"id": self.product["id"], "quantity": 3}]
+        cancelled = me.made("/orders", {"products": lines, "shippingAddress": address})
+        me.made(f"/orders/{cancelled['id']}/cancel", {"reason": WORDS["cancelling"]})
+        bought = me.made("/orders", {"products": lines, "shippingAddress": address})
+        self.bought: str = bought["id"]
+        self.intent: str = bought["paymentIntentId"]
+        assert WORDS["street"] in self.paid().text
+        shipment = {
+            "status": "shipped",
+            "trackingNumber": "mistyped",
+            "carrier": WORDS["carrier"],
+            "note": WORDS["seller's note"],
+        }
+        corrected = {
+            "status": "shipped",
+            "trackingNumber": WORDS["tracking number"],
+            "trackingUrl": WORDS["tracking page"],
+        }
+        path = f"/orders/{self.bought}"
+        for body in (shipment, corrected, {"status": "delivered"}):
+            key = {"Idempotency-Key": uuid4().hex}
+            sent = self.seller("PUT", f"{path}/status", json=body, headers=key)
+            assert sent.status_code == 200, sent.text
+        self.admin.made(f"{path}/notes", {"note": WORDS["internal note"], "visibility": "internal"})
+        told = {"status": "in_transit", "location": WORDS["whereabouts"], "description": WORDS["scanned"]}
+        self.admin.made(f"{path}/tracking-events", told)
+        returns = f"{path}/returns"
+        one = {"items": [{"id": self.product["id"], "quantity": 1}], "reason": WORDS["returning"]}
+        rejected = me.made(returns, one)
+        self.seller.made(f"{returns}/{rejected['id']}/reject", {"reason": WORDS["rejection"]})
+        received = me.made(returns, one)
+        self.seller.made(f"{returns}/{received['id']}/receive")
+        self.admin.made(f"{path}/refunds", {"reason": WORDS["goodwill"], "amount": 1})
+        soon(lambda: me.get(path).json()["invoiceNumber"] is not None, "an invoice")
+        assert me.get(f"{path}/invoice").content.startswith(b"%PDF")
+        me.made("/payments/intents", {"amount": 5000, "currency": "usd"})
+        me.made("/cart", {"productId": self.product["id"], "quantity": 1})
+
+    def paid(self) -> httpx.Response:
+        """By an admin, who is told all about the order; once, however often it is asked for."""
+        key = {"Idempotency-Key": "paid for somebody"}
+        card = {"paymentMethodId": "pm_card_visa"}
+        return self.admin.post(f"/orders/{self.bought}/confirm", card, headers=key)
 
     def sent(self, order: dict[str, Any]) -> httpx.Response:
         """By an admin, on account; once, however often it is asked for."""
@@ -265,6 +324,8 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
         ),
         "pictures of what was uploaded",
     )
+    card = life.admin.get(f"/admin/payments/{life.intent}").json()
+    assert (card["brand"], card["last4"]) == ("visa", "4242")
     life.rebuilt()  # so that there is a generation before, kept for a way back
     places = remains.words_in()
     # The searching works: their words stand in what is read, and nowhere else.
@@ -298,6 +359,8 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     assert shop.head() > head_before
     soon(lambda: life.admin.get(f"/admin/users/{life.id}").status_code == 404, "the account's end")
     soon(lambda: not remains.words_in(), "forgetting", within=30)
+    paid = life.admin.get(f"/admin/payments/{life.intent}").json()
+    assert (paid["status"], paid["brand"], paid["last4"]) == ("succeeded", None, None)
     soon(
         lambda: not [key for key in shop.stored_keys() if str(life.uuid) in key], "the end of all their files"
     )
@@ -309,6 +372,9 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     assert set(order["shippingAddress"].values()) == {""}
     assert [note["note"] for note in order["notes"]] == [""]
     again = life.sent(life.order)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (200, "true")
+    assert WORDS["street"] not in again.text
+    again = life.paid()
     assert (again.status_code, again.headers["idempotency-replayed"]) == (200, "true")
     assert WORDS["street"] not in again.text
     product = shop.guest.get(f"/products/{life.product['id']}").json()
@@ -338,6 +404,7 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     soon(lambda: not remains.words_in(), "forgetting, also where everything was built anew", within=30)
     rebuilt = life.admin.get(f"/orders/{life.order['id']}").json()
     assert rebuilt == order
+    assert life.admin.get(f"/admin/payments/{life.intent}").json() == paid
     history = shop.run(_history(shop, life.uuid))
     assert history > 10
 

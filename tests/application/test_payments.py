@@ -37,8 +37,9 @@ from application.ports import (
     ProviderRefund,
     StreamRef,
 )
+from application.processes.note_card import note_card_of
 from domain.accounts.events import Caller
-from domain.kernel import AccountId, ForbiddenError, InvalidInputError, OrderId, stream_id
+from domain.kernel import AccountId, ForbiddenError, InvalidInputError, OrderId, PaymentId, stream_id
 from domain.listings.events import StockCommitted, StockReserved
 from domain.listings.listing import Listing
 from domain.money import Money
@@ -63,6 +64,7 @@ from domain.orders.order import (
 )
 from domain.payments.events import (
     PaymentActionRequired,
+    PaymentCardNoted,
     PaymentDisputed,
     PaymentEvent,
     PaymentFailed,
@@ -160,11 +162,20 @@ class TestPreparingBeforeThereIsAnOrder:
         assert intent.metadata == {"accountUuid": str(buyer.account_id)}
 
     async def test_a_request_that_is_repeated_prepares_one(self, shop: Shop, buyer: Caller) -> None:
-        again = Metadata(actor="test", request_id="r-1")
         command = PreparePayment(caller=buyer, amount=TOTAL)
-        first, second = [(await shop.handle(command, again)).state for _ in range(2)]
-        other = (await shop.handle(command, Metadata(actor="test", request_id="r-2"))).state
-        assert first == second != other
+        await shop.handle(command, once("k"))
+        with pytest.raises(AlreadyAnsweredError):
+            await shop.handle(command, once("k"))
+        assert len(shop.provider.intents) == 1
+
+    async def test_what_names_itself_by_nothing_but_its_id_is_another_one_each_time(
+        self, shop: Shop, buyer: Caller
+    ) -> None:
+        """A proxy may give every request the same."""
+        command = PreparePayment(caller=buyer, amount=TOTAL)
+        same = Metadata(actor="test", request_id="r-1")
+        first, second = [(await shop.handle(command, same)).state.intent_id for _ in range(2)]
+        assert first != second
 
     @pytest.mark.parametrize(
         ("amount", "field"),
@@ -247,6 +258,8 @@ class TestOrderingWithIt:
         assert order.intent_id == payment.intent_id
         with pytest.raises(PaymentProviderError):
             await shop.order(buyer, (listing, 1), intent_id="pi_unknown")
+        with pytest.raises(PaymentFailedError):
+            await shop.order(buyer, (listing, 1), intent_id="../charges")
 
     @pytest.mark.parametrize("mine", [True, False])
     async def test_what_we_had_prepared_and_forgotten_is_recorded(
@@ -495,6 +508,31 @@ class TestConfirmingTheOrder:
         await shop.handle(CancelOrder(order_id=order.id, caller=buyer))
         with pytest.raises(OrderAlreadyFinalError):
             await shop.handle(ConfirmOrder(order_id=order.id, caller=buyer))
+
+
+class TestWhatItWasPaidWith:
+    async def test_is_asked_for_where_the_message_does_not_say(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        order = await shop.order(buyer, (listing, 1))
+        intent_id = (await shop.handle(RequestPayment(order_id=order.id))).state.intent_id
+        there = shop.provider.become(intent_id, "succeeded", brand="visa", last4="4242")
+        head = await shop.log.head()
+        await shop.handle(shop.paid(replace(there, brand="", last4="")))
+        (told,) = [each for each in await shop.events_after(head) if isinstance(each, PaymentSucceeded)]
+        (command,) = note_card_of(told)
+        for _ in range(2):
+            await shop.handle(command)
+        paid = await payment_now(shop, intent_id)
+        assert (paid.status, paid.brand, paid.last4) == (PaymentState.SUCCEEDED, "visa", "4242")
+        noted = [each for each in await shop.events_after(head) if isinstance(each, PaymentCardNoted)]
+        assert len(noted) == 1
+
+    def test_is_not_asked_for_where_it_is_known(self) -> None:
+        told = PaymentSucceeded(
+            payment_id=PaymentId(stream_id("payment", "pi_1")), brand="visa", last4="4242"
+        )
+        assert not note_card_of(told)
 
 
 class TestWhatTheProviderSays:

@@ -217,6 +217,7 @@ class TestAdvancing:
         (corrected,) = advance(order, OrderStatus.SHIPPED, 1, shipment=Shipment(estimated_delivery=day))
         assert corrected == ParcelTrackingChanged(
             order_id=ORDER_ID,
+            account_id=BUYER.account_id,
             parcel=1,
             carrier="UPS",
             tracking_number=UPS.tracking_number,

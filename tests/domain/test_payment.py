@@ -29,7 +29,7 @@ from domain.payments.provider_events import PROVIDER_EVENTS, ProviderEventReceiv
 from tests.domain.builders import BUYER, NOW, ORDER_ID
 
 PAYMENT_ID = PaymentId(stream_id("payment", "pi_1"))
-SUCCEEDED = PaymentSucceeded(payment_id=PAYMENT_ID, brand="visa", last4="4242")
+SUCCEEDED = PaymentSucceeded(payment_id=PAYMENT_ID, brand="visa", last4="4242", account_id=BUYER.account_id)
 CLOSED = PaymentIntentCancelled(payment_id=PAYMENT_ID)
 FAILED = PaymentFailed(payment_id=PAYMENT_ID, code="card_declined", message="No", attempt="ch_1")
 ACTION = PaymentActionRequired(payment_id=PAYMENT_ID, url="https://bank.example")
@@ -94,9 +94,10 @@ class TestWhatTheProviderSays:
         assert a_payment(SUCCEEDED).succeed("visa", "4242") == []
 
     def test_what_was_taken_is_said_only_where_it_is_not_what_was_asked(self) -> None:
-        assert a_payment().succeed("", "", Money(1000)) == [PaymentSucceeded(payment_id=PAYMENT_ID)]
+        taken = PaymentSucceeded(payment_id=PAYMENT_ID, account_id=BUYER.account_id)
+        assert a_payment().succeed("", "", Money(1000)) == [taken]
         (other,) = a_payment().succeed("", "", Money(999))
-        assert other == PaymentSucceeded(payment_id=PAYMENT_ID, amount=Money(999))
+        assert other == replace(taken, amount=Money(999))
         assert a_payment(other).refundable == Money(999)
 
     def test_each_try_fails_once_however_often_it_is_told(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from domain.accounts.events import AccountErased
 from domain.kernel import OrderId, PaymentId, stream_id
 from domain.money import Money
 from domain.payments.events import (
@@ -99,6 +100,20 @@ async def test_nothing_is_kept_of_what_lets_somebody_pay(shown: Shown) -> None:
     rows = await shown.reads.all("SELECT document, body FROM payments")
     assert rows
     assert all(b"of_the_payer_alone" not in bytes(content) for row in rows for content in row)
+
+
+async def test_of_an_erased_payer_neither_the_card_is_kept_nor_why_money_went_back(shown: Shown) -> None:
+    succeeded = replace(SUCCEEDED, account_id=BUYER.account_id)
+    said = replace(REQUESTED, account_id=BUYER.account_id, note="They moved away")
+    await record(shown, CREATED, succeeded, said)
+    await shown.record(AccountErased(account_id=BUYER.account_id, erased_at=NOW))
+    await shown.caught_up()
+    paid = await body(shown)
+    assert (paid["status"], paid["amount"], paid["brand"], paid["last4"]) == ("succeeded", 1580, None, None)
+    rows = await shown.reads.all("SELECT document, body FROM payments")
+    assert all(b"moved away" not in bytes(content) for row in rows for content in row)
+    await shown.stand.shop.keys.destroy(BUYER.account_id)
+    assert (await shown.rebuilt(PAYMENT_LIST)).startswith("equal to generation 1")
 
 
 async def test_what_is_to_be_compared_is_what_may_have_come_to_something(shown: Shown) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from application.adapters.appending import Append
@@ -18,6 +20,7 @@ from application.adapters.group_commit import GroupCommit
 from application.adapters.keys import PostgresPersonKeys
 from application.adapters.turns import Turns
 from application.errors import DuplicateCommandError, NotOurTurnError, StreamConflictError
+from application.ports import Loaded, Proposal, StreamRef
 from tests.application.log.conftest import MASTER, World
 from tests.application.log.jars import (
     AGGREGATES,
@@ -25,12 +28,15 @@ from tests.application.log.jars import (
     JARS,
     SOMEBODY,
     CoinsAdded,
+    HintDropped,
     Jar,
     JarEmptyError,
     JarEvent,
+    NoteStuck,
     TickingClock,
+    one_more,
 )
-from tests.application.log.test_group_commit import A, Blocked, Commits, commits, event, result
+from tests.application.log.test_group_commit import A, B, Blocked, Commits, commits, event, result
 
 __all__ = ["commits"]
 
@@ -88,6 +94,30 @@ class TestInABatch:
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes[1:]] == [StreamConflictError] * 2
 
+    async def test_however_they_are_interwoven_it_is_soon_found_out_what_became_of_them(
+        self, commits: Commits
+    ) -> None:
+        """Each is upon two others: there are more ways through them all than anybody could ever go."""
+        await commits.writer.append(Append(events=[event(A, 1)]))
+        woven = [Append(events=[event(A, 1)]), Append(events=[event(B, 1)])]
+        for version in range(2, 100):
+            for stream in (A, B):
+                woven.append(Append(events=[event(stream, version)], upon=woven[-2:]))
+        outcomes = await asyncio.gather(*map(commits.writer.append, woven), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes[:2]] == [StreamConflictError, int]
+        assert {type(outcome) for outcome in outcomes[2:]} == {StreamConflictError}
+
+    async def test_one_that_knows_only_the_last_but_one_of_a_stream_is_refused(
+        self, commits: Commits
+    ) -> None:
+        first = Append(events=[event(A, 1)])
+        second = Append(events=[event(A, 2), event(B, 1)], upon=[first])
+        third = Append(events=[event(uuid4())], read={A: 1, B: 1}, upon=[first, second])
+        outcomes = await asyncio.gather(
+            *map(commits.writer.append, [first, second, third]), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [int, int, StreamConflictError]
+
 
 class TestOnOneAggregate:
     async def test_many_at_once_need_few_commits_and_count_right(self, on_postgres: World) -> None:
@@ -106,6 +136,76 @@ class TestOnOneAggregate:
             takers = [taken(store) for _ in range(PEOPLE) for store in (one, two)]
             assert await asyncio.gather(*takers) == [True] * (2 * PEOPLE)
             assert (await one.load(JARS, A)).present.coins == 0
+
+    async def test_so_they_do_for_several_at_once(self, prepared_url: str) -> None:
+        """Some want the one, some the other and some both: the turns of those must meet."""
+        async with another_process(prepared_url) as one, another_process(prepared_url) as two:
+            await filled(one, 4 * PEOPLE)
+            await filled(one, 4 * PEOPLE, B)
+            takers = [
+                taken(store, *jars)
+                for _ in range(PEOPLE)
+                for store, *jars in ((one, A), (two, B), (one, B, A), (two, A, B), (one, B), (two, A))
+            ]
+            assert await asyncio.gather(*takers) == [True] * (6 * PEOPLE)
+
+    async def test_turns_are_only_of_what_others_want_too(
+        self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = Turns(prepared_url, uuid4())
+        async with another_process(prepared_url) as store:
+            own = [uuid4() for _ in range(PEOPLE)]
+            for jar in (A, *own):
+                await filled(store, PEOPLE, jar)
+            assert await other.begin(A)
+            asked = turns_asked_for(monkeypatch)
+            takers = [asyncio.create_task(taken(store, A, jar)) for jar in own]
+            await waiting_for_turns(prepared_url, 1)
+            await other.end(A)
+            assert await asyncio.gather(*takers) == [True] * PEOPLE
+        assert set(asked) == {A}
+        await other.close()
+
+    async def test_what_a_decision_waits_for_does_not_make_it_void(self, on_postgres: World) -> None:
+        """A key is fetched, and meanwhile others come and go."""
+        await filled(on_postgres.store, 0)
+        before = len(on_postgres.asked.appends)
+        note = NoteStuck(person=uuid4(), text="mine")
+        await asyncio.gather(
+            on_postgres.store.change(JARS, A, lambda _: [note], SOMEBODY),
+            *(on_postgres.store.change(JARS, A, one_more, SOMEBODY) for _ in range(PEOPLE)),
+        )
+        assert len(on_postgres.asked.appends) - before == PEOPLE + 1
+
+    async def test_one_that_was_lost_and_had_changed_nothing_that_shows_is_no_reason_to_give_up(
+        self, prepared_url: str
+    ) -> None:
+        def hint(_: Jar | None) -> Sequence[JarEvent]:
+            return [HintDropped(address="behind the door")]
+
+        async with another_process(prepared_url) as one, another_process(prepared_url) as two:
+            await filled(one, 1)
+            await two.load(JARS, A)
+            async with Blocked(prepared_url) as blocked:
+                changes = [asyncio.create_task(two.change(JARS, A, hint, SOMEBODY))]
+                await blocked.waiting(1)
+                changes.append(asyncio.create_task(one.change(JARS, A, hint, SOMEBODY)))
+                await blocked.waiting(2)
+                changes.append(asyncio.create_task(one.change(JARS, A, hint, SOMEBODY)))
+                await asyncio.sleep(0)
+            assert sorted(changed.version for changed in await asyncio.gather(*changes)) == [3, 4, 5]
+
+    async def test_what_is_forgotten_does_not_come_back_with_what_is_on_its_way(
+        self, on_postgres: World, prepared_url: str
+    ) -> None:
+        await filled(on_postgres.store, 1)
+        async with Blocked(prepared_url) as blocked:
+            taking = asyncio.create_task(taken(on_postgres.store))
+            await blocked.waiting(1)
+            on_postgres.store.forget(A)
+        assert await taking
+        assert A not in on_postgres.store._memory
+        assert (await on_postgres.store.load(JARS, A)).present.coins == 0
 
 
 class TestTurns:
@@ -138,6 +238,83 @@ class TestTurns:
         assert await commits.writer.append(Append(events=[event(A, 1)])) == 2
         await ours.close()
 
+    async def test_whoever_stops_without_dying_loses_it_as_well(self, commits: Commits) -> None:
+        stopped, ours = Turns(commits.url, uuid4()), Turns(commits.url, commits.writer.sender)
+        await stopped.begin(A)
+        assert await ours.begin(A)
+        assert await commits.writer.append(Append(events=[event(A, 1)])) == 2
+        await stopped.end(A)
+        assert await stopped.begin(B)
+        await ours.close()
+        await stopped.close()
+
+    async def test_whoever_has_lost_it_waits_for_the_next_one(
+        self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("application.adapters.event_store.TURN", 1.0)
+        other = Turns(prepared_url, uuid4())
+        async with another_process(prepared_url) as store:
+            await filled(store, PEOPLE)
+            store._contest([A])
+            assert await taken(store)
+            await end_sessions_with_turns(prepared_url)
+            assert await other.begin(A)
+            takers = [asyncio.create_task(taken(store)) for _ in range(PEOPLE - 1)]
+            await waiting_for_turns(prepared_url, 1)
+            assert not any(taker.done() for taker in takers)
+            await other.end(A)
+            assert await asyncio.gather(*takers) == [True] * (PEOPLE - 1)
+        await other.close()
+
+    async def test_of_more_streams_than_one_can_have_turns_of_none_is_refused(
+        self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = Turns(prepared_url, uuid4())
+        monkeypatch.setattr("application.adapters.turns.MOST_AT_ONCE", 1)
+        async with another_process(prepared_url) as store:
+            for jar in (A, B):
+                await filled(store, PEOPLE, jar)
+                await other.begin(jar)
+            takers = [asyncio.create_task(taken(store, jar)) for _ in range(PEOPLE) for jar in (A, B)]
+            await waiting_for_turns(prepared_url, 1)
+            for _ in range(PEOPLE):
+                await waiting_for_turns(prepared_url, 1)
+            assert not any(taker.done() for taker in takers)
+            for jar in (A, B):
+                await other.end(jar)
+            assert await asyncio.gather(*takers) == [True] * (2 * PEOPLE)
+        await other.close()
+
+    async def test_whoever_gives_up_waiting_leaves_the_place_to_those_behind(
+        self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = Turns(prepared_url, uuid4())
+        async with another_process(prepared_url) as store:
+            await filled(store, PEOPLE)
+            assert await other.begin(A)
+            asked = turns_asked_for(monkeypatch)
+            takers = [asyncio.create_task(taken(store)) for _ in range(PEOPLE)]
+            await waiting_for_turns(prepared_url, 1)
+            for taker in takers[:-1]:
+                taker.cancel()
+                await asyncio.wait([taker])
+            assert asked == [A]
+            await waiting_for_turns(prepared_url, 1)
+            await other.end(A)
+            assert await takers[-1]
+            assert (await store.load(JARS, A)).present.coins == PEOPLE - 1
+        await other.close()
+
+    async def test_nobody_needs_one_to_be_refused(
+        self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with another_process(prepared_url) as store:
+            await filled(store, 0)
+            asked = turns_asked_for(monkeypatch)
+            store._contest([A])
+            assert await taken(store) is False
+            assert asked == []
+
 
 def chained(length: int) -> list[Append]:
     """Appends to one stream, each decided upon the one before it."""
@@ -147,25 +324,58 @@ def chained(length: int) -> list[Append]:
     return chain
 
 
-async def filled(store: EventStore, coins: int) -> None:
-    def decide(_: Jar | None) -> Sequence[JarEvent]:
-        return [*Jar.open(None, 1000), CoinsAdded(coins=coins)]
-
-    await store.change(JARS, A, decide, SOMEBODY)
+async def filled(store: EventStore, coins: int, jar: UUID = A) -> None:
+    await store.change(JARS, jar, lambda _: [*Jar.open(None, 1000), CoinsAdded(coins=coins)], SOMEBODY)
 
 
-async def taken(store: EventStore) -> bool:
-    """Whether there was one left."""
+async def taken(store: EventStore, *jars: UUID) -> bool:
+    """Whether there was one left, in each of them."""
+    refs = [StreamRef(JARS, jar) for jar in jars or (A,)]
 
-    def decide(jar: Jar | None) -> Sequence[JarEvent]:
-        assert jar is not None
-        return jar.take(1)
+    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[None]:
+        return Proposal(
+            outcome=None, events=[(ref, jar.present.take(1)) for ref, jar in zip(refs, loaded, strict=True)]
+        )
 
     try:
-        await store.change(JARS, A, decide, SOMEBODY)
+        await store.change_together(refs, decide, SOMEBODY)
     except JarEmptyError:
         return False
     return True
+
+
+def turns_asked_for(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """The streams of the turns that anybody asks for from now on."""
+    asked: list[UUID] = []
+    begin = Turns.begin
+
+    async def noted(turns: Turns, stream: UUID, **how: Any) -> bool:
+        asked.append(stream)
+        return await begin(turns, stream, **how)
+
+    monkeypatch.setattr(Turns, "begin", noted)
+    return asked
+
+
+async def waiting_for_turns(url: str, count: int) -> None:
+    """Come back when so many wait for one in the server."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        waiting: tuple[int] | None = None
+        while waiting != (count,):
+            found = await connection.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event = 'advisory'"
+            )
+            waiting = await found.fetchone()
+
+
+async def end_sessions_with_turns(url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
 
 
 @asynccontextmanager
