@@ -31,10 +31,10 @@ from projections.collections.query import collection_by
 from projections.ports import StaleReadError
 from projections.products.effects import IN_STOCK, LISTED, RATED
 from projections.products.query import (
+    Direction,
     Facet,
     Kept,
     Near,
-    Order,
     ProductFilter,
     ProductPage,
     SortBy,
@@ -42,18 +42,18 @@ from projections.products.query import (
 )
 from projections.sellers.query import seller_by
 
-_SORTS: Final[Mapping[str, tuple[SortBy | None, Order]]] = {
-    "price_asc": (SortBy.PRICE, Order.ASC),
-    "price_desc": (SortBy.PRICE, Order.DESC),
-    "rating_asc": (SortBy.RATING, Order.ASC),
-    "rating_desc": (SortBy.RATING, Order.DESC),
-    "title_asc": (SortBy.TITLE, Order.ASC),
-    "title_desc": (SortBy.TITLE, Order.DESC),
-    "newest": (SortBy.ID, Order.DESC),
-    "oldest": (SortBy.ID, Order.ASC),
-    "distance": (SortBy.DISTANCE, Order.ASC),
-    "relevance": (None, Order.ASC),
-    "manual": (SortBy.MANUAL, Order.ASC),
+_SORTS: Final[Mapping[str, tuple[SortBy | None, Direction]]] = {
+    "price_asc": (SortBy.PRICE, Direction.ASC),
+    "price_desc": (SortBy.PRICE, Direction.DESC),
+    "rating_asc": (SortBy.RATING, Direction.ASC),
+    "rating_desc": (SortBy.RATING, Direction.DESC),
+    "title_asc": (SortBy.TITLE, Direction.ASC),
+    "title_desc": (SortBy.TITLE, Direction.DESC),
+    "newest": (SortBy.ID, Direction.DESC),
+    "oldest": (SortBy.ID, Direction.ASC),
+    "distance": (SortBy.DISTANCE, Direction.ASC),
+    "relevance": (None, Direction.ASC),
+    "manual": (SortBy.MANUAL, Direction.ASC),
 }
 
 _NAMES: Final = {
@@ -136,7 +136,7 @@ class ProductQuery(CursorQuery, frozen=True, kw_only=True):
     distance: Annotated[float, Meta(gt=0, le=_EARTH)] | None = None
     status: Annotated[str, Meta(max_length=100), Check(_status_faults)] = ""
     sort_by: SortBy | None = None
-    order: Order = Order.ASC
+    order: Direction = Direction.ASC
     sort: str = ""
     select: Names = ""
     facets: FewNames = ""
@@ -173,7 +173,7 @@ class ProductQuery(CursorQuery, frozen=True, kw_only=True):
         return faults
 
     @property
-    def sorting(self) -> tuple[SortBy | None, Order]:
+    def sorting(self) -> tuple[SortBy | None, Direction]:
         return _SORTS[self.sort] if self.sort else (self.sort_by, self.order)
 
     @property
@@ -289,7 +289,7 @@ def _concern(wanted: ProductFilter) -> frozenset[str]:
 async def _counted_page(wanted: ProductFilter, backend: BackendParts) -> ProductPage:
     if not wanted.counted:
         return await products_page(backend.read.reads, wanted)
-    asked = encode(replace(wanted, sort_by=None, order=Order.ASC, skip=0, limit=0, after=None))
+    asked = encode(replace(wanted, sort_by=None, order=Direction.ASC, skip=0, limit=0, after=None))
     position = backend.reading.known("products")
     total = backend.counts.of(asked, position)
     found = await products_page(backend.read.reads, replace(wanted, counted=total is None))

@@ -308,15 +308,19 @@ async def with_payment(request: HttpRequest, placed: Carried, backend: BackendPa
     intent = payment_body(requested.state)
     # An order that was not paid by an intent when it was placed has been linked to this one since, which is one event.
     linked = placed.version and placed.version + (body["paymentIntentId"] is None)
-    body |= {
+    paid_by: dict[str, Any] = {
         "paymentIntentId": intent["id"],
+        "payment": {**body["payment"], "intentId": intent["id"]},
+    }
+    body |= {
+        **paid_by,
         "clientSecret": intent["clientSecret"],
         "paymentUrl": intent["paymentUrl"],
         "payment_url": intent["paymentUrl"],
         "paymentIntent": intent,
     }
     if "order" in body:
-        body["order"]["paymentIntentId"] = intent["id"]
+        body["order"] |= paid_by
     return replace(
         placed, body=encode(body), position=max(placed.position, requested.position), version=linked
     )

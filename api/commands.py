@@ -168,9 +168,20 @@ class Commands:
         return changed
 
     async def once(
-        self, request: HttpRequest, command: object, *, actor: str, key: str, body: bytes
+        self,
+        request: HttpRequest,
+        command: object,
+        *,
+        actor: str,
+        key: str,
+        body: bytes,
+        person: Callable[[Any], UUID],
     ) -> Changed[Any] | None:
-        """A message of ``actor`` that has an id of its own; ``None`` if it was dealt with before."""
+        """A message of ``actor`` that has an id of its own; ``None`` if it was dealt with before.
+
+        ``person`` says of the new state, if there is one, whom it was about: they may be told of it by whatever they
+        do next, and then must see it.
+        """
         hashed = self._keys.request_hash(key.encode())
         metadata = Metadata(
             actor=actor,
@@ -184,6 +195,8 @@ class Commands:
         except AlreadyAnsweredError:
             return None
         self._note(request, changed.position)
+        if changed.state is not None:
+            self._acknowledged.note(f"user:{person(changed.state)}", changed.position)
         return changed
 
     async def _metadata(

@@ -230,6 +230,11 @@ def complete(app: Litestar) -> None:
                     described.extend(_parameters(handler, method, components))
                     _describe_query(handler, operations[method])
                     _describe_styles(operations[method], components)
+                    _describe_readers(operations[method])
+                    if handler.opt.get("table"):
+                        operations[method]["responses"]["200"]["content"]["text/csv"] = {
+                            "schema": {"type": "string"}
+                        }
                     if "204" in operations[method]["responses"]:
                         # A handler that answers by itself may not declare this to the framework.
                         operations[method]["responses"].pop("200", None)
@@ -246,12 +251,21 @@ def _drop_illegal_defaults(components: dict[str, Any]) -> None:
                 del described["default"]
 
 
+def _add(components: dict[str, Any], found: dict[str, Any]) -> None:
+    """Of two things of one name, all that is said of either would be said of the one that comes last."""
+    for name, schema in found.items():
+        there = components.get(name, schema)
+        if there.get("properties", {}).keys() != schema.get("properties", {}).keys():
+            raise ValueError(f"two things that are described are called {name}")
+        components[name] = schema
+
+
 def _describe_body(handler: HTTPRouteHandler, operation: dict[str, Any], components: dict[str, Any]) -> None:
     """What a handler reads by itself, because it may be absent."""
     body = handler.opt.get("body")
     if body is not None:
         (reference,), found = msgspec.json.schema_components([body], ref_template=_REFERENCE)
-        components.update(found)
+        _add(components, found)
         operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": reference}}}
 
 
@@ -298,11 +312,20 @@ def _describe_styles(operation: dict[str, Any], components: dict[str, Any]) -> N
         "properties": by_cursor,
         "required": [field for field in components[name]["required"] if field in by_cursor],
     }
+    # Whatever has the first one's fields has the last one's, too.
     content["schema"] = {
-        "oneOf": [
+        "anyOf": [
             {"$ref": _REFERENCE.format(name=f"{name}{style}")} for style in ("", "Numbered", "ByCursor")
         ]
     }
+
+
+def _describe_readers(operation: dict[str, Any]) -> None:
+    """What one reader sees can be as much as another one does: to be both is no fault of an answer."""
+    for response in operation["responses"].values():
+        for content in response.get("content", {}).values():
+            if "oneOf" in content["schema"]:
+                content["schema"] = {"anyOf": content["schema"]["oneOf"]}
 
 
 def _describe_refusals(operation: dict[str, Any]) -> None:
@@ -330,7 +353,7 @@ def _parameters(handler: HTTPRouteHandler, method: str, components: dict[str, An
     if query is not None:
         _, found = msgspec.json.schema_components([query], ref_template=_REFERENCE)
         own = found.pop(query.__name__)
-        components.update(found)
+        _add(components, found)
         for name, described in own["properties"].items():
             # ``attributes[size]=M``
             nested = {"style": "deepObject", "explode": True} if described.get("type") == "object" else {}

@@ -273,7 +273,7 @@ class FulfilmentController(Controller):
         "/orders/{ref:str}/status",
         http_method=[HttpMethod.PUT, HttpMethod.PATCH],
         status_code=200,
-        responses=answers(KeptOrder, 200, 401, 403, 404, 409, 422),
+        responses=answers(KeptOrder | SoldOrder, 200, 401, 403, 404, 409, 422),
     )
     async def advance(
         self, request: HttpRequest, ref: FromPath[str], data: JSONBody[StatusBody], backend: Backend
@@ -285,7 +285,7 @@ class FulfilmentController(Controller):
         "/orders/{ref:str}/parcels/{number:str}/status",
         http_method=[HttpMethod.PUT, HttpMethod.PATCH],
         status_code=200,
-        responses=answers(KeptOrder, 200, 401, 403, 404, 409, 422),
+        responses=answers(KeptOrder | SoldOrder, 200, 401, 403, 404, 409, 422),
     )
     async def advance_parcel(
         self,
@@ -440,7 +440,9 @@ class CarrierController(Controller):
             return answer(received)
         key = f"{carrier_name(message.carrier)} {message.id or sha256(content).hexdigest()}"
         try:
-            await backend.commands.once(request, command, actor=CARRIER, key=key, body=received)
+            await backend.commands.once(
+                request, command, actor=CARRIER, key=key, body=received, person=buyer_of
+            )
         except (RuleViolatedError, NotFoundError) as refusal:
             log.warning("carrier not heard", order=str(command.order_id), error=repr(refusal))
         return answer(received)

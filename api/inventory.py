@@ -47,7 +47,7 @@ class InventoryReportController(Controller):
     guards = (admin,)
     security = BEARER
 
-    @get(query=InventoryQuery, responses=answers(InventoryReportPage, 200, 401, 403))
+    @get(query=InventoryQuery, table=True, responses=answers(InventoryReportPage, 200, 401, 403))
     async def inventory(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """What is on sale and of which there are ``threshold`` units at most that nobody has ordered, scarcest first.
 

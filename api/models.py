@@ -875,7 +875,18 @@ class PromotionPage(Shape, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class OrderLine(CartLine, frozen=True, kw_only=True):
+class OrderLine(Shape, frozen=True, kw_only=True):
+    """As it was when it was ordered. ``promotionDiscount`` is this line's part of what promotions took off."""
+
+    id: Annotated[int, Meta(examples=[1])]
+    uuid: UUID
+    title: Annotated[str, Meta(examples=["iPhone 15 Pro"])]
+    price: Annotated[float, Meta(examples=[1199.99])]
+    quantity: Annotated[int, Meta(examples=[2])]
+    total: Annotated[float, Meta(examples=[2399.98])]
+    discount_percentage: Annotated[float, Meta(examples=[5.5])]
+    discounted_total: Annotated[float, Meta(examples=[2267.98])]
+    thumbnail: str
     seller_id: UUID
     promotion_discount: float
 
@@ -1027,6 +1038,14 @@ class SoldOrderPage(Shape, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class OrderPayment(Shape, frozen=True, kw_only=True):
+    """What ``paymentStatus``, ``paymentMethod`` and ``paymentIntentId`` say, as one (S0, S1)."""
+
+    status: Literal["pending", "paid", "failed", "refunded", "partially_refunded"]
+    method: Annotated[str, Meta(examples=["card"])]
+    intent_id: str | None
+
+
 class Order(Shape, frozen=True, kw_only=True):
     id: Annotated[str, Meta(examples=["ORD-2025122401"])]
     number: str
@@ -1051,6 +1070,7 @@ class Order(Shape, frozen=True, kw_only=True):
     payment_status: Literal["pending", "paid", "failed", "refunded", "partially_refunded"]
     payment_method: str
     payment_intent_id: str | None
+    payment: OrderPayment
     return_status: ReturnStatus
     returns: list[OrderReturn]
     invoice_number: str | None
@@ -1292,7 +1312,9 @@ class PlacedOrder(Order, frozen=True, kw_only=True):
     client_secret: str | None
     payment_url: str | None
     payment_intent: PaymentIntent | None
+    # S3's own words, in whatever case the rest is.
     order_uuid: UUID = msgspec.field(name="order_id")
+    payment_address: str | None = msgspec.field(name="payment_url")
 
 
 class CheckedOutOrder(PlacedOrder, frozen=True, kw_only=True):

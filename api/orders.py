@@ -21,7 +21,7 @@ from api.input import (
     optional_body,
 )
 from api.limits import COUPON, charge_guess
-from api.models import Order, OrderPage, PlacedOrder
+from api.models import KeptOrder, Order, OrderPage, PlacedOrder, SoldOrder
 from api.paging import CursorQuery, Style, paged
 from api.wire import answer, encode
 from application.orders.cancelling import CancelOrder
@@ -70,7 +70,7 @@ class OrderController(Controller):
         body = paged("products", entries, asked, total=found.total, next_cursor=cursor, **twin)
         return answer(body, position=position)
 
-    @get("/orders/{ref:str}", responses=answers(Order, 200, 401, 403, 404))
+    @get("/orders/{ref:str}", responses=answers(Order | KeptOrder | SoldOrder, 200, 401, 403, 404))
     async def order(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """An order by number or uuid: whole for its buyer and for admins, and what is theirs for those who sold it."""
         position = await backend.reading.fresh(request, "orders")

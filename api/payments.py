@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, get, post
@@ -29,7 +30,7 @@ from application.payments.paying import ConfirmPayment, RequestPayment
 from domain.kernel import ForbiddenError, InvalidInputError, stream_id
 from domain.money import Money
 from domain.orders.order import Order as OrderState
-from domain.payments.payment import PAYMENTS, PaymentNotFoundError, PaymentState
+from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, PaymentState
 from projections.orders.order import order_body
 from projections.payments.payment import payment_body
 from projections.payments.query import PaymentFilter, payment_by_id, payments_page
@@ -213,12 +214,16 @@ class StripeWebhookController(Controller):
             return answer(received)
         if message.command is not None:
             changed = await backend.commands.once(
-                request, message.command, actor="stripe", key=message.id, body=received
+                request, message.command, actor="stripe", key=message.id, body=received, person=_payer
             )
             if changed is None or changed.state is not None:
                 return answer(received)
         await backend.commands.also(request, KeepProviderEvent(message=message), actor="stripe")
         return answer(received)
+
+
+def _payer(payment: Payment) -> UUID:
+    return payment.account_id
 
 
 def _confirmed_body(order: OrderState) -> dict[str, Any]:

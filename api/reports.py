@@ -85,7 +85,7 @@ class SalesReportController(Controller):
     guards = (admin,)
     security = BEARER
 
-    @get(query=SalesQuery, responses=answers(SalesReport, 200, 401, 403))
+    @get(query=SalesQuery, table=True, responses=answers(SalesReport, 200, 401, 403))
     async def sales(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Orders count on the day on which their money came, refunds on the day on which they were made.
 
@@ -113,7 +113,7 @@ class SellerSalesController(Controller):
     guards = (seller,)
     security = BEARER
 
-    @get(query=RangeQuery, responses=answers(SellerSalesReport, 200, 401, 403))
+    @get(query=RangeQuery, table=True, responses=answers(SellerSalesReport, 200, 401, 403))
     async def sales(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """What one's own goods were sold for, without tax and shipping, on the day on which the money came."""
         asked = decode_query(request.scope["query_string"], RangeQuery)

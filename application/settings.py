@@ -113,9 +113,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """What express costs beside what standard does, once per order."""
     require_email_verification: bool = False
     """Whether only those may order who have proved their address (C53)."""
-    order_unpaid_after: str = "30m"
     low_stock_threshold: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
     """Units up to which sellers are told that there are but few left."""
+    order_unpaid_after: str = "30m"
     """How long an order waits for its payment before it is cancelled (A25)."""
     return_window: str = "30d"
     """For how long after its delivery something can be returned."""

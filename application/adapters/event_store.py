@@ -286,9 +286,9 @@ class EventStore:
                 # Always in one order, and waiting for turns with nothing else in hand that somebody could wait for.
                 holding.let_go()
                 holding.leave_turns()
-                deciders = {ref.id: ref for ref in refs}
+                by_id = {ref.id: ref for ref in refs}
                 for stream in contested:
-                    await self._take(deciders[stream], holding)
+                    await self._take(by_id[stream], holding)
         await holding.all_of(decided.after)
 
     async def _after(
@@ -514,6 +514,7 @@ class EventStore:
             Wanted(stream, of.version, "" if of.version else self._topic(deciders[stream]))
             for stream, of in known.items()
         ]
+        forgotten = self._forgotten
         histories = await self._log.histories(wanted)
         stored = [event for history in histories for event in history.events]
         recorded = iter(await self._codec.decode(stored) if stored else ())
@@ -528,7 +529,7 @@ class EventStore:
                 of_this = kind == decider.name
                 state = decider.fold(now.state, [each.event for each in new]) if of_this else None
                 now = _Known(kind, state, version, now.snapshot)
-            if now.kind in ("", decider.name):
+            if now.kind in ("", decider.name) and forgotten == self._forgotten:
                 # Also that there is nothing yet: the append checks that like any other version.
                 self._remember(stream, now)
                 self._save_if_long(decider, stream)

@@ -32,10 +32,10 @@ from projections.product_search.suggestions import begins, put_together
 from projections.product_search.words import STOP_WORDS, folded_words
 from projections.products.product import spellings
 from projections.products.query import (
+    Direction,
     Facet,
     FacetValue,
     Mark,
-    Order,
     ProductFilter,
     ProductPage,
     ProductSearch,
@@ -457,7 +457,7 @@ def _marked(highlight: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _sort(asked: ProductFilter) -> list[Any]:
-    direction = "desc" if asked.order is Order.DESC else "asc"
+    direction = "desc" if asked.order is Direction.DESC else "asc"
     tie: Json = {"number": "asc"}
     match asked.sort_by:
         case None if asked.words:

@@ -62,6 +62,7 @@ def order_body(order: Order, updated_at: datetime) -> dict[str, Any]:
         "paymentStatus": order.payment_status,
         "paymentMethod": order.payment_method,
         "paymentIntentId": order.intent_id or None,
+        "payment": _payment_body(order),
         "returnStatus": order.return_status,
         "returns": [_return_body(order, each) for each in order.returns],
         "invoiceNumber": order.invoice_number or None,
@@ -239,6 +240,15 @@ _OF_SHIPMENT = ("trackingNumber", "carrier", "trackingUrl", "estimatedDelivery",
 
 def _names(order: Order) -> dict[str, Any]:
     return {"id": order.number, "number": order.number, "orderId": order.number, "uuid": str(order.id)}
+
+
+def _payment_body(order: Order) -> dict[str, Any]:
+    """The same three in an object of their own, where S0 and S1 look for them."""
+    return {
+        "status": order.payment_status,
+        "method": order.payment_method,
+        "intentId": order.intent_id or None,
+    }
 
 
 def _cancellation(order: Order) -> dict[str, Any]:

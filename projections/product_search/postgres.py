@@ -41,10 +41,10 @@ from projections.product_search.synonyms import shipped_meanings
 from projections.product_search.vocabulary import corrections, traces
 from projections.product_search.words import folded_words
 from projections.products.query import (
+    Direction,
     Facet,
     FacetValue,
     Mark,
-    Order,
     ProductFilter,
     ProductPage,
     SortBy,
@@ -362,7 +362,7 @@ def _sorting(asked: ProductFilter, understood: Question | None) -> Sorting:
         whole, title = understood.whole, understood.title
         found = (whole, whole, understood.literal, title, f"{title} ")
         return Sorting(by=(_SCORE, "-number"), descending=True, parameters=found)
-    descending = asked.order is Order.DESC
+    descending = asked.order is Direction.DESC
     by, parameters = _SORTS.get(asked.sort_by or SortBy.ID), list[Any]()
     if asked.sort_by is SortBy.DISTANCE and asked.near is not None:
         by, parameters = distance_from(asked.near)

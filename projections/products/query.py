@@ -30,7 +30,7 @@ class SortBy(StrEnum):
     MANUAL = "manual"
 
 
-class Order(StrEnum):
+class Direction(StrEnum):
     ASC = "asc"
     DESC = "desc"
 
@@ -96,7 +96,7 @@ class ProductFilter(msgspec.Struct, frozen=True, kw_only=True):
     in_stock: bool = False
     near: Near | None = None
     sort_by: SortBy | None = None
-    order: Order = Order.ASC
+    order: Direction = Direction.ASC
     skip: int = 0
     limit: int = 10
     after: Mark | None = None
@@ -350,7 +350,7 @@ _SORT_COLUMNS = {
 
 
 def _sorting(asked: ProductFilter) -> Sorting:
-    descending = asked.order is Order.DESC
+    descending = asked.order is Direction.DESC
     if asked.sort_by is SortBy.DISTANCE and asked.near is not None:
         distance, place = distance_from(asked.near)
         return Sorting(by=(distance, "number"), descending=descending, parameters=place)

@@ -128,7 +128,12 @@ ROWS = (
         "user",
         "POST /orders",
         201,
-        {**ORDER, "status": "pending", "paymentIntent": INTENT},
+        {
+            **ORDER,
+            "status": "pending",
+            "payment": {"status": "pending", "intentId": str},
+            "paymentIntent": INTENT,
+        },
         {"items": [{"listingId": "{product_uuid}", "quantity": 1}], "addressId": "{address}"},
     ),
     Row(

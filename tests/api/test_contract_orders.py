@@ -78,7 +78,14 @@ ROWS = (
         "user",
         "GET /orders/{paid}",
         200,
-        {"id": "{paid}", "items": list, "total": (int, float), "status": "processing", "createdAt": str},
+        {
+            "id": "{paid}",
+            "items": list,
+            "total": (int, float),
+            "status": "processing",
+            "payment": {"status": "paid", "method": "card"},
+            "createdAt": str,
+        },
     ),
     Row(
         "S0-ORD-04", "user", "GET /orders?cursor=&of={paid}", 200, {"orders": [S2_ORDER], "nextCursor": None}
@@ -613,7 +620,8 @@ class TestTwoSellers:
         assert seen["shippingAddress"]["city"] == ADDRESS["city"]
         assert [note["note"] for note in seen["notes"]] == ["Ring twice"]
         hidden = {"total", "totalAmount", "tax", "taxes", "discount", "promotions", "couponCode", "paymentIntentId",
-                  "paymentMethod", "paymentStatus", "billingAddress", "disputes", "invoiceNumber"}  # fmt: skip
+                  "paymentMethod", "paymentStatus", "payment", "billingAddress", "disputes",
+                  "invoiceNumber"}  # fmt: skip
         assert hidden.isdisjoint(seen)
         text = json.dumps(seen)
         for secret in (both["paymentIntentId"], scene.of_house["uuid"], both["products"][0]["sellerId"]):

@@ -38,7 +38,7 @@ from projections.product_search.vocabulary import (
     words_of,
 )
 from projections.products.projector import PRODUCTS
-from projections.products.query import Kept, Near, Order, ProductFilter, SortBy
+from projections.products.query import Direction, Kept, Near, ProductFilter, SortBy
 from projections.projection import Projection, Rows
 from tests.domain.builders import a_listing_created, listing_id
 from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
@@ -345,7 +345,7 @@ class TestPlans:
             ProductFilter(words="word77"),
             ProductFilter(words="word77 thing", every_facet=True),
             ProductFilter(words="word77", brand=["Brand 27"], max_price=500000, facets=["brand", "price"]),
-            ProductFilter(words="word77", sort_by=SortBy.PRICE, order=Order.DESC),
+            ProductFilter(words="word77", sort_by=SortBy.PRICE, order=Direction.DESC),
             ProductFilter(words="word77", highlighted=True, counted=False),
             ProductFilter(words="thing", near=Near(lat=10, lng=100, kilometres=20)),
             ProductFilter(brand=["Brand 7"], facets=["price"]),

@@ -31,10 +31,10 @@ from projections.product_search.postgres import PostgresProductSearch
 from projections.products.product import Product
 from projections.products.projector import PRODUCTS
 from projections.products.query import (
+    Direction,
     Kept,
     Mark,
     Near,
-    Order,
     ProductFilter,
     SortBy,
     product_by,
@@ -114,7 +114,7 @@ def a_product(listing: Listing, chance: Random) -> Product:
 SORTS: list[dict[str, Any]] = [
     {"sort_by": sort_by, "order": order}
     for sort_by in (None, SortBy.PRICE, SortBy.RATING, SortBy.TITLE, SortBy.ID)
-    for order in Order
+    for order in Direction
 ]
 NEAR: dict[str, Any] = {"near": Near(lat=52.5, lng=13.4, kilometres=300)}
 FILTERS: list[dict[str, Any]] = [
@@ -282,7 +282,7 @@ PLACES = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3, unique=Tru
 class TestCategories:
     """Something may belong into one of them, and be found in others besides."""
 
-    @pytest.mark.parametrize("order", list(Order))
+    @pytest.mark.parametrize("order", list(Direction))
     @pytest.mark.parametrize("sort_by", [None, SortBy.PRICE])
     @given(
         places=PLACES,
@@ -296,7 +296,7 @@ class TestCategories:
         table: Table,
         *,
         sort_by: SortBy | None,
-        order: Order,
+        order: Direction,
         places: list[list[int]],
         wanted: list[int],
         limit: int,
@@ -305,7 +305,7 @@ class TestCategories:
         table.clear()
         table.put(*(found_in(number, *here) for number, here in enumerate(places, start=1)))
         expected = [number for number, here in enumerate(places, start=1) if {*here} & {*wanted}]
-        if order is Order.DESC and sort_by is None:
+        if order is Direction.DESC and sort_by is None:
             expected.reverse()
         asked = ProductFilter(
             categories=[cat(each) for each in wanted], limit=limit, sort_by=sort_by, order=order
@@ -348,7 +348,7 @@ CHANGES = st.lists(
 
 
 class TestPagesWhileProductsComeAndGo:
-    @pytest.mark.parametrize("order", list(Order))
+    @pytest.mark.parametrize("order", list(Direction))
     @pytest.mark.parametrize("sort_by", [None, SortBy.PRICE, SortBy.RATING, SortBy.TITLE, SortBy.DISTANCE])
     @given(values=st.lists(VALUES, max_size=12), limit=st.integers(1, 5), changes=CHANGES)
     @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -357,7 +357,7 @@ class TestPagesWhileProductsComeAndGo:
         table: Table,
         *,
         sort_by: SortBy | None,
-        order: Order,
+        order: Direction,
         values: list[int],
         limit: int,
         changes: list[list[tuple[int, int, bool]]],
@@ -386,8 +386,8 @@ class TestPagesWhileProductsComeAndGo:
         as_it_was = {number: value for number, (value, _) in things.items() if number not in changed}
         expected = sorted(as_it_was)
         if sort_by is not None:
-            expected.sort(key=as_it_was.__getitem__, reverse=order is Order.DESC)
-        if order is Order.DESC and sort_by in (None, SortBy.TITLE, SortBy.DISTANCE):
+            expected.sort(key=as_it_was.__getitem__, reverse=order is Direction.DESC)
+        if order is Direction.DESC and sort_by in (None, SortBy.TITLE, SortBy.DISTANCE):
             expected = sorted(as_it_was, key=lambda number: (as_it_was[number] if sort_by else 0, number))[
                 ::-1
             ]

@@ -30,9 +30,9 @@ from projections.adapters.read_pool import ReadPool
 from projections.bootstrap import IN_POSTGRES
 from projections.product_search.projector import PRODUCT_SEARCH
 from projections.products.query import (
+    Direction,
     Mark,
     Near,
-    Order,
     ProductFilter,
     ProductPage,
     ProductSearch,
@@ -429,12 +429,12 @@ class TestSorting:
         ("asked", "numbers"),
         [
             ({"sort_by": SortBy.PRICE}, [1, 2, 3]),
-            ({"sort_by": SortBy.PRICE, "order": Order.DESC}, [3, 2, 1]),
-            ({"sort_by": SortBy.RATING, "order": Order.DESC}, [1, 2, 3]),
+            ({"sort_by": SortBy.PRICE, "order": Direction.DESC}, [3, 2, 1]),
+            ({"sort_by": SortBy.RATING, "order": Direction.DESC}, [1, 2, 3]),
             ({"sort_by": SortBy.RATING}, [3, 1, 2]),
             ({"sort_by": SortBy.TITLE}, [2, 3, 1]),
-            ({"sort_by": SortBy.TITLE, "order": Order.DESC}, [1, 3, 2]),
-            ({"sort_by": SortBy.ID, "order": Order.DESC}, [3, 2, 1]),
+            ({"sort_by": SortBy.TITLE, "order": Direction.DESC}, [1, 3, 2]),
+            ({"sort_by": SortBy.ID, "order": Direction.DESC}, [3, 2, 1]),
             ({"sort_by": SortBy.DISTANCE, "near": NEAR_LONDON}, [1, 2, 3]),
             ({"sort_by": SortBy.DISTANCE, "near": Near(lat=52.5, lng=13.4)}, [3, 2, 1]),
         ],
@@ -534,10 +534,10 @@ class TestHighlighting:
 
 class TestPaging:
     @pytest.mark.parametrize("sort_by", [None, *ORDERS])
-    @pytest.mark.parametrize("order", list(Order))
+    @pytest.mark.parametrize("order", list(Direction))
     @pytest.mark.parametrize("words", ["", "shirt", "smasung"])
     async def test_by_marks_shows_each_once_and_in_order(
-        self, shown: Shown, words: str, sort_by: SortBy | None, order: Order
+        self, shown: Shown, words: str, sort_by: SortBy | None, order: Direction
     ) -> None:
         asked: dict[str, Any] = {"sort_by": sort_by, "order": order, "near": NEAR_LONDON}
         at_once = await shown.found(words, **asked)
