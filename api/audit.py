@@ -28,8 +28,10 @@ from projections.wire import time
 
 HttpRequest = Request[Any, Any, Any]
 
-SECRETS: Final = frozenset({"password_hash", "client_secret"})
-"""What proves who somebody is, or lets somebody act as them, is nobody's to read: not an auditor's either."""
+SECRETS: Final = frozenset({"password_hash", "client_secret", "url", "action_url"})
+"""What proves who somebody is, or lets somebody act as them, is nobody's to read: not an auditor's either.
+
+The last two are where a payer has something still to do, with the client's secret in it."""
 
 _MAC_LENGTH: Final = 12
 _REST_OF_IT: Final = timedelta(microseconds=999)

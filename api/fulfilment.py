@@ -436,7 +436,9 @@ class CarrierController(Controller):
         received = encode({"received": True})
         command = await _told(message, backend)
         if command is None:
-            log.warning("unknown parcel", tracking_number=message.tracking_number, carrier=message.carrier)
+            # All of the number would lead to whom it goes, or went before they were forgotten.
+            ending = as_scanned(message.tracking_number)[-4:]
+            log.warning("unknown parcel", ending=ending, carrier=carrier_name(message.carrier))
             return answer(received)
         key = f"{carrier_name(message.carrier)} {message.id or sha256(content).hexdigest()}"
         try:

@@ -95,7 +95,7 @@ class PaymentController(Controller):
             command = RequestPayment(
                 order_id=order_called(data.metadata.order_id), caller=caller, amount=amount
             )
-        return await backend.commands.answer(request, command, payment_body, status=201)
+        return await backend.commands.answer(request, command, payment_body, status=201, person=_payer)
 
     @post(
         "/payments/intents/{intent_id:str}/confirm",
@@ -121,7 +121,7 @@ class PaymentController(Controller):
             caller=caller_of(request),
             return_url=data.return_url,
         )
-        return await backend.commands.answer(request, command, payment_body)
+        return await backend.commands.answer(request, command, payment_body, person=_payer)
 
     @get("/payments/intents/{intent_id:str}/status", responses=answers(PaymentStatus, 200, 401, 403, 404))
     async def status(self, request: HttpRequest, intent_id: FromPath[str], backend: Backend) -> ASGIResponse:
@@ -223,6 +223,7 @@ class StripeWebhookController(Controller):
 
 
 def _payer(payment: Payment) -> UUID:
+    """Whom an answer about a payment tells about, also where an admin asks."""
     return payment.account_id
 
 

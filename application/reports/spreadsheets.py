@@ -12,7 +12,10 @@ from domain.money import Money
 
 Cell: TypeAlias = str | int | float
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are the first four in full width, which some spreadsheets take for the same."""
+_UNSEEN: Final = " \u00a0\u200b\ufeff"
+"""What stands before a formula without changing it, for some."""
 
 
 SALES_COLUMNS: Final = ("date", "orders", "items", "revenue", "refunds", "netRevenue", "currency")
@@ -40,7 +43,7 @@ def amount(minor: int) -> str:
 
 
 def _harmless(cell: Cell) -> Cell:
-    if isinstance(cell, str) and cell.startswith(_FORMULA) and not _is_number(cell):
+    if isinstance(cell, str) and cell.lstrip(_UNSEEN).startswith(_FORMULA) and not _is_number(cell):
         return f"'{cell}"
     return cell
 

@@ -35,10 +35,16 @@ class PaymentLinkedToOrder(Event, frozen=True, kw_only=True, tag="payment_linked
 
 
 class PaymentActionRequired(Event, frozen=True, kw_only=True, tag="payment_action_required"):
-    """The buyer has to do something more, as to sign in at their bank; ``url`` is where, if it is somewhere."""
+    """The buyer has to do something more, as to sign in at their bank; ``url`` is where, if it is somewhere.
+
+    Whoever goes there acts as the payer: the provider's addresses have the client's secret in them.
+    """
+
+    subject = "account_id"
 
     payment_id: PaymentId
-    url: str = ""
+    url: PersonalText = ""
+    account_id: AccountId | None = None
 
 
 class PaymentProcessing(Event, frozen=True, kw_only=True, tag="payment_processing"):

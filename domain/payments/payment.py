@@ -235,7 +235,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         waiting = self.status is PaymentState.REQUIRES_CONFIRMATION and self.action_url == url
         if waiting or self.over:
             return []
-        return [PaymentActionRequired(payment_id=self.id, url=url)]
+        return [PaymentActionRequired(payment_id=self.id, url=url, account_id=self.account_id)]
 
     def start_processing(self) -> list[PaymentEvent]:
         if self.over or self.status is PaymentState.PROCESSING:

@@ -49,7 +49,7 @@ def _fold(document: PaymentDocument | None, recorded: Recorded[Any], _: UUID) ->
         )
         disputes = {**disputes, event.dispute_id: dispute}
     # It is the payer's own, and nobody who reads this needs it.
-    payment = replace(payment, client_secret="")
+    payment = replace(payment, client_secret="", action_url="")
     return PaymentDocument(payment=payment, updated_at=recorded.timestamp, disputes=disputes)
 
 
@@ -76,7 +76,7 @@ def _row(document: PaymentDocument) -> dict[str, Any]:
 
 PAYMENT_LIST = Projection(
     name="payments",
-    version=2,
+    version=3,
     events=get_args(PaymentEvent),
     document=PaymentDocument,
     keys=by_stream,

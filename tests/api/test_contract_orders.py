@@ -779,7 +779,9 @@ class TestCarriers:
         ):
             assert self.send(scene.guest, body).json() == {"received": True}
         assert scene.recorded == before
-        assert "NOSUCHNUMBER" in shop.log_lines()
+        told = [line for line in shop.log_lines().splitlines() if "unknown parcel" in line]
+        assert any('"ending":"MBER"' in line for line in told)
+        assert "NOSUCHNUMBER" not in shop.log_lines()
 
     def test_what_cannot_be_is_passed_over_too(self, scene: Scene) -> None:
         number = uuid.uuid4().hex

@@ -101,7 +101,9 @@ class TestTheDailyReport:
 
 
 class TestSpreadsheets:
-    @pytest.mark.parametrize("text", ["=1+1", "+SUM(A1)", "-cmd|' /C calc'!A0", "@A1", "\t=1", "\r=1"])
+    @pytest.mark.parametrize(
+        "text", ["=1+1", "+SUM(A1)", "-cmd|' /C calc'!A0", "@A1", "\t=1", "\r=1", "\uff1d1+1", "\u200b =1"]
+    )
     def test_no_text_is_a_formula(self, text: str) -> None:
         written = csv_of(["title"], [[text]]).decode()
         assert f"'{text[0]}" in written

@@ -32,7 +32,7 @@ PAYMENT_ID = PaymentId(stream_id("payment", "pi_1"))
 SUCCEEDED = PaymentSucceeded(payment_id=PAYMENT_ID, brand="visa", last4="4242", account_id=BUYER.account_id)
 CLOSED = PaymentIntentCancelled(payment_id=PAYMENT_ID)
 FAILED = PaymentFailed(payment_id=PAYMENT_ID, code="card_declined", message="No", attempt="ch_1")
-ACTION = PaymentActionRequired(payment_id=PAYMENT_ID, url="https://bank.example")
+ACTION = PaymentActionRequired(payment_id=PAYMENT_ID, url="https://bank.example", account_id=BUYER.account_id)
 PROCESSING = PaymentProcessing(payment_id=PAYMENT_ID)
 LINKED = PaymentLinkedToOrder(payment_id=PAYMENT_ID, order_id=ORDER_ID, order_number="ORD-1")
 

@@ -14,6 +14,7 @@ from domain.accounts.events import AccountErased
 from domain.kernel import OrderId, PaymentId, stream_id
 from domain.money import Money
 from domain.payments.events import (
+    PaymentActionRequired,
     PaymentDisputed,
     PaymentFailed,
     PaymentIntentCreated,
@@ -96,7 +97,14 @@ async def test_a_payment_is_what_its_events_say(shown: Shown) -> None:
 
 
 async def test_nothing_is_kept_of_what_lets_somebody_pay(shown: Shown) -> None:
-    await record(shown, CREATED, SUCCEEDED)
+    action = PaymentActionRequired(
+        payment_id=FIRST,
+        url="https://bank.example?payment_intent_client_secret=pi_1_of_the_payer_alone",
+        account_id=BUYER.account_id,
+    )
+    await record(shown, CREATED, action)
+    assert (await body(shown))["status"] == "requires_confirmation"
+    await record(shown, SUCCEEDED)
     rows = await shown.reads.all("SELECT document, body FROM payments")
     assert rows
     assert all(b"of_the_payer_alone" not in bytes(content) for row in rows for content in row)
