@@ -93,12 +93,12 @@ _OF_A_PERSON: Final = b"\0person\0"
 """Stands before an answer that is sealed with the key of somebody else than who asked, or of who was nobody yet."""
 
 
-_PERSONS: Final = ("account_id", "reviewer_id", "owner_id")
+PERSONS: Final = ("account_id", "reviewer_id", "owner_id")
 """How aggregates call the person whom they tell about."""
 
 
 def _tells_of(state: Any, person: UUID) -> bool:
-    return any(getattr(state, name, None) == person for name in _PERSONS)
+    return any(getattr(state, name, None) == person for name in PERSONS)
 
 
 class _Command(msgspec.Struct, Generic[T, S], frozen=True):

@@ -40,6 +40,9 @@ MOST: Final = 99_999_999
 """The provider takes no more at once: eight digits."""
 
 
+_PAID_BY_SOMEBODY: Final = frozenset({"succeeded", "processing", "requires_capture"})
+"""The provider's words for what somebody has paid, though their money may take days to come."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """What the provider may call a payment: what goes into an address of its must not lead to another."""
 
@@ -79,7 +82,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         if known is None:
             assert self.intent is not None, "the provider was asked for what is not known here"
             theirs = account_in(self.intent)
-            unproven = theirs is None and self.intent.status == "succeeded"
+            unproven = theirs is None and self.intent.status in _PAID_BY_SOMEBODY
             if unproven or theirs not in (None, order.account_id) or self.intent.metadata.get("orderId"):
                 raise paying.not_usable("Must be a payment of yours")
             told.append(

@@ -279,8 +279,9 @@ class TestOrderingWithIt:
         )
         assert not order.paid
 
+    @pytest.mark.parametrize("status", ["succeeded", "processing", "requires_capture"])
     async def test_what_is_not_the_buyers_or_not_the_total_is_refused(
-        self, shop: Shop, buyer: Caller, listing: Listing
+        self, shop: Shop, buyer: Caller, listing: Listing, status: str
     ) -> None:
         stranger = await shop.buyer("mallory")
         theirs = await prepared(shop, stranger)
@@ -296,7 +297,7 @@ class TestOrderingWithIt:
         unproven = await shop.provider.create_intent(
             amount=1580, currency="usd", metadata={}, idempotency_key="b"
         )
-        shop.provider.become(unproven.id, "succeeded")
+        shop.provider.become(unproven.id, status)
         head = await shop.log.head()
         for intent_id, field in (
             (theirs.intent_id, "paymentIntentId"),

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from typing import Any, get_type_hints
 
 import application
+from application.adapters.event_store import PERSONS
+from domain.accounts.account import Account
+from domain.kernel import personal_fields
+from domain.registry import DECIDERS, EVENTS
 from tests.application.shop import Shop
 
 CONTEXTS = (
@@ -47,3 +51,10 @@ def test_every_handler_is_on_the_bus_and_nothing_else_is() -> None:
     handled = list(handled_commands())
     assert len(handled) == len(set(handled))
     assert set(handled) == set(Shop().bus.commands)
+
+
+def test_whoever_is_forgotten_is_found_in_all_that_tells_of_them() -> None:
+    """By one of the names by which the store looks for them, or because the stream is their own."""
+    tell = [DECIDERS[tag] for tag, event in EVENTS.items() if personal_fields(event)]
+    states = {get_type_hints(decider.evolve)["return"] for decider in tell}
+    assert [state for state in states - {Account} if not set(state.__struct_fields__) & set(PERSONS)] == []

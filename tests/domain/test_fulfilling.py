@@ -357,9 +357,12 @@ class TestNotes:
             with pytest.raises(ForbiddenError):
                 self.note(order_after(), other, visibility=internal)
 
-    def test_there_is_an_end_to_it(self) -> None:
-        with pytest.raises(RuleViolatedError):
-            self.note(order_after(*[self.added(BUYER)] * MOST_NOTES), BUYER)
+    def test_there_is_an_end_to_it_but_for_admins(self) -> None:
+        full = order_after(*[self.added(SELLER)] * MOST_NOTES)
+        for one in (BUYER, SELLER):
+            with pytest.raises(RuleViolatedError):
+                self.note(full, one)
+        assert self.note(full, ADMIN) == [self.added(ADMIN, by_admin=True)]
 
 
 class TestCarriers:
