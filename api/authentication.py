@@ -205,7 +205,7 @@ class Authenticator:
             raise AuthenticationError("Invalid or expired token")
         live = _Live(
             account_id=account_id,
-            roles=account.roles,
+            roles=frozenset(account.roles),
             started_at=session.started_at,
             until=monotonic() + LOOK_AGAIN,
             impersonator=session.impersonator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -84,6 +85,7 @@ _FOR_PARCELS: Final[Mapping[str, str]] = {
 """What others say for the same (C33)."""
 
 _YEARS: Final = range(2000, 2100)
+_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\\\"'<>`{}|^\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def _word(given: str, words: type[Word], synonyms: Mapping[str, str]) -> Word | None:
@@ -147,9 +149,18 @@ TrackingWord = Annotated[
     Meta(min_length=1, max_length=30, examples=["in_transit"]),
     _one_of(TrackingStatus, _tracking_word),
 ]
+
+
+def _followable_faults(url: str) -> list[str]:
+    """It is shown to buyers, who must not be led to believe that it is another's (``https://ups.com@evil.com``)."""
+    host = re.split(r"[/?#]", url.partition("//")[2], maxsplit=1)[0]
+    return ["Must be a plain address, without a name in it"] if "@" in host or _UNSAFE.search(url) else []
+
+
 TrackingNumber = Annotated[str, Meta(max_length=100, examples=["1Z999AA10123456784"])]
 Carrier = Annotated[str, Meta(max_length=100, examples=["UPS"])]
 Day = Annotated[str, Meta(max_length=40, examples=["2025-12-27"]), Check(_day_faults)]
+FollowUrl = Annotated[OptionalUrl, Check(_followable_faults)]
 Told = Annotated[str, Meta(max_length=500)]
 Moment = Annotated[datetime, Meta(tz=True), Check(_moment_faults)]
 
@@ -160,8 +171,8 @@ class TrackingPart(Body, frozen=True, kw_only=True):
     tracking_number: TrackingNumber = ""
     number: TrackingNumber = ""
     carrier: Carrier = ""
-    tracking_url: OptionalUrl = ""
-    url: OptionalUrl = ""
+    tracking_url: FollowUrl = ""
+    url: FollowUrl = ""
     estimated_delivery: Day = ""
 
 
@@ -175,7 +186,7 @@ class StatusBody(Body, frozen=True, kw_only=True):
     order_status: StatusWord = ""
     tracking_number: TrackingNumber = ""
     carrier: Carrier = ""
-    tracking_url: OptionalUrl = ""
+    tracking_url: FollowUrl = ""
     estimated_delivery: Day = ""
     note: Annotated[str, Meta(max_length=1000, examples=["Shipped via UPS Ground"])] = ""
     tracking: TrackingPart | TrackingNumber | None = None
@@ -433,7 +444,7 @@ class CarrierController(Controller):
                 request, command, actor=CARRIER, key=key, body=received, person=buyer_of
             )
         except (RuleViolatedError, NotFoundError) as refusal:
-            log.warning("carrier not heard", tracking_number=message.tracking_number, error=repr(refusal))
+            log.warning("carrier not heard", order=str(command.order_id), error=repr(refusal))
         return answer(received)
 
 

@@ -365,6 +365,15 @@ def charge_account(connection: Connection, account_id: object) -> None:
         charge(connection, area.hit(f"account {account_id}"))
 
 
+def charge_payment(connection: Connection, account_id: object) -> None:
+    """For what tries a card by another name than a payment's: it counts as one, from there and by them."""
+    limits: Limits | None = connection.app.state.limits
+    area = limits.area(f"{_API}/payments") if limits is not None else None
+    if area is not None:
+        for subject in (neighbourhood(address_of(connection)), f"account {account_id}"):
+            charge(connection, area.hit(subject))
+
+
 def charge(connection: Connection, standing: Standing) -> None:
     """``RateLimitedError`` if it was one too many; else the answer will tell of the limit that is nearest."""
     state = connection.scope["state"]

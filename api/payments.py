@@ -15,6 +15,7 @@ from api.authentication import BEARER, admin, caller_of, signed_in
 from api.backend import Backend, BackendParts, Payments
 from api.documentation import answers
 from api.input import Body, OptionalUrl, decode_query, optional_body
+from api.limits import charge_payment
 from api.models import KeptPayment, Order, PaymentIntent, PaymentPage, PaymentStatus, WebhookReceived
 from api.orders import buyer_of
 from api.paging import CursorQuery
@@ -143,6 +144,8 @@ class PaymentController(Controller):
         """Say that an order is paid, or pay it. It is so when the provider says so; 409 where it does not."""
         _require(backend)
         asked = await optional_body(request, ConfirmOrderBody)
+        if asked.payment_method_id:
+            charge_payment(request, caller_of(request).account_id)
         command = ConfirmOrder(
             order_id=order_called(ref),
             caller=caller_of(request),

@@ -14,6 +14,7 @@ from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS, Order, PaymentAmountMismatchError
 from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, RefundState
+from domain.returning import FOR_RETURN
 
 NOT_OWED: Final = "not_owed"
 NO_ORDER: Final = "no_order"
@@ -48,7 +49,12 @@ def succeeded(
         back = paid.request_refund(paid.refundable, FOR_CANCELLATION)
         return Settled(payment=[*made, *back], order=linked)
     confirmed = order.confirm(payment.intent_id, at)
-    return Settled(payment=made, order=[*linked, *confirmed], commits=bool(confirmed) and not order.committed)
+    back = _for_returns(paid, order, at) if confirmed else []
+    return Settled(
+        payment=[*made, *back],
+        order=[*linked, *confirmed],
+        commits=bool(confirmed) and not order.committed,
+    )
 
 
 def failed(payment: Payment, order: Order | None, *, code: str, message: str, attempt: str) -> Settled:
@@ -77,7 +83,8 @@ def linked(payment: Payment, order: Order, at: datetime) -> Settled:
     if payment.order_id not in (None, order.id):
         raise not_usable("Must not be another order's")
     order.require_amount(payment.amount)
-    if payment.cancelled or (payment.made and payment.refundable != payment.amount):
+    # Also one that could not be sent back yet: it is tried again, whatever was bought with it.
+    if payment.cancelled or (payment.made and (payment.refunds or payment.refundable != payment.amount)):
         raise PaymentFailedError(
             "This payment cannot be used any more", details={"paymentIntentId": ["Is closed, or sent back"]}
         )
@@ -86,8 +93,11 @@ def linked(payment: Payment, order: Order, at: datetime) -> Settled:
     if not payment.made:
         return Settled(payment=of_payment, order=of_order)
     confirmed = order.confirm(payment.intent_id, at)
+    back = _for_returns(payment, order, at) if confirmed else []
     return Settled(
-        payment=of_payment, order=[*of_order, *confirmed], commits=bool(confirmed) and not order.committed
+        payment=[*of_payment, *back],
+        order=[*of_order, *confirmed],
+        commits=bool(confirmed) and not order.committed,
     )
 
 
@@ -169,6 +179,12 @@ def payment_after(payment: Payment, events: Sequence[PaymentEvent]) -> Payment:
     after = PAYMENTS.fold(payment, events)
     assert after is not None
     return after
+
+
+def _for_returns(payment: Payment, order: Order, at: datetime) -> list[PaymentEvent]:
+    """What is paid only after it was sent may be for goods that have come back since."""
+    worth = min(order.worth_of_arrived, payment.refundable)
+    return payment.request_refund(worth, FOR_RETURN, at=at) if worth.minor else []
 
 
 def _called_there(payment: Payment, provider_id: str) -> str:

@@ -36,7 +36,7 @@ from projections.media.query import media_due
 from projections.orders.query import Waiting, orders_waiting_since
 from projections.ports import Reads
 from projections.products.due import Due, listings_due
-from projections.refunds.query import refunds_failed_before
+from projections.refunds.query import FailedRefund, refunds_failed_before
 from projections.sales.projector import SALES
 from projections.sales.query import DaySales, first_day_of_sales, sales_by_day
 from workers.reconciling import reconcile_payments
@@ -174,18 +174,25 @@ async def cancel_unpaid(bus: Bus, reads: Reads, clock: Clock, patience: timedelt
 
 
 async def retry_refunds(bus: Bus, reads: Reads, clock: Clock, patience: timedelta) -> int:
-    """Try to send back again what could not be sent a while ago."""
-    round_ = Round(bus, ACTOR, "refund")
-    failed = await refunds_failed_before(reads, clock.now() - patience, MOST_TRIES, MOST_AT_ONCE)
-    await round_.all_of(
-        {
+    """Try to send back again what could not be sent a while ago.
+
+    Some can never be, where nothing is left of the payment: they hold up no other.
+    """
+    moment = clock.now() - patience
+
+    def commands_of(failed: Sequence[FailedRefund]) -> dict[str, object]:
+        return {
             f"refund-{each.key}": RetryFailedRefund(
                 payment_id=PaymentId(each.payment_id), refund_id=each.refund_id
             )
             for each in failed
         }
+
+    return await in_batches(
+        lambda after: refunds_failed_before(reads, moment, MOST_TRIES, after, MOST_AT_ONCE),
+        commands_of,
+        Round(bus, ACTOR, "refund"),
     )
-    return round_.ended()
 
 
 async def expire_listings_due(bus: Bus, reads: Reads, clock: Clock) -> int:

@@ -93,6 +93,14 @@ _OF_A_PERSON: Final = b"\0person\0"
 """Stands before an answer that is sealed with the key of somebody else than who asked, or of who was nobody yet."""
 
 
+_PERSONS: Final = ("account_id", "reviewer_id", "owner_id")
+"""How aggregates call the person whom they tell about."""
+
+
+def _tells_of(state: Any, person: UUID) -> bool:
+    return any(getattr(state, name, None) == person for name in _PERSONS)
+
+
 class _Command(msgspec.Struct, Generic[T, S], frozen=True):
     """What is asked; ``state_of`` makes the caller's state of the outcome and of the first stream."""
 
@@ -159,9 +167,14 @@ class EventStore:
             await asyncio.gather(*self._turning)
 
     def forget(self, stream: UUID) -> None:
-        """Drop what is remembered of a stream, now or in a moment: its person was erased."""
-        self._memory.pop(stream, None)
-        self._on_their_way.pop(stream, None)
+        """Drop what is remembered of a stream, now or in a moment: its person was erased.
+
+        So is all that tells about that person elsewhere: what they have bought, say, and where it was sent.
+        """
+        for kept in (self._memory, self._on_their_way):
+            for about in [each for each, known in kept.items() if _tells_of(known.state, stream)]:
+                del kept[about]
+            kept.pop(stream, None)
         self._forgotten += 1
 
     async def load(self, decider: Decider[S, E], stream: UUID) -> Loaded[S]:
@@ -273,9 +286,9 @@ class EventStore:
                 # Always in one order, and waiting for turns with nothing else in hand that somebody could wait for.
                 holding.let_go()
                 holding.leave_turns()
-                deciders = {ref.id: ref for ref in refs}
+                by_id = {ref.id: ref for ref in refs}
                 for stream in contested:
-                    await self._take(deciders[stream], holding)
+                    await self._take(by_id[stream], holding)
         await holding.all_of(decided.after)
 
     async def _after(
@@ -501,6 +514,7 @@ class EventStore:
             Wanted(stream, of.version, "" if of.version else self._topic(deciders[stream]))
             for stream, of in known.items()
         ]
+        forgotten = self._forgotten
         histories = await self._log.histories(wanted)
         stored = [event for history in histories for event in history.events]
         recorded = iter(await self._codec.decode(stored) if stored else ())
@@ -515,7 +529,7 @@ class EventStore:
                 of_this = kind == decider.name
                 state = decider.fold(now.state, [each.event for each in new]) if of_this else None
                 now = _Known(kind, state, version, now.snapshot)
-            if now.kind in ("", decider.name):
+            if now.kind in ("", decider.name) and forgotten == self._forgotten:
                 # Also that there is nothing yet: the append checks that like any other version.
                 self._remember(stream, now)
                 self._save_if_long(decider, stream)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
 import stripe
 
 from application.errors import PaymentProviderError
@@ -15,6 +16,8 @@ from application.payments.paying import PaymentResult, RecordPaymentResult
 from application.ports import PaymentIntent, ProviderDispute, ProviderMessage, ProviderRefund
 from domain.kernel import InvalidInputError
 from domain.payments.payment import PaymentFailedError, PaymentNotFoundError
+
+T = TypeVar("T")
 
 _RESULTS: Final = {
     "payment_intent.succeeded": PaymentResult.SUCCEEDED,
@@ -211,21 +214,28 @@ def _message(event: Mapping[str, Any], body: bytes) -> ProviderMessage:
     about = data.get("object") if isinstance(data, dict) else None
     if not isinstance(about, dict):
         about = {}
-    created = event.get("created")
     kind = str(event.get("type") or "")
     try:
         command = _command(kind, about)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         # Signed by Stripe, and yet not as we know it: somebody will want to see that it came.
         command = None
     return ProviderMessage(
         id=str(event.get("id") or f"sha256:{hashlib.sha256(body).hexdigest()}"),
         kind=kind,
         object_id=str(about.get("id") or ""),
-        created_at=datetime.fromtimestamp(created, UTC) if isinstance(created, int) else None,
+        created_at=_moment(event.get("created")),
         command=command,
         redundant=kind in _REDUNDANT,
     )
+
+
+def _moment(created: Any) -> datetime | None:
+    """Nothing, where it is no time at all."""
+    try:
+        return datetime.fromtimestamp(created, UTC)
+    except (TypeError, ValueError, ArithmeticError, OSError):
+        return None
 
 
 def _command(kind: str, about: Mapping[str, Any]) -> object | None:
@@ -250,7 +260,8 @@ def _intent(intent: Mapping[str, Any]) -> PaymentIntent:
     if charge and not isinstance(charge, str):
         card = (charge.get("payment_method_details") or {}).get("card") or {}
     error = intent.get("last_payment_error") or {}
-    return PaymentIntent(
+    return _as_agreed(
+        PaymentIntent,
         id=intent["id"],
         client_secret=intent.get("client_secret") or "",
         amount=intent["amount"],
@@ -268,8 +279,20 @@ def _intent(intent: Mapping[str, Any]) -> PaymentIntent:
     )
 
 
+def _as_agreed(kind: type[T], **said: Any) -> T:
+    """What Stripe says, as we know it; ``ValueError`` where it says something else."""
+    try:
+        known = msgspec.convert(said, kind)
+    except msgspec.ValidationError as other:
+        raise ValueError(f"not as we know it: {other}") from other
+    if said["amount"] < 0:
+        raise ValueError("not as we know it: less than nothing")
+    return known
+
+
 def _refund(refund: Mapping[str, Any]) -> ProviderRefund:
-    return ProviderRefund(
+    return _as_agreed(
+        ProviderRefund,
         id=refund["id"],
         amount=refund["amount"],
         status=refund.get("status") or "",
@@ -280,7 +303,8 @@ def _refund(refund: Mapping[str, Any]) -> ProviderRefund:
 
 
 def _dispute(dispute: Mapping[str, Any]) -> ProviderDispute:
-    return ProviderDispute(
+    return _as_agreed(
+        ProviderDispute,
         id=dispute["id"],
         intent_id=dispute["payment_intent"],
         amount=dispute["amount"],

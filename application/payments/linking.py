@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -37,6 +38,10 @@ CURRENCY: Final = "USD"
 
 MOST: Final = 99_999_999
 """The provider takes no more at once: eight digits."""
+
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+"""What the provider may call a payment: what goes into an address of its must not lead to another."""
 
 
 class PreparePayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,10 +97,12 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 async def prepared_payment(intent_id: str, store: EventStore, payments: PaymentProvider) -> Prepared:
     """The provider is asked unless we know it to be paid: the client may know of that sooner than we are told."""
+    unusable = {"paymentIntentId": ["Must be a payment that was not closed"]}
+    if not _NAME.fullmatch(intent_id):
+        raise PaymentFailedError("There is no such payment", details=unusable)
     known: Payment | None = await glanced(StreamRef(PAYMENTS, stream_id("payment", intent_id)), store)
     if known is not None and known.over:
         return Prepared(intent_id=intent_id, intent=None)
-    unusable = {"paymentIntentId": ["Must be a payment that was not closed"]}
     try:
         intent = await payments.intent(intent_id)
     except PaymentNotFoundError as unknown:

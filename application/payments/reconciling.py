@@ -130,12 +130,12 @@ async def reconcile_payment(
 
     def decide(current: Payment | None) -> Sequence[PaymentEvent]:
         assert current is not None, "it was seen before"
-        # What failed on its way back is tried again as what it is, and not asked back twice.
-        returning = any(
-            refund.status is RefundState.FAILED and not current.retried(name)
+        # Once: what could not be sent is tried again as all other refunds are, so often and no more.
+        asked = any(
+            refund.reason == NO_ORDER or (refund.status is RefundState.FAILED and not current.retried(name))
             for name, refund in current.refunds.items()
         )
-        if returning or not _forsaken(current, clock, patience) or not current.refundable.minor:
+        if asked or not _forsaken(current, clock, patience) or not current.refundable.minor:
             return []
         return current.request_refund(current.refundable, NO_ORDER)
 

@@ -150,7 +150,10 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """``epoch`` counts how often all sessions were revoked; ``spared`` is the one that outlived the last time."""
+    """``epoch`` counts how often all sessions were revoked; ``spared`` is the one that outlived the last time.
+
+    ``roles`` are in the order in which they were given: a set would be written down differently by each process.
+    """
 
     id: AccountId
     number: int
@@ -159,7 +162,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     password_hash: str
     profile: Profile = Profile()
     image: str = ""
-    roles: frozenset[Role] = frozenset({Role.USER})
+    roles: tuple[Role, ...] = (Role.USER,)
     registered_at: datetime | None = None
     email_verified: bool = False
     verification: Verification = Verification()
@@ -458,9 +461,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         assert account is not None, "an account's first event is AccountRegistered"
         match event:
             case RoleGranted(role=role):
-                return replace(account, roles=account.roles | {role})
+                return replace(account, roles=(*_without(role, account.roles), role))
             case RoleRevoked(role=role):
-                return replace(account, roles=account.roles - {role})
+                return replace(account, roles=_without(role, account.roles))
             case EmailVerificationRequested(number=number, expires_at=expires_at):
                 return replace(account, verification=Verification(number=number, expires_at=expires_at))
             case EmailVerified():
@@ -535,6 +538,10 @@ def _updated(
         replace(address, details=details, updated_at=at) if address.number == number else address
         for address in addresses
     )
+
+
+def _without(role: Role, roles: tuple[Role, ...]) -> tuple[Role, ...]:
+    return tuple(each for each in roles if each != role)
 
 
 ACCOUNTS: Decider[Account, AccountEvent] = Decider("accounts", Account.evolve)

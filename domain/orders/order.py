@@ -193,7 +193,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     taxes: tuple[TaxLine, ...] = ()
     started_at: datetime | None = None
     closed_intents: tuple[str, ...] = ()
-    failed_intents: frozenset[str] = frozenset()
+    failed_intents: tuple[str, ...] = ()
     parcels: tuple[Parcel, ...] = ()
     notes: tuple[Note, ...] = ()
     returns: tuple[Return, ...] = ()
@@ -557,11 +557,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """What its goods were sold for, with their tax: and the shipping, once everything has come back."""
         returned = self.a_return(return_id)
         before = [each for each in self.returns if each.arrived and each.id != return_id]
+        return self._worth([*before, returned]) - self._worth(before)
 
-        def worth(returns: list[Return]) -> Money:
-            return worth_of(self.lines, self.tax, self.shipping, units_of(returns))
+    @property
+    def worth_of_arrived(self) -> Money:
+        """The same of all that has come back."""
+        return self._worth([each for each in self.returns if each.arrived])
 
-        return worth([*before, returned]) - worth(before)
+    def _worth(self, returns: list[Return]) -> Money:
+        return worth_of(self.lines, self.tax, self.shipping, units_of(returns))
 
     def receive_return(
         self, return_id: UUID, refund: Money, refund_id: str, at: datetime, *, restocked: bool
@@ -747,7 +751,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             case OrderPaymentClosed(intent_id=intent_id):
                 return replace(order, intent_id="", closed_intents=(*order.closed_intents, intent_id))
             case OrderPaymentFailed(intent_id=intent_id):
-                failed = order.failed_intents | {intent_id}
+                known = (each for each in order.failed_intents if each != intent_id)
+                failed = (*known, intent_id)
                 return replace(order, payment_status=PaymentStatus.FAILED, failed_intents=failed)
             case OrderConfirmed(intent_id=intent_id, confirmed_at=at):
                 status = OrderStatus.PROCESSING if order.status is OrderStatus.PENDING else order.status

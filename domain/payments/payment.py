@@ -82,7 +82,8 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     failure: str = ""
 
 
-ENDED_DISPUTES: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
+LOST_DISPUTE: Final = "lost"
+ENDED_DISPUTES: Final = frozenset({"won", LOST_DISPUTE, "warning_closed", "prevented"})
 """The provider's words for those of which nothing more will come."""
 
 
@@ -100,6 +101,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """``order_id`` is none as long as it is prepared for an order that is still to be placed (C35).
 
     ``disputes`` are what the payer's bank asks for, by the provider's names for them, in the provider's words.
+    ``lost`` is what went back to the payer by those that the bank has decided for them.
     ``failed_attempts`` are the tries that failed, by the provider's names: each is told of once.
     """
 
@@ -121,16 +123,22 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     failure_message: str = ""
     failed_attempts: tuple[str, ...] = ()
     disputes: dict[str, str] = msgspec.field(default_factory=dict)
+    lost: dict[str, Money] = msgspec.field(default_factory=dict)
     refunds: dict[str, Refund] = msgspec.field(default_factory=dict)
 
     @property
     def refundable(self) -> Money:
-        """What is left of the money, if all refunds that are asked for succeed: nothing, if others were faster."""
+        """What is left of the money, if all refunds that are asked for succeed: nothing, if others were faster.
+
+        What the payer has by their bank already they do not get from us once more.
+        """
         nothing = Money(0, self.amount.currency)
         left = self.amount if self.made else nothing
         for refund in self.refunds.values():
             if refund.status is not RefundState.FAILED:
                 left -= refund.amount
+        for amount in self.lost.values():
+            left -= amount
         return max(left, nothing)
 
     @property
@@ -372,7 +380,12 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
                 )
                 return _with_refund(payment, refund_id, noted)
             case PaymentDisputed(dispute_id=dispute_id, status=status):
-                return replace(payment, disputes={**payment.disputes, dispute_id: status})
+                disputed = replace(payment, disputes={**payment.disputes, dispute_id: status})
+                lost = {other: amount for other, amount in payment.lost.items() if other != dispute_id}
+                if status == LOST_DISPUTE:
+                    same = event.amount.currency == payment.amount.currency
+                    lost[dispute_id] = event.amount if same else payment.amount
+                return replace(disputed, lost=lost)
             case _:
                 assert_never(event)
 

@@ -114,7 +114,7 @@ def _row(document: AccountDocument) -> dict[str, Any]:
 
 ACCOUNT_LIST = Projection(
     name="accounts",
-    version=3,
+    version=4,
     events=(*get_args(AccountEvent), *SHOP_EVENTS),
     document=AccountDocument,
     keys=_keys,

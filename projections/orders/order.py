@@ -121,7 +121,8 @@ def seen_body(order: Order, updated_at: datetime, caller: Caller) -> dict[str, A
 def sold_body(order: Order, updated_at: datetime, seller_id: SellerId, reader: int) -> dict[str, Any]:
     """What one seller has to do with it: their own lines, where to send them, and how far that is.
 
-    What others sold with it, what it comes to in all, and how it is paid, is none of theirs. ``reader`` is the number
+    What others sold with it, what it comes to in all, and how it is paid, is none of theirs; nor is it where the buyer
+    lives, unless there is something to be sent there, or was. ``reader`` is the number
     of the seller's account, by which their own notes are known from those of others.
     """
     lines = [line for line in order.lines if line.seller_id == seller_id]
@@ -132,6 +133,7 @@ def sold_body(order: Order, updated_at: datetime, seller_id: SellerId, reader: i
     sold = reduce(add, (line.discounted_total - line.promotion_discount for line in lines), nothing)
     theirs = frozenset(line.listing_id for line in lines)
     returns = [each for each in order.returns if not theirs.isdisjoint(each.lines)]
+    goes_there = order.committed and not order.cancelled
     return {
         **_names(order),
         "userId": order.account_number,
@@ -145,7 +147,7 @@ def sold_body(order: Order, updated_at: datetime, seller_id: SellerId, reader: i
         "orderStatus": told["status"],
         "returnStatus": returns[-1].status if returns else ReturnStatus.NONE,
         "returns": [_return_body(order, each, of=theirs) for each in returns],
-        "shippingAddress": _address_body(order.shipping_address),
+        "shippingAddress": _address_body(order.shipping_address if goes_there else PostalAddress()),
         **{name: told[name] for name in _OF_SHIPMENT},
         "trackingStatus": told["trackingStatus"],
         "tracking": tracking_body(order, numbers),

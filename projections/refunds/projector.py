@@ -34,7 +34,9 @@ refunds = read_model(
     Column("changed_at", DateTime(timezone=True), nullable=False),
     Index("idx_refunds_changed_at", "changed_at", "refund_id"),
     Index("idx_refunds_status", "status", "changed_at", "refund_id"),
-    Index("idx_refunds_failed", "changed_at", postgresql_where=text("status = 'failed' AND NOT retried")),
+    Index(
+        "idx_refunds_failed", "changed_at", "key", postgresql_where=text("status = 'failed' AND NOT retried")
+    ),
 )
 
 
@@ -118,7 +120,7 @@ def _row(found: RefundDocument) -> dict[str, Any]:
 
 REFUND_LIST = Projection(
     name="refunds",
-    version=1,
+    version=2,
     events=(RefundRequested, RefundSucceeded, RefundFailed, RefundRetried, RefundNoted),
     document=RefundDocument,
     keys=_keys,

@@ -19,23 +19,31 @@ _decode: Final = msgspec.json.Decoder(RefundDocument).decode
 
 
 class FailedRefund(msgspec.Struct, frozen=True, kw_only=True):
+    changed_at: datetime
     key: UUID
     payment_id: UUID
     refund_id: str
 
 
-async def refunds_failed_before(reads: Reads, moment: datetime, tries: int, most: int) -> list[FailedRefund]:
-    """Those that failed by then, are not tried again yet, and were tried fewer times; the oldest first."""
-    rows = await reads.all(
-        "SELECT key, payment_id, refund_id FROM refunds WHERE status = 'failed' AND NOT retried "
-        "AND changed_at <= %s AND tries < %s ORDER BY changed_at LIMIT %s",
-        moment,
-        tries,
-        most,
+async def refunds_failed_before(
+    reads: Reads, moment: datetime, tries: int, after: FailedRefund | None, most: int
+) -> list[FailedRefund]:
+    """Those that failed by then, are not tried again yet, and were tried fewer times.
+
+    The oldest first, from the one behind ``after`` on.
+    """
+    behind = ""
+    parameters: list[Any] = [moment, tries]
+    if after is not None:
+        behind = " AND (changed_at, key) > (%s, %s)"
+        parameters += [after.changed_at, after.key]
+    statement = (
+        "SELECT changed_at, key, payment_id, refund_id FROM refunds WHERE status = 'failed' AND NOT retried "
+        f"AND changed_at <= %s AND tries < %s{behind} ORDER BY changed_at, key LIMIT %s"
     )
     return [
-        FailedRefund(key=key, payment_id=payment_id, refund_id=refund_id)
-        for key, payment_id, refund_id in rows
+        FailedRefund(changed_at=changed_at, key=key, payment_id=payment_id, refund_id=refund_id)
+        for changed_at, key, payment_id, refund_id in await reads.all(statement, *parameters, most)
     ]
 
 

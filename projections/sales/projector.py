@@ -12,7 +12,13 @@ from sqlalchemy import ARRAY, BigInteger, Column, Date, Index, Integer, Uuid, te
 
 from domain.kernel import ListingId, Recorded, SellerId
 from domain.money import Money
-from domain.orders.events import OrderConfirmed, OrderLine, OrderPlaced, OrderRefunded
+from domain.orders.events import (
+    OrderConfirmed,
+    OrderLine,
+    OrderPlaced,
+    OrderRefunded,
+    OrderRefundFailed,
+)
 from projections.projection import Projection, Rows, by_stream, read_model
 
 
@@ -26,6 +32,8 @@ class SoldLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SoldRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """``amount`` is less than nothing where what was told to be sent came back to us."""
+
     day: date
     amount: int
 
@@ -77,10 +85,11 @@ def _fold(sale: Sale | None, recorded: Recorded[Any], _: UUID) -> Sale:
     assert sale is not None, "an order's first event is OrderPlaced"
     if isinstance(event, OrderConfirmed):
         return replace(sale, day=event.confirmed_at.astimezone(UTC).date(), intent_id=event.intent_id)
-    assert isinstance(event, OrderRefunded)
+    assert isinstance(event, OrderRefunded | OrderRefundFailed)
     if sale.day is None or event.intent_id != sale.intent_id:
         return sale
-    refund = SoldRefund(day=recorded.timestamp.astimezone(UTC).date(), amount=event.amount.minor)
+    amount = event.amount.minor if isinstance(event, OrderRefunded) else -event.amount.minor
+    refund = SoldRefund(day=recorded.timestamp.astimezone(UTC).date(), amount=amount)
     return replace(sale, refunds=(*sale.refunds, refund))
 
 
@@ -109,8 +118,8 @@ def _row(sale: Sale) -> dict[str, Any]:
 
 SALES = Projection(
     name="sales",
-    version=1,
-    events=(OrderPlaced, OrderConfirmed, OrderRefunded),
+    version=2,
+    events=(OrderPlaced, OrderConfirmed, OrderRefunded, OrderRefundFailed),
     document=Sale,
     keys=by_stream,
     fold=_fold,

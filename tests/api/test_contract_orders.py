@@ -244,6 +244,9 @@ REFUSALS = (
             ({"status": "shipped", "trackingNumber": 7}, "trackingNumber"),
             ({"status": "shipped", "trackingUrl": "javascript:alert(1)"}, "trackingUrl"),
             ({"status": "shipped", "tracking": {"url": "ftp://a"}}, "tracking.url"),
+            ({"status": "shipped", "trackingUrl": "https://www.ups.com@evil.example"}, "trackingUrl"),
+            ({"status": "shipped", "tracking": {"url": 'https://a"onclick="alert(1)'}}, "tracking.url"),
+            ({"status": "shipped", "trackingUrl": "https://a/\u202e"}, "trackingUrl"),
             ({"status": "shipped", "estimatedDelivery": "soon"}, "estimatedDelivery"),
             ({"status": "shipped", "estimatedDelivery": "0001-01-01"}, "estimatedDelivery"),
             ({"status": "shipped", "note": "n" * 1001}, "note"),
@@ -624,6 +627,26 @@ class TestTwoSellers:
         for secret in (both["paymentIntentId"], scene.of_house["uuid"], both["products"][0]["sellerId"]):
             assert secret not in text
         assert scene.get(scene.seller, f"/sellers/me/orders/{both['uuid']}") == seen
+
+    def test_a_seller_sees_where_the_buyer_lives_while_something_goes_there(self, scene: Scene) -> None:
+        def told(order: str) -> tuple[set[str], set[str]]:
+            one = scene.get(scene.seller, f"/sellers/me/orders/{order}")
+            assert scene.get(scene.seller, f"/orders/{order}") == one
+            (listed,) = [
+                each
+                for each in scene.get(scene.seller, "/sellers/me/orders?limit=100")["products"]
+                if each["id"] == order
+            ]
+            return set(one["shippingAddress"].values()), set(listed["shippingAddress"].values())
+
+        assert told(scene.unpaid_of_seller) == ({""}, {""})
+        for street in told(scene.of_seller):
+            assert ADDRESS["address"] in street
+        scene.user.made(f"/orders/{scene.of_seller}/cancel", {})
+        assert told(scene.of_seller) == ({""}, {""})
+        assert (
+            scene.get(scene.user, f"/orders/{scene.of_seller}")["shippingAddress"]["city"] == ADDRESS["city"]
+        )
 
     def test_internal_notes_are_read_by_admins_alone(self, scene: Scene, both: dict[str, Any]) -> None:
         path = f"/orders/{both['id']}"

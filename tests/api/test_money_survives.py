@@ -184,6 +184,7 @@ def test_the_money_is_where_the_goods_are_not(shop: Shop, seed: int) -> None:
     assert min(customer.cut_off for customer in customers) >= 1
 
     shop.run(everything_has_ended(shop))
+    assert dropped_by_stripe(shop) > 0
     recorded, charges, intents, compared = shop.run(what_there_is(shop))
     assert_dense(recorded)
     assert_stock_is_right(recorded, stock)
@@ -323,6 +324,12 @@ async def what_there_is(
             await at_stripe(shop, "payment_intents"),
             {name: row.error or row.comparison for name, row in newest.items()},
         )
+
+
+def dropped_by_stripe(shop: Shop) -> int:
+    answer = httpx.get(f"{shop.stripe.url}/simulator/webhooks", headers=bearer(shop.stripe.key)).json()
+    dropped: int = answer["events"]["dropped"]
+    return dropped
 
 
 async def at_stripe(shop: Shop, resource: str) -> list[dict[str, Any]]:

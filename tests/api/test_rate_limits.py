@@ -436,6 +436,19 @@ class TestBroadLimits:
         statuses = [shop.ask("GET", path, address).status_code for _ in range(11)]
         assert statuses == [401] * 10 + [429]
 
+    def test_a_card_that_is_tried_for_an_order_is_a_payment(self, shop: Limited) -> None:
+        (token,) = shop.tokens(1)
+        bearer = {"Authorization": f"Bearer {token}"}
+
+        def confirmed(turn: int, body: dict[str, str]) -> httpx.Response:
+            path, address = "/api/v1/orders/ORD-1/confirm", f"203.0.113.{turn + 100}"
+            return shop.ask("POST", path, address, headers=bearer, json=body)
+
+        card = {"paymentMethodId": "pm_card_visa_chargeDeclined"}
+        assert [confirmed(turn, card).status_code for turn in range(10)] == [404] * 10
+        assert_refused(confirmed(10, card), 10, 60)
+        assert confirmed(11, {}).status_code == 404
+
     def test_processes_hear_of_each_other_soon(self, shop: Limited, address: str) -> None:
         path = "/api/v1/payments/intents/pi_nothing/status"
         with shop.another_api() as origin:

@@ -118,7 +118,9 @@ async def _seller(shop: Shop, name: str) -> Caller:
     )
     signed_in: SignedIn = (await shop.handle(RegisterAccount(person=person))).state
     return Caller(
-        account_id=signed_in.account.id, number=signed_in.account.number, roles=signed_in.account.roles
+        account_id=signed_in.account.id,
+        number=signed_in.account.number,
+        roles=frozenset(signed_in.account.roles),
     )
 
 

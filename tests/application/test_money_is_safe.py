@@ -50,6 +50,7 @@ from domain.placing import WantedLine
 from domain.promotions.events import DiscountType, ScopeKind, Terms, redemptions_of
 from domain.promotions.promotion import Promotion
 from domain.promotions.redemptions import REDEMPTIONS
+from domain.returning import FOR_RETURN
 from domain.sellers.events import HOUSE_SELLER, seller_of
 from tests.application.shop import ADDRESS, Shop, SteppedClock
 from tests.application.stripe_in_process import InProcessStripe, webhook_of
@@ -643,7 +644,8 @@ class Buying(RuleBasedStateMachine):
         assert held[None] == 0
         for order in orders.values():
             if order.paid and not order.cancelled:
-                assert order.refunded.minor == self.asked_back[order.id]
+                asked = self.asked_back[order.id] + self.paid_too_late(order, payments)
+                assert order.refunded.minor == asked
                 assert held[order.id] == order.total.minor - order.refunded.minor
             else:
                 assert held[order.id] == 0
@@ -652,6 +654,21 @@ class Buying(RuleBasedStateMachine):
             assert paying[order.id] <= 1
             if order.paid and not order.cancelled and not order.refunded.minor:
                 assert order.payment_status is PaymentStatus.PAID
+
+    def paid_too_late(self, order: Order, payments: dict[str, Payment]) -> int:
+        """What went back because it was paid only after its goods had come back."""
+        by_returns = {each.refund_id for each in order.returns}
+        late = (
+            [
+                refund.amount.minor
+                for name, refund in payments[order.paying_intent].refunds.items()
+                if refund.reason == FOR_RETURN and not refund.retry_of and name not in by_returns
+            ]
+            if order.paying_intent
+            else []
+        )
+        assert sum(late) <= order.worth_of_arrived.minor
+        return sum(late)
 
     def payments(self) -> list[Payment]:
         created = [event for event in self.history() if isinstance(event, PaymentIntentCreated)]

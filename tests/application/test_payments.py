@@ -66,6 +66,7 @@ from domain.payments.events import (
     PaymentActionRequired,
     PaymentCardNoted,
     PaymentDisputed,
+    PaymentEvent,
     PaymentFailed,
     PaymentIntentCancelled,
     PaymentIntentCreated,
@@ -257,6 +258,8 @@ class TestOrderingWithIt:
         assert order.intent_id == payment.intent_id
         with pytest.raises(PaymentProviderError):
             await shop.order(buyer, (listing, 1), intent_id="pi_unknown")
+        with pytest.raises(PaymentFailedError):
+            await shop.order(buyer, (listing, 1), intent_id="../charges")
 
     @pytest.mark.parametrize("mine", [True, False])
     async def test_what_we_had_prepared_and_forgotten_is_recorded(
@@ -889,6 +892,26 @@ class TestComparing:
         assert await self.compared(shop, payment.intent_id) == [RefundRequested]
         (refund,) = (await payment_now(shop, payment.intent_id)).refunds.values()
         assert (refund.amount, refund.reason) == (TOTAL, "no_order")
+
+    async def test_what_cannot_go_back_is_asked_back_once_and_buys_nothing_any_more(
+        self, shop: Shop, buyer: Caller, listing: Listing
+    ) -> None:
+        """It is tried again as all refunds are; an order would be sent, and its money with the next try."""
+        payment = await prepared(shop, buyer)
+        await shop.handle(ConfirmPayment(intent_id=payment.intent_id, payment_method=VISA, caller=buyer))
+        shop.clock.at = payment.created_at + UNPAID_AFTER
+        assert await self.compared(shop, payment.intent_id) == [RefundRequested]
+        (refund_id,) = (await payment_now(shop, payment.intent_id)).refunds
+
+        def refused(now: Payment | None) -> list[PaymentEvent]:
+            assert now is not None
+            return now.fail_refund(refund_id, "expired_or_canceled_card", "No")
+
+        await shop.store.change(PAYMENTS, payment.id, refused, METADATA)
+        assert await self.compared(shop, payment.intent_id) == []
+        with pytest.raises(PaymentFailedError):
+            await shop.order(buyer, (listing, 1), intent_id=payment.intent_id)
+        assert (await shop.listing_now(listing)).reserved == 0
 
     async def test_an_order_that_is_placed_in_the_last_moment_keeps_its_money(
         self, shop: Shop, buyer: Caller, listing: Listing

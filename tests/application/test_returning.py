@@ -272,6 +272,19 @@ class TestReturning:
         )
         assert (await sold.payment()).refunds == {}
 
+    async def test_what_came_back_before_it_was_paid_goes_back_when_it_is(self, shop: Shop) -> None:
+        """Sent on account, and paid by somebody who had sent a part of it back, or all."""
+        sold = await Sold.by(shop, paid=False)
+        first = await sold.receive(await sold.ask(1))
+        worth = first.order.worth_of_arrived
+        assert Money(0) < worth < first.order.total
+        await shop.handle(shop.paid(await shop.provider.intent(sold.intent_id)))
+        await shop.handle(shop.paid(await shop.provider.intent(sold.intent_id)))
+        (refund,) = (await sold.payment()).refunds.values()
+        assert (refund.amount, refund.reason) == (worth, "order_returned")
+        await sold.receive(await sold.ask(2))
+        assert (await sold.payment()).refundable == Money(0)
+
     async def test_while_its_payment_comes_in_it_is_what_goes_back(self, shop: Shop) -> None:
         """It is prepared after somebody has looked, and before they have decided."""
         buyer = await shop.buyer()

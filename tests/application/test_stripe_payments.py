@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from time import time
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -35,6 +37,65 @@ async def test_a_signature_that_is_no_ascii_is_a_forged_one() -> None:
     async with aclosing(Opened("sk_test", "whsec_tests")) as payments:
         with pytest.raises(InvalidSignatureError):
             payments.read_webhook(PAID, f"t={int(time())},v1=\xe9")
+
+
+AN_INTENT = {
+    "id": "pi_1",
+    "amount": 500,
+    "currency": "usd",
+    "status": "succeeded",
+    "created": 1_790_000_000,
+    "metadata": {"orderId": "ORD-1"},
+}
+A_DISPUTE = {
+    "id": "dp_1",
+    "payment_intent": "pi_1",
+    "amount": 500,
+    "currency": "usd",
+    "status": "lost",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        *(
+            ("payment_intent.succeeded", {**AN_INTENT, **odd})
+            for odd in (
+                {"amount": -5},
+                {"amount": "500"},
+                {"amount": 5.5},
+                {"currency": None},
+                {"created": 1e30},
+                {"created": "soon"},
+                {"metadata": {"orderId": 7}},
+                {"id": 7},
+            )
+        ),
+        *(
+            ("charge.dispute.created", {**A_DISPUTE, **odd})
+            for odd in ({"currency": None}, {"amount": -5}, {"status": 7})
+        ),
+    ],
+)
+async def test_what_is_not_as_we_know_it_is_only_to_be_kept(kind: str, said: dict[str, Any]) -> None:
+    event = {"id": "evt_1", "object": "event", "type": kind, "created": 10**30, "data": {"object": said}}
+    body = json.dumps(event).encode()
+    async with aclosing(Opened("sk_test", "whsec_tests")) as payments:
+        message = payments.read_webhook(body, signature(body, "whsec_tests"))
+    assert (message.id, message.kind, message.created_at) == ("evt_1", kind, None)
+    assert message.command is None
+    assert not message.redundant
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("payment_intent.succeeded", AN_INTENT), ("charge.dispute.created", A_DISPUTE)]
+)
+async def test_what_is_as_we_know_it_is_carried_out(kind: str, said: dict[str, Any]) -> None:
+    event = {"id": "evt_1", "object": "event", "type": kind, "created": 10, "data": {"object": said}}
+    body = json.dumps(event).encode()
+    async with aclosing(Opened("sk_test", "whsec_tests")) as payments:
+        assert payments.read_webhook(body, signature(body, "whsec_tests")).command is not None
 
 
 # The SDK hands httpx its body in a way that httpx would rather not have.

@@ -181,6 +181,27 @@ class TestDisputes:
     def test_a_bank_may_change_its_mind(self) -> None:
         assert len(a_payment(self.said("won")).dispute("dp_1", Money(1000), "", "lost")) == 1
 
+    def test_what_the_bank_took_for_the_payer_does_not_go_back_once_more(self) -> None:
+        open_one = a_payment(SUCCEEDED, self.said("needs_response"))
+        assert open_one.refundable == Money(1000)
+        lost = a_payment(SUCCEEDED, self.said("needs_response"), self.said("lost"))
+        assert lost.refundable == Money(0)
+        with pytest.raises(RefundTooLargeError):
+            lost.request_refund(Money(1), "by_admin")
+        part = replace(self.said("lost"), amount=Money(300))
+        assert a_payment(SUCCEEDED, part).refundable == Money(700)
+        assert a_payment(SUCCEEDED, part, part).refundable == Money(700)
+        assert a_payment(SUCCEEDED, part, asked_back(1000)).refundable == Money(0)
+        assert a_payment(SUCCEEDED, self.said("lost"), self.said("won")).refundable == Money(1000)
+        foreign = replace(self.said("lost"), amount=Money(300, "EUR"))
+        assert a_payment(SUCCEEDED, foreign).refundable == Money(0)
+
+    def test_what_failed_before_the_bank_took_it_is_not_tried_again(self) -> None:
+        refused = RefundFailed(payment_id=PAYMENT_ID, refund_id="pi_1-1", code="charge_disputed", message="")
+        events = (SUCCEEDED, asked_back(1000), refused, self.said("lost"))
+        with pytest.raises(RefundTooLargeError):
+            a_payment(*events).retry_refund("pi_1-1")
+
 
 class TestWhetherThereIsMoreToBeKnown:
     @pytest.mark.parametrize("events", [(), (FAILED,), (ACTION,), (PROCESSING,)])

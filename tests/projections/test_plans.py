@@ -153,7 +153,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "all refunds": lambda reads: refunds_page(reads, None, PIECE),
     "refunds that failed": lambda reads: refunds_page(reads, RefundState.FAILED, PIECE),
-    "refunds to try again": lambda reads: refunds_failed_before(reads, NOW, 24, 10),
+    "refunds to try again": lambda reads: refunds_failed_before(reads, NOW, 24, None, 10),
     "who several sellers are": lambda reads: profiles_of(reads, [someone("seller")]),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
     "all accounts": lambda reads: accounts_page(reads, AccountFilter(), PIECE),

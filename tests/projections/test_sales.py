@@ -19,6 +19,7 @@ from domain.orders.events import (
     OrderLine,
     OrderPlaced,
     OrderRefunded,
+    OrderRefundFailed,
     PostalAddress,
 )
 from domain.sellers.events import HOUSE_SELLER
@@ -101,6 +102,16 @@ def refunded(number: int, minor: int, intent: str = "pi_1") -> tuple[UUID, Event
     )
 
 
+def came_back(number: int, minor: int, intent: str = "pi_1") -> tuple[UUID, Event]:
+    return order(number), OrderRefundFailed(
+        order_id=order(number),
+        account_id=ANN,
+        intent_id=intent,
+        refund_id=f"refund {minor}",
+        amount=Money(minor),
+    )
+
+
 @pytest.fixture
 async def stand(database_url: str) -> AsyncIterator[Stand]:
     async with open_shop(database_url) as shop, open_pool(database_url) as pool:
@@ -164,6 +175,21 @@ class TestByDay:
         assert of_the_refunds.refunds == 500
         assert (of_the_refunds.orders, of_the_refunds.revenue, of_the_refunds.items) == (0, 0, 0)
         assert await sales_by_day(reads, MONDAY, MONDAY) == [of_the_sale]
+
+    async def test_what_did_not_arrive_after_all_went_back_once_when_it_is_sent_again(
+        self, stand: Stand, reads: ReadPool
+    ) -> None:
+        await record(
+            stand,
+            placed(1, 1500, line(1, 2, 1500)),
+            confirmed(1, NOON),
+            refunded(1, 400),
+            came_back(1, 400),
+            came_back(1, 300, "pi_twice"),
+            refunded(1, 400),
+        )
+        days = await sales_by_day(reads, MONDAY, date(2099, 1, 1))
+        assert sum(day.refunds for day in days) == 400
 
     async def test_money_that_was_never_taken_for_an_order_is_no_refund_of_a_sale(
         self, stand: Stand, reads: ReadPool

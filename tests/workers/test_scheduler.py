@@ -318,11 +318,14 @@ class RefundList(AccountList):
 
     def __init__(self, payment_id: uuid.UUID, *names: str) -> None:
         super().__init__()
-        self.rows: list[tuple[Any, ...]] = [(uuid.uuid4(), payment_id, name) for name in names]
+        failed_at = datetime(2026, 1, 1, tzinfo=UTC)
+        self.rows: list[tuple[Any, ...]] = [(failed_at, uuid.uuid4(), payment_id, name) for name in names]
 
     async def all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """One by one: a batch that is full is not the last."""
         self.asked.append(parameters)
-        return self.rows
+        behind = 0 if len(parameters) == 3 else 1 + [row[1] for row in self.rows].index(parameters[-2])
+        return self.rows[behind : behind + 1]
 
 
 class TestMoneyThatCouldNotBeSentBack:

@@ -152,14 +152,19 @@ class TestOnOneAggregate:
     async def test_turns_are_only_of_what_others_want_too(
         self, prepared_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        asked = turns_asked_for(monkeypatch)
-        async with another_process(prepared_url) as one, another_process(prepared_url) as two:
-            await filled(one, 2 * PEOPLE)
-            own = [(store, uuid4()) for _ in range(PEOPLE) for store in (one, two)]
-            await asyncio.gather(*(filled(store, 1, jar) for store, jar in own))
-            takers = [taken(store, A, jar) for store, jar in own]
-            assert await asyncio.gather(*takers) == [True] * (2 * PEOPLE)
+        other = Turns(prepared_url, uuid4())
+        async with another_process(prepared_url) as store:
+            own = [uuid4() for _ in range(PEOPLE)]
+            for jar in (A, *own):
+                await filled(store, PEOPLE, jar)
+            assert await other.begin(A)
+            asked = turns_asked_for(monkeypatch)
+            takers = [asyncio.create_task(taken(store, A, jar)) for jar in own]
+            await waiting_for_turns(prepared_url, 1)
+            await other.end(A)
+            assert await asyncio.gather(*takers) == [True] * PEOPLE
         assert set(asked) == {A}
+        await other.close()
 
     async def test_what_a_decision_waits_for_does_not_make_it_void(self, on_postgres: World) -> None:
         """A key is fetched, and meanwhile others come and go."""
