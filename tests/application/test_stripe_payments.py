@@ -153,7 +153,7 @@ class TestClosingAndSendingBack:
         self, payments: StripePayments, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def refused(*_: Any) -> Any:
-            raise stripe.CardError("The card has expired.", param="", code="expired_card")
+            raise stripe.CardError("No", "", "expired_card")  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
 
         monkeypatch.setattr(stripe.RefundService, "create_async", refused)
         with pytest.raises(PaymentFailedError) as told:
