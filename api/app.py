@@ -94,6 +94,8 @@ OUTDATED: Final = "api.sessions.outdated"
 """By which API processes tell each other what they have ended, without waiting for the relay."""
 ACCOUNTS: Final = "events.*.accounts.>"
 """Roles, suspensions, passwords: on what an account is, it depends what its sessions may."""
+FORGOTTEN_WITHIN: Final = 60.0
+"""Seconds after which nothing is in mind any more of somebody who was erased."""
 
 
 def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
@@ -330,6 +332,10 @@ async def _hear_of_sessions(nats: Client, parts: BackendParts) -> None:
             telling.add(task)
             task.add_done_callback(telling.discard)
 
+    def forget(person: UUID) -> None:
+        parts.write.keys.forget(person)
+        parts.write.store.forget(person)
+
     async def outdated(message: Msg) -> None:
         what, _, which = message.data.decode().partition(" ")
         authenticator.hear(what, UUID(which))
@@ -343,8 +349,9 @@ async def _hear_of_sessions(nats: Client, parts: BackendParts) -> None:
             account_id = UUID(message.headers["Tradelog-Stream"])
             authenticator.forget_account(account_id)
             if message.headers["Tradelog-Tag"] == tag_of(AccountErased):
-                parts.write.keys.forget(account_id)
-                parts.write.store.forget(account_id)
+                forget(account_id)
+                # Their key is destroyed a moment later: what was read of them until then must not stay either.
+                asyncio.get_running_loop().call_later(FORGOTTEN_WITHIN, forget, account_id)
 
     await nats.subscribe(OUTDATED, cb=outdated)
     await nats.subscribe(REVOCATIONS, cb=revoked)

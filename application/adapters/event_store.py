@@ -93,6 +93,14 @@ _OF_A_PERSON: Final = b"\0person\0"
 """Stands before an answer that is sealed with the key of somebody else than who asked, or of who was nobody yet."""
 
 
+_PERSONS: Final = ("account_id", "reviewer_id", "owner_id")
+"""How aggregates call the person whom they tell about."""
+
+
+def _tells_of(state: Any, person: UUID) -> bool:
+    return any(getattr(state, name, None) == person for name in _PERSONS)
+
+
 class _Command(msgspec.Struct, Generic[T, S], frozen=True):
     """What is asked; ``state_of`` makes the caller's state of the outcome and of the first stream."""
 
@@ -159,9 +167,14 @@ class EventStore:
             await asyncio.gather(*self._turning)
 
     def forget(self, stream: UUID) -> None:
-        """Drop what is remembered of a stream, now or in a moment: its person was erased."""
-        self._memory.pop(stream, None)
-        self._on_their_way.pop(stream, None)
+        """Drop what is remembered of a stream, now or in a moment: its person was erased.
+
+        So is all that tells about that person elsewhere: what they have bought, say, and where it was sent.
+        """
+        for kept in (self._memory, self._on_their_way):
+            for about in [each for each, known in kept.items() if _tells_of(known.state, stream)]:
+                del kept[about]
+            kept.pop(stream, None)
         self._forgotten += 1
 
     async def load(self, decider: Decider[S, E], stream: UUID) -> Loaded[S]:

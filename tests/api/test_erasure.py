@@ -377,6 +377,14 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     again = life.paid()
     assert (again.status_code, again.headers["idempotency-replayed"]) == (200, "true")
     assert WORDS["street"] not in again.text
+    # Nor is it in what a process has kept in mind of the order, or of its money.
+    for told in (
+        life.admin("PUT", f"/orders/{life.bought}/status", json={"status": "delivered"}),
+        life.admin.get(f"/orders/{life.bought}/refunds"),
+        life.admin.post(f"/orders/{life.bought}/confirm"),
+    ):
+        assert told.status_code == 200, told.text
+        assert [word for word in WORDS.values() if word in told.text] == []
     product = shop.guest.get(f"/products/{life.product['id']}").json()
     (review,) = product["reviews"]
     said = ("rating", "comment", "reviewerName", "reviewerEmail")

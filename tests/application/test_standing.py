@@ -54,6 +54,8 @@ from domain.accounts.roster import LastAdminError
 from domain.accounts.sign_in import AccountLockedError
 from domain.claims.events import ValueReleased
 from domain.kernel import AccountId
+from domain.orders.events import PostalAddress
+from domain.orders.order import ORDERS
 from domain.sellers.events import (
     PersonalSellerOpened,
     SellerClosed,
@@ -63,7 +65,7 @@ from domain.sellers.events import (
     seller_of,
 )
 from domain.sellers.seller import SELLERS, Seller
-from tests.application.shop import METADATA, Shop
+from tests.application.shop import ADDRESS, METADATA, Shop
 
 PASSWORD = "Secret123"
 
@@ -296,3 +298,15 @@ class TestErasing:
         assert "privacy" not in repr(events).replace("Privacy", "").replace("privacy=", "")
         replayed = (await shop.another_store().load(ACCOUNTS, emily.id)).present
         assert (replayed.erased, replayed.email, replayed.number) == (True, "", 1)
+
+
+async def test_what_was_in_mind_of_the_orders_of_whoever_is_forgotten_goes(shop: Shop) -> None:
+    listing = await shop.listing()
+    jane, joe = await shop.buyer("jane"), await shop.buyer("joe")
+    orders = [await shop.order(buyer, (listing, 1)) for buyer in (jane, joe)]
+    assert (await shop.now(ORDERS, orders[0].id)).shipping_address == ADDRESS
+    await shop.handle(ForgetPerson(account_id=jane.account_id))
+    shop.store.forget(jane.account_id)
+    of_jane, of_joe = [await shop.now(ORDERS, order.id) for order in orders]
+    assert (of_jane.shipping_address, of_joe.shipping_address) == (PostalAddress(), ADDRESS)
+    assert of_jane.total == orders[0].total
