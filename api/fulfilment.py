@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from hashlib import sha256
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
@@ -33,6 +32,7 @@ from api.models import (
 from api.orders import buyer_of
 from api.paging import CursorQuery, Style, paged
 from api.wire import answer, encode
+from api.words import FOR_ORDERS, StatusWord, one_of, order_word, word
 from application.accounts.people import account_called
 from application.orders.cancelling import CancelOrder
 from application.orders.fulfilling import AdvanceOrder, UpdateTracking
@@ -68,14 +68,12 @@ from projections.orders.query import (
 )
 
 HttpRequest = Request[Any, Any, Any]
-Word = TypeVar("Word", bound=StrEnum)
 
 log = structlog.get_logger()
 
 CARRIER: Final = "carrier"
 """Who speaks where no person does."""
 
-_FOR_ORDERS: Final[Mapping[str, str]] = {"confirmed": "processing", "canceled": "cancelled"}
 _FOR_PARCELS: Final[Mapping[str, str]] = {
     "pre_transit": "pending",
     "transit": "in_transit",
@@ -88,35 +86,16 @@ _YEARS: Final = range(2000, 2100)
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f-\x9f\\\"'<>`{}|^\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
-def _word(given: str, words: type[Word], synonyms: Mapping[str, str]) -> Word | None:
-    """One of ``words``, be it in capitals or with blanks; nothing where it is none of them."""
-    name = given.strip().lower().replace(" ", "_").replace("-", "_")
-    try:
-        return words(synonyms.get(name, name))
-    except ValueError:
-        return None
-
-
-def _order_word(given: str) -> OrderStatus | None:
-    return _word(given, OrderStatus, _FOR_ORDERS)
-
-
 def _parcel_word(given: str) -> ParcelStatus | None:
-    return _word(given, ParcelStatus, _FOR_ORDERS)
+    return word(given, ParcelStatus, FOR_ORDERS)
 
 
 def _payment_word(given: str) -> PaymentStatus | None:
-    return _word(given, PaymentStatus, {})
+    return word(given, PaymentStatus, {})
 
 
 def _tracking_word(given: str) -> TrackingStatus | None:
-    return _word(given, TrackingStatus, _FOR_PARCELS)
-
-
-def _one_of(words: type[StrEnum], read: Callable[[str], StrEnum | None]) -> Check:
-    """An empty one is none."""
-    fault = f"Must be one of {', '.join(words)}"
-    return Check(lambda given: [fault] if given and read(given) is None else [])
+    return word(given, TrackingStatus, _FOR_PARCELS)
 
 
 def _day(given: str) -> date | None:
@@ -141,13 +120,12 @@ def _moment_faults(at: datetime) -> list[str]:
     return [] if at.year in _YEARS else ["Must be of this century"]
 
 
-StatusWord = Annotated[str, Meta(max_length=30, examples=["shipped"]), _one_of(OrderStatus, _order_word)]
-ParcelWord = Annotated[str, Meta(max_length=30, examples=["processing"]), _one_of(ParcelStatus, _parcel_word)]
-PaymentWord = Annotated[str, Meta(max_length=30, examples=["paid"]), _one_of(PaymentStatus, _payment_word)]
+ParcelWord = Annotated[str, Meta(max_length=30, examples=["processing"]), one_of(ParcelStatus, _parcel_word)]
+PaymentWord = Annotated[str, Meta(max_length=30, examples=["paid"]), one_of(PaymentStatus, _payment_word)]
 TrackingWord = Annotated[
     str,
     Meta(min_length=1, max_length=30, examples=["in_transit"]),
-    _one_of(TrackingStatus, _tracking_word),
+    one_of(TrackingStatus, _tracking_word),
 ]
 
 
@@ -197,7 +175,7 @@ class StatusBody(Body, frozen=True, kw_only=True):
 
     @property
     def to(self) -> OrderStatus:
-        to = _order_word(self.status or self.order_status)
+        to = order_word(self.status or self.order_status)
         assert to is not None, "it has been checked"
         return to
 
@@ -389,7 +367,7 @@ class KeptOrderController(Controller):
         """Everybody's orders, newest first."""
         asked = decode_query(request.scope["query_string"], OrderQuery)
         wanted = OrderFilter(
-            status=_order_word(asked.status),
+            status=order_word(asked.status),
             payment_status=_payment_word(asked.payment_status),
             account_id=(
                 await account_called(asked.user_id, backend.write.store, backend.write.keys)

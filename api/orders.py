@@ -24,6 +24,7 @@ from api.limits import COUPON, charge_guess
 from api.models import KeptOrder, Order, OrderPage, PlacedOrder, SoldOrder
 from api.paging import CursorQuery, Style, paged
 from api.wire import answer, encode
+from api.words import StatusWord, order_word
 from application.orders.cancelling import CancelOrder
 from application.orders.references import order_called
 from domain.accounts.events import Caller
@@ -37,6 +38,10 @@ HttpRequest = Request[Any, Any, Any]
 
 class CancelBody(Body, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(max_length=1000, examples=["Changed my mind"])] = ""
+
+
+class OwnOrderQuery(CursorQuery, frozen=True, kw_only=True):
+    status: StatusWord = ""
 
 
 class OrderController(Controller):
@@ -56,14 +61,15 @@ class OrderController(Controller):
         placed = await backend.commands.carry_out(request, command, placed_body, status=201)
         return (await with_payment(request, placed, backend)).response()
 
-    @get("/orders", query=CursorQuery, responses=answers(OrderPage, 200, 401))
+    @get("/orders", query=OwnOrderQuery, responses=answers(OrderPage, 200, 401))
     async def orders(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """One's own orders, newest first."""
-        asked = decode_query(request.scope["query_string"], CursorQuery)
+        asked = decode_query(request.scope["query_string"], OwnOrderQuery)
         account_id = caller_of(request).account_id
         position = await backend.reading.fresh(request, "orders")
         question = asked.question("orders", account_id)
-        found = await orders_of(backend.read.reads, account_id, backend.cursors.piece(asked, question))
+        piece = backend.cursors.piece(asked, question)
+        found = await orders_of(backend.read.reads, account_id, piece, status=order_word(asked.status))
         entries = [msgspec.Raw(body) for (body,) in found.rows]
         cursor = backend.cursors.after(found.last, question)
         twin = {} if asked.style is Style.PAGE else {"orders": entries}

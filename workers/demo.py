@@ -83,7 +83,17 @@ class Demo:
         self._say(
             f"order {paid['id']} is {paid['status']} and {paid['paymentStatus']}, read back from its read model"
         )
-        return paid
+        billed: dict[str, Any] = self._until(
+            lambda: self._look(f"/orders/{order['id']}", token),
+            lambda seen: bool(seen.get("invoiceNumber")),
+            "an invoice",
+            every=SPARINGLY,
+        )
+        parcels = len(billed["parcels"])
+        self._say(
+            f"invoice {billed['invoiceNumber']} is made, and {parcels} parcel{'s' * (parcels != 1)} to be sent"
+        )
+        return billed
 
     def _kill_the_projector(self) -> None:
         before = self._projector_pid()

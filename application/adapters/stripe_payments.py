@@ -133,7 +133,8 @@ class StripePayments:
                 {"payment_intent": intent_id, "amount": amount, "metadata": dict(metadata)},
                 {"idempotency_key": idempotency_key},
             )
-        except stripe.InvalidRequestError as refused:
+        except (stripe.InvalidRequestError, stripe.CardError) as refused:
+            # It would refuse the next time too, and whoever waited for it would keep all other refunds waiting.
             raise PaymentFailedError(
                 refused.user_message or str(refused), details={"code": refused.code or ""}
             ) from refused

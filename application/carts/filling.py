@@ -18,7 +18,7 @@ from domain.kernel import AccountId, DomainError, ListingId, SellerId
 from domain.listings.listing import LISTINGS, Listing
 from domain.sellers.seller import SELLERS, Seller
 
-MOST_TRIES: Final = 5
+MOST_TRIES: Final = 50
 """Somebody else's change of the same cart or listing is the only reason to try again."""
 
 _A_DAY: Final = 86_400.0

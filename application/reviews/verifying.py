@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,9 @@ from domain.reviews.events import only_review_of, purchase_of
 from domain.reviews.purchase import PURCHASES, Purchase
 from domain.reviews.review import REVIEWS, Review
 
+_BOUGHT: Final = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED})
+"""Some of its money may be back by the time that we look."""
+
 
 class NotePurchases(msgspec.Struct, frozen=True, kw_only=True):
     """An order is paid: its buyer has bought what is in it."""
@@ -27,7 +30,7 @@ class NotePurchases(msgspec.Struct, frozen=True, kw_only=True):
 async def note_purchases(command: NotePurchases, metadata: Metadata, *, store: EventStore) -> Changed[Order]:
     """Either whoever submits a review sees the purchase, or we see the review: the append refuses neither to be."""
     order: Order | None = (await store.load(ORDERS, command.order_id)).state
-    if order is None or order.payment_status is not PaymentStatus.PAID:
+    if order is None or order.payment_status not in _BOUGHT:
         raise OrderNotFoundError("There is no such paid order")
     listing_ids = list(dict.fromkeys(line.listing_id for line in order.lines))
     purchases = [StreamRef(PURCHASES, purchase_of(order.account_id, each)) for each in listing_ids]

@@ -166,6 +166,9 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     def request_refund(
         self, amount: Money, reason: str, *, note: str = "", at: datetime | None = None
     ) -> list[PaymentEvent]:
+        """Nothing where that is nothing, which the provider would refuse again and again."""
+        if not amount.minor:
+            return []
         self._require_left(amount)
         # The same name for the same refund, however often it is carried out: so the provider too makes it once.
         refund_id = self._next_refund_id()

@@ -98,9 +98,14 @@ async def orders_waiting_since(
     return [Waiting(*row) for row in await reads.all(statement, *parameters, most)]
 
 
-async def orders_of(reads: Reads, account_id: UUID, piece: Piece) -> Found:
-    """An account's orders as ready bytes, newest first."""
-    question = Question(columns="body", source="orders", where="account_id = %s", parameters=[account_id])
+async def orders_of(
+    reads: Reads, account_id: UUID, piece: Piece, *, status: OrderStatus | None = None
+) -> Found:
+    """An account's orders as ready bytes, newest first; all of them, or those that are so far."""
+    conditions, parameters = OrderFilter(account_id=account_id, status=status).conditions
+    question = Question(
+        columns="body", source="orders", where=" AND ".join(conditions), parameters=parameters
+    )
     return await question.ask(reads, _NEWEST, piece)
 
 

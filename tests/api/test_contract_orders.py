@@ -90,6 +90,14 @@ ROWS = (
     Row(
         "S0-ORD-04", "user", "GET /orders?cursor=&of={paid}", 200, {"orders": [S2_ORDER], "nextCursor": None}
     ),
+    Row("S1-ORD-02", "user", "GET /orders/{pending}", 200, {"id": "{pending}", "status": "pending"}),
+    Row(
+        "S1-ORD-03",
+        "user",
+        "GET /orders?cursor=&limit=20&status=pending&of={pending}",
+        200,
+        {"orders": [{"status": "pending"}], "nextCursor": None, "limit": 20},
+    ),
     Row(
         "S2-ORD-02",
         "user",
@@ -276,6 +284,7 @@ REFUSALS = (
             ({"note": "n", "visibility": "mine"}, "visibility"),
         )
     ),
+    Refusal("S1-ORD-03", "user", "GET /orders?status=lost", 400, "VALIDATION_ERROR", None, ("status",)),
     *(
         Refusal("S4-ADM-03", "admin", f"GET /admin/orders?{query}", 400, "VALIDATION_ERROR", None, (field,))
         for query, field in (

@@ -63,6 +63,8 @@ def grown(before: dict[str, Any], after: dict[str, Any], *names: str) -> list[fl
 
 
 class TestOfTheShop:
+    """S4-ADM-05."""
+
     def test_counts_what_was_paid_on_its_day(
         self, shop: Shop, admin: Client, product: dict[str, Any]
     ) -> None:

@@ -11,6 +11,8 @@ import pytest
 from application.accounts.standing import ForgetPerson
 from application.errors import ConcurrentChangeError
 from application.listings.moderating import HideListing
+from application.orders.refunding import RefundOrder
+from application.payments.closing import SendRefund
 from application.payments.paying import RequestPayment
 from application.processes.note_purchases import note_purchases_of
 from application.reviews.importing import ImportReview
@@ -28,10 +30,12 @@ from application.wishlists.wishing import AddToWishlist, RemoveFromWishlist
 from domain.accounts.account import ACCOUNTS
 from domain.accounts.events import AccountErased, Caller
 from domain.claims.events import ValueClaimed, ValueReleased
-from domain.kernel import ForbiddenError, ListingId, NotFoundError, ReviewId, stream_id
+from domain.kernel import ForbiddenError, ListingId, NotFoundError, PaymentId, ReviewId, stream_id
 from domain.listings.listing import Listing, ProductNotFoundError
+from domain.money import Money
 from domain.orders.events import OrderConfirmed
 from domain.orders.order import Order, OrderNotFoundError
+from domain.payments.payment import PAYMENTS
 from domain.reviewing import ONLY_REVIEW
 from domain.reviews.events import (
     ProductPurchased,
@@ -250,6 +254,16 @@ class TestHavingBought:
             ReviewPurchaseVerified(review_id=written.id, listing_id=listing.id),
         ]
         assert (await shop.now(REVIEWS, written.id)).verified_purchase
+
+    async def test_also_where_something_went_back_before_anybody_looked(self, shop: Shop) -> None:
+        buyer, listing = await shop.buyer(), await shop.listing()
+        order = await paid(shop, buyer, listing)
+        await shop.handle(RefundOrder(order_id=order.id, reason="Late", amount=Money(1)))
+        payment_id = PaymentId(stream_id("payment", "pi_1"))
+        (refund_id,) = (await shop.now(PAYMENTS, payment_id)).refunds
+        await shop.handle(SendRefund(payment_id=payment_id, refund_id=refund_id))
+        await shop.handle(NotePurchases(order_id=order.id))
+        assert (await review(shop, buyer, listing)).verified_purchase
 
     async def test_follows_from_the_payment_and_from_nothing_less(self, shop: Shop) -> None:
         buyer, listing = await shop.buyer(), await shop.listing()

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import stripe
 
 from application.adapters.stripe_payments import InvalidSignatureError, StripePayments
 from application.errors import PaymentProviderError
@@ -147,6 +148,17 @@ class TestClosingAndSendingBack:
         with pytest.raises(InvalidInputError) as refused:
             await self.prepared(payments, 49)
         assert refused.value.details.keys() == {"amount"}
+
+    async def test_a_card_that_takes_no_money_back_is_a_refusal_and_no_outage(
+        self, payments: StripePayments, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refused(*_: Any) -> Any:
+            raise stripe.CardError("No", "", "expired_card")  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+
+        monkeypatch.setattr(stripe.RefundService, "create_async", refused)
+        with pytest.raises(PaymentFailedError) as told:
+            await payments.refund("pi_1", 1, idempotency_key="k", metadata={})
+        assert told.value.details == {"code": "expired_card"}
 
     async def test_a_provider_that_is_away_is_told_from_one_that_refuses(self) -> None:
         payments = StripePayments("sk_test", "whsec_tests", api_base="http://127.0.0.1:9")

@@ -196,6 +196,11 @@ class TestDisputes:
         foreign = replace(self.said("lost"), amount=Money(300, "EUR"))
         assert a_payment(SUCCEEDED, foreign).refundable == Money(0)
 
+    def test_nothing_is_not_sent_back(self) -> None:
+        assert a_payment(SUCCEEDED).request_refund(Money(0), "not_owed") == []
+        lost = a_payment(SUCCEEDED, self.said("lost"))
+        assert lost.request_refund(lost.refundable, "order_cancelled") == []
+
     def test_what_failed_before_the_bank_took_it_is_not_tried_again(self) -> None:
         refused = RefundFailed(payment_id=PAYMENT_ID, refund_id="pi_1-1", code="charge_disputed", message="")
         events = (SUCCEEDED, asked_back(1000), refused, self.said("lost"))

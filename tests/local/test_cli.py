@@ -153,7 +153,13 @@ def test_the_demo_kills_the_projector_and_tells_all_that_happened(stack: Stack) 
     history = re.findall(
         r"^ +(\d+)  (\S+)  (\w+) +by (\S+), because of (\w+) (\S+)$", ended.stdout, re.MULTILINE
     )
-    assert [event[2] for event in history] == ["order_placed", "order_payment_linked", "order_confirmed"]
+    assert [event[2] for event in history] == [
+        "order_placed",
+        "order_payment_linked",
+        "order_confirmed",
+        "invoice_issued",
+    ]
+    assert re.search(r"invoice \S+ is made, and 1 parcel to be sent", ended.stdout)
     positions = [int(event[0]) for event in history]
     assert positions == sorted(set(positions))
     for _, at, _, actor, kind, cause in history:

@@ -125,6 +125,9 @@ def reviews_sorted(sort: SortReviews) -> Question:
 QUESTIONS: dict[str, Question] = {
     "an order": lambda reads: order_by_id(reads, someone("orders")),
     "somebody's orders": lambda reads: orders_of(reads, someone("account"), PIECE),
+    "somebody's orders that are to be paid": lambda reads: orders_of(
+        reads, someone("account"), PIECE, status=OrderStatus.PENDING
+    ),
     "all orders": orders(),
     "orders of a status": orders(status=OrderStatus.PENDING),
     "orders of a payment status": orders(payment_status=PaymentStatus.FAILED),
