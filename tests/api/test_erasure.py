@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,14 +85,15 @@ class Remains:
     def database(self) -> dict[str, bytes]:
         """Every table, as Postgres would restore it."""
         dump: dict[str, bytes] = {}
-        with psycopg.connect(self._shop.database_url) as connection:
+        with psycopg.connect(self._shop.database_url, autocommit=True) as connection:
             tables = connection.execute(
                 "SELECT schemaname, tablename FROM pg_tables "
                 "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
             ).fetchall()
             for schema, table in tables:
                 statement = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(sql.Identifier(schema, table))
-                with connection.cursor().copy(statement) as copy:
+                # A generation that nobody needs any more may go meanwhile.
+                with suppress(psycopg.errors.UndefinedTable), connection.cursor().copy(statement) as copy:
                     dump[f"table {table}"] = b"".join(bytes(part) for part in copy)
         return dump
 
