@@ -76,7 +76,7 @@ def _row(document: PaymentDocument) -> dict[str, Any]:
 
 PAYMENT_LIST = Projection(
     name="payments",
-    version=2,
+    version=3,
     events=get_args(PaymentEvent),
     document=PaymentDocument,
     keys=by_stream,
