@@ -30,6 +30,15 @@ STEADY_CONNECTIONS: Final = 32
 TOLD_WITHIN: Final = 60.0
 
 
+class Shown(msgspec.Struct):
+    total: float
+
+
+class Placed(msgspec.Struct, rename="camel"):
+    uuid: str
+    payment_intent_id: str
+
+
 class Checkout:
     """Somebody who fills a cart with three things, looks what they come to, orders them and pays at the provider."""
 
@@ -54,12 +63,13 @@ class Checkout:
             ),
             200,
         )
-        body = {"shippingAddress": ADDRESS, "expectedTotal": msgspec.json.decode(shown)["total"]}
+        total = msgspec.json.decode(shown, type=Shown).total
+        body = {"shippingAddress": ADDRESS, "expectedTotal": total}
         headers = {"Idempotency-Key": name}
         placed = await ask(request("POST", "/api/v1/orders", token=token, body=body, headers=headers), 201)
-        order: dict[str, Any] = msgspec.json.decode(placed)
-        await self._provider.ask(self._confirmation(order["paymentIntentId"]), 200)
-        return str(order["uuid"])
+        order = msgspec.json.decode(placed, type=Placed)
+        await self._provider.ask(self._confirmation(order.payment_intent_id), 200)
+        return order.uuid
 
     def _confirmation(self, intent_id: str) -> bytes:
         content = b"payment_method=pm_card_visa"
