@@ -155,7 +155,7 @@ async def flash_sale(shop: Shop) -> list[Row]:
     return [
         Row(
             name=f"{UNITS:,} units, {BUYERS} buyers, 2 processes: answers",
-            value=f"{rate:,.0f} orders/s answered, refusals included",
+            value=f"{rate:,.0f}/s, of which {answered[201] / took:,.0f} orders and the rest refused",
             target="≥ 800/s",
             reached=rate >= 800,
         ),
@@ -169,36 +169,46 @@ async def flash_sale(shop: Shop) -> list[Row]:
 
 
 async def steady(shop: Shop) -> list[Row]:
-    """Orders that come whether the last one is answered or not: what waits in our queue counts."""
-    latencies: list[float] = []
+    """Orders that come whether the last one is answered or not: what waits in our queue counts.
+
+    The second such run of the same process: what a new shop does once, as telling Postgres what is in its tables, is
+    not the orders'.
+    """
     async with shop.api() as port:
-        callers = [await Caller.to(port) for _ in range(STEADY_CONNECTIONS)]
-        idle: asyncio.Queue[Caller] = asyncio.Queue()
-        for caller in callers:
-            idle.put_nowait(caller)
-        began = perf_counter()
-
-        async def order(turn: int, due: float) -> None:
-            caller = await idle.get()
-            token = shop.tokens[turn % len(shop.tokens)]
-            product = shop.listings[turn % len(shop.listings)]
-            await caller.ask(order_request(token, product, key=f"steady-{turn}"), 201)
-            if turn >= STEADY_RATE:  # the first second warms up
-                latencies.append(perf_counter() - due)
-            idle.put_nowait(caller)
-
-        async with asyncio.TaskGroup() as group:
-            for turn in range(int(STEADY_RATE * STEADY_SECONDS)):
-                due = began + turn / STEADY_RATE
-                await asyncio.sleep(max(0.0, due - perf_counter()))
-                group.create_task(order(turn, due))
-        for caller in callers:
-            caller.close()
+        for run in ("first", "second"):
+            latencies = await _steadily(shop, port, run)
     half, most = (sorted(latencies)[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
     value = f"p50 {half:.1f} ms, p99 {most:.1f} ms"
     return [
         Row(name=f"POST /orders at {STEADY_RATE}/s", value=value, target="p99 ≤ 60 ms", reached=most <= 60)
     ]
+
+
+async def _steadily(shop: Shop, port: int, run: str) -> list[float]:
+    """Seconds from when each order was due until it was answered."""
+    latencies: list[float] = []
+    callers = [await Caller.to(port) for _ in range(STEADY_CONNECTIONS)]
+    idle: asyncio.Queue[Caller] = asyncio.Queue()
+    for caller in callers:
+        idle.put_nowait(caller)
+    began = perf_counter()
+
+    async def order(turn: int, due: float) -> None:
+        caller = await idle.get()
+        token = shop.tokens[turn % len(shop.tokens)]
+        product = shop.listings[turn % len(shop.listings)]
+        await caller.ask(order_request(token, product, key=f"steady-{run}-{turn}"), 201)
+        latencies.append(perf_counter() - due)
+        idle.put_nowait(caller)
+
+    async with asyncio.TaskGroup() as group:
+        for turn in range(int(STEADY_RATE * STEADY_SECONDS)):
+            due = began + turn / STEADY_RATE
+            await asyncio.sleep(max(0.0, due - perf_counter()))
+            group.create_task(order(turn, due))
+    for caller in callers:
+        caller.close()
+    return latencies
 
 
 async def _round_trips(shop: Shop) -> list[int]:
