@@ -57,7 +57,14 @@ class Demo:
         buyer = self._ask("POST", "/auth/register", json={**person, "lastName": "Buyer"}, expected=201)
         token = buyer["token"]
         self._say(f"registered user {buyer['user']['id']}, {person['email']}")
-        found = self._ask("GET", "/products/search", params={"q": "phone", "inStock": "true", "limit": 3})
+        # A shop that was just started is still being filled.
+        wanted = {"q": "phone", "inStock": "true", "limit": 3}
+        found: dict[str, Any] = self._until(
+            lambda: self._ask("GET", "/products/search", params=wanted),
+            lambda seen: len(seen["products"]) > 1,
+            "something to buy",
+            every=SPARINGLY,
+        )
         products = found["products"][:2]
         for product in products:
             self._ask(
