@@ -37,7 +37,7 @@ from application.accounts.people import account_called
 from application.orders.cancelling import CancelOrder
 from application.orders.fulfilling import AdvanceOrder, UpdateTracking
 from application.orders.noting import AddNote
-from application.orders.references import order_called
+from application.orders.references import known_order, order_called
 from domain.accounts.events import Caller
 from domain.kernel import (
     ForbiddenError,
@@ -47,7 +47,7 @@ from domain.kernel import (
 )
 from domain.orders.carriers import as_scanned, carrier_name
 from domain.orders.events import NoteVisibility, OrderStatus, ParcelStatus, PaymentStatus, TrackingStatus
-from domain.orders.order import Order, OrderNotFoundError
+from domain.orders.order import Order
 from domain.orders.parcels import Shipment
 from domain.sellers.events import seller_of
 from projections.orders.order import (
@@ -281,9 +281,7 @@ class FulfilmentController(Controller):
     async def tracking(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Where the parcels are: ``pending`` before they are sent. A seller sees where their own one is."""
         position = await backend.reading.fresh(request, "orders")
-        found = await order_by_id(backend.read.reads, order_called(ref))
-        if found is None:
-            raise OrderNotFoundError("Order not found")
+        found = known_order(await order_by_id(backend.read.reads, order_called(ref)))
         return answer(encode(_tracking_of(caller_of(request), found.document.order)), position=position)
 
     @post(
@@ -343,9 +341,7 @@ class FulfilmentController(Controller):
     async def sold_one(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """The same of one of them."""
         position = await backend.reading.fresh(request, "orders")
-        found = await order_by_id(backend.read.reads, order_called(ref))
-        if found is None:
-            raise OrderNotFoundError("Order not found")
+        found = known_order(await order_by_id(backend.read.reads, order_called(ref)))
         document, caller = found.document, caller_of(request)
         if not document.order.sold_by(caller):
             raise ForbiddenError("You don't have permission to view this order")

@@ -13,11 +13,11 @@ from api.authentication import BEARER, caller_of, signed_in
 from api.backend import Backend, BackendParts
 from api.documentation import answers
 from application.orders.invoicing import invoice_of
-from application.orders.references import order_called
+from application.orders.references import known_order, order_called
 from domain.kernel import stream_id
-from domain.orders.order import Order, OrderNotFoundError
+from domain.orders.order import Order
 from domain.payments.payment import PAYMENTS, Payment
-from projections.orders.whole import whole_order
+from projections.orders.query import order_by_id
 from projections.sellers.profiles import profiles_of
 
 HttpRequest = Request[Any, Any, Any]
@@ -39,9 +39,7 @@ class InvoiceController(Controller):
     async def invoice(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """The invoice of an order as PDF, for its buyer and admins; of one that is not paid it is pro forma."""
         position = await backend.reading.fresh(request, "orders", "sellers")
-        order = await whole_order(backend.read.reads, order_called(ref))
-        if order is None:
-            raise OrderNotFoundError("Order not found")
+        order = known_order(await order_by_id(backend.read.reads, order_called(ref))).document.order
         order.require_visible_to(caller_of(request))
         sellers = await profiles_of(backend.read.reads, order.seller_ids)
         content = invoice_of(order, sellers, await _card(order, backend))

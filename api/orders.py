@@ -26,10 +26,9 @@ from api.paging import CursorQuery, Style, paged
 from api.wire import answer, encode
 from api.words import StatusWord, order_word
 from application.orders.cancelling import CancelOrder
-from application.orders.references import order_called
+from application.orders.references import known_order, order_called
 from domain.accounts.events import Caller
 from domain.orders.order import Order as OrderState
-from domain.orders.order import OrderNotFoundError
 from projections.orders.order import order_body, seen_body
 from projections.orders.query import FoundOrder, order_by_id, orders_of
 
@@ -80,9 +79,7 @@ class OrderController(Controller):
     async def order(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """An order by number or uuid: whole for its buyer and for admins, and what is theirs for those who sold it."""
         position = await backend.reading.fresh(request, "orders")
-        found = await order_by_id(backend.read.reads, order_called(ref))
-        if found is None:
-            raise OrderNotFoundError("Order not found")
+        found = known_order(await order_by_id(backend.read.reads, order_called(ref)))
         return answer(_seen(found, caller_of(request)), position=position, version=found.version)
 
     @route(

@@ -27,7 +27,7 @@ from api.input import (
 from api.models import OrderRefund, RefundPage, ReturnPage, WholeReturn
 from api.paging import CursorQuery
 from api.wire import answer, encode
-from application.orders.references import order_called
+from application.orders.references import known_order, order_called
 from application.orders.refunding import Refunded, RefundOrder, RetryRefund, payments_of
 from application.orders.returning import (
     ApproveReturn,
@@ -39,10 +39,10 @@ from application.orders.returning import (
 )
 from domain.kernel import InvalidInputError
 from domain.orders.events import ReturnStatus
-from domain.orders.order import Order, OrderNotFoundError, ReturnNotFoundError
+from domain.orders.order import Order, ReturnNotFoundError
 from domain.payments.payment import Payment, RefundState
 from domain.sellers.events import seller_of
-from projections.orders.whole import whole_order
+from projections.orders.query import order_by_id
 from projections.refunds.query import refunds_page
 from projections.returns.query import ReturnFilter, returns_page
 from projections.returns.returned import bodies_for, return_body, return_of, returns_of
@@ -330,10 +330,7 @@ async def _page(request: HttpRequest, backend: BackendParts, seller_id: UUID | N
 
 
 async def _order(ref: str, backend: BackendParts) -> Order:
-    order = await whole_order(backend.read.reads, order_called(ref))
-    if order is None:
-        raise OrderNotFoundError("Order not found")
-    return order
+    return known_order(await order_by_id(backend.read.reads, order_called(ref))).document.order
 
 
 async def _items(data: RequestReturnBody, backend: BackendParts) -> tuple[ReturnItem, ...]:

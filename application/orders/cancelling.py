@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from application.errors import ConcurrentChangeError
+from application.orders.references import known_order
 from application.payments.paying import PaymentResult, RecordPaymentResult, record_payment_result
 from application.ports import (
     Changed,
@@ -26,7 +27,7 @@ from domain.accounts.events import Caller
 from domain.kernel import OrderId, stream_id
 from domain.listings.listing import LISTINGS
 from domain.orders.events import CancelCause, OrderStatus
-from domain.orders.order import ORDERS, Order, OrderNotFoundError
+from domain.orders.order import ORDERS, Order
 from domain.payments.payment import PAYMENTS
 from domain.promotions.redemptions import REDEMPTIONS
 from domain.redeeming import given_back
@@ -179,9 +180,7 @@ async def _cancelled(
 
 async def _found(order_id: OrderId, store: EventStore) -> tuple[Order, int]:
     loaded = await store.load(ORDERS, order_id)
-    if loaded.state is None:
-        raise OrderNotFoundError("Order not found")
-    return loaded.state, loaded.version
+    return known_order(loaded.state), loaded.version
 
 
 def _waits_too_long(order: Order, clock: Clock, patience: timedelta) -> bool:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
+from application.orders.references import known_order
 from application.ports import Changed, Clock, EventStore, Loaded, Metadata, Proposal, StreamRef
 from domain.accounts.events import Caller
 from domain.kernel import Event, ForbiddenError, InvalidInputError, OrderId
@@ -20,7 +21,7 @@ from domain.orders.events import (
     OrderStatus,
     TrackingStatus,
 )
-from domain.orders.order import ORDERS, Order, OrderNotFoundError
+from domain.orders.order import ORDERS, Order
 from domain.orders.parcels import Shipment
 
 AHEAD: Final = timedelta(minutes=5)
@@ -60,7 +61,7 @@ async def advance_order(
     command: AdvanceOrder, metadata: Metadata, *, store: EventStore, clock: Clock
 ) -> Changed[Order]:
     """What is sent before it is paid leaves the stock in the same append, and its payment does not take it again."""
-    order = _known((await store.load(ORDERS, command.order_id)).state)
+    order = known_order((await store.load(ORDERS, command.order_id)).state)
     order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, order.id)
     starts = command.caller.is_admin and not order.committed
     listing_refs: list[StreamRef[Any, Any]] = [
@@ -87,7 +88,9 @@ async def advance_order(
             ]
         if command.note:
             events += current.add_note(note_id, command.caller, command.note, NoteVisibility.EVERYBODY, now)
-        return Proposal(outcome=_known(ORDERS.fold(current, events)), events=[(order_ref, events), *stock])
+        return Proposal(
+            outcome=known_order(ORDERS.fold(current, events)), events=[(order_ref, events), *stock]
+        )
 
     return await store.change_together([order_ref, *listing_refs], decide, metadata)
 
@@ -103,7 +106,7 @@ async def update_tracking(
         occurred_at = now
 
     def track(state: Order | None) -> Sequence[OrderEvent]:
-        order = _known(state)
+        order = known_order(state)
         return order.track(
             _tracked(order, command),
             command.status,
@@ -144,9 +147,3 @@ def _require_theirs(order: Order, number: int, caller: Caller | None) -> None:
     if caller is not None and not caller.is_admin and number not in order.sent_by(caller):
         raise ForbiddenError("You don't have permission to change this parcel")
     order.parcel(number)
-
-
-def _known(order: Order | None) -> Order:
-    if order is None:
-        raise OrderNotFoundError("Order not found")
-    return order

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from application.orders.references import known
+from application.orders.references import known_order
 from application.ports import (
     Changed,
     Clock,
@@ -48,11 +48,11 @@ async def issue_invoice(
     series_ref: StreamRef[Any, Any] = StreamRef(INVOICE_SERIES, series_of(now.year))
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Order]:
-        order = known(loaded[0].state)
+        order = known_order(loaded[0].state)
         (given,) = InvoiceSeries.give(loaded[1].state, now.year, order.id)
         issued = order.issue_invoice(invoice_number(given.year, given.serial), now)
         return Proposal(
-            outcome=known(ORDERS.fold(order, issued)),
+            outcome=known_order(ORDERS.fold(order, issued)),
             events=[(order_ref, issued), (series_ref, [given] if issued else [])],
         )
 

@@ -7,11 +7,12 @@ from uuid import uuid4
 
 import msgspec
 
+from application.orders.references import known_order
 from application.ports import Changed, Clock, EventStore, Metadata
 from domain.accounts.events import Caller
 from domain.kernel import OrderId
 from domain.orders.events import NoteVisibility, OrderEvent
-from domain.orders.order import ORDERS, Order, OrderNotFoundError
+from domain.orders.order import ORDERS, Order
 
 
 class AddNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,9 +31,8 @@ async def add_note(
     note_id = uuid4()
 
     def note(order: Order | None) -> Sequence[OrderEvent]:
-        if order is None:
-            raise OrderNotFoundError("Order not found")
-        order.require_visible_to(command.caller)
-        return order.add_note(note_id, command.caller, command.note, command.visibility, clock.now())
+        found = known_order(order)
+        found.require_visible_to(command.caller)
+        return found.add_note(note_id, command.caller, command.note, command.visibility, clock.now())
 
     return await store.change(ORDERS, command.order_id, note, metadata)

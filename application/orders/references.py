@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
 from uuid import UUID
 
 from application.slugs import reference_kind
 from domain.kernel import OrderId, stream_id
-from domain.orders.order import Order, OrderNotFoundError
+from domain.orders.order import OrderNotFoundError
+
+T = TypeVar("T")
 
 
 def order_called(reference: str) -> OrderId:
@@ -15,7 +18,8 @@ def order_called(reference: str) -> OrderId:
     return OrderId(kind if isinstance(kind, UUID) else stream_id("order", reference.upper()))
 
 
-def known(order: Order | None) -> Order:
+def known_order(order: T | None) -> T:
+    """An order, or what a read model has of one."""
     if order is None:
         raise OrderNotFoundError("Order not found")
     return order

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from application.orders.references import known
+from application.orders.references import known_order
 from application.ports import Changed, Clock, EventStore, Loaded, Metadata, Proposal, StreamRef
 from domain.kernel import OrderId, PaymentId, stream_id
 from domain.money import Money
@@ -62,7 +62,7 @@ async def refund_order(
     command: RefundOrder, metadata: Metadata, *, store: EventStore, clock: Clock
 ) -> Changed[Refunded]:
     """It is asked back here; the provider is told afterwards, by who reacts to it."""
-    order = known((await store.load(ORDERS, command.order_id)).state)
+    order = known_order((await store.load(ORDERS, command.order_id)).state)
     if not order.paid:
         raise NothingPaidError("The order is not paid")
     if not order.paying_intent:
@@ -83,7 +83,7 @@ async def refund_order(
 
 
 async def retry_refund(command: RetryRefund, metadata: Metadata, *, store: EventStore) -> Changed[Refunded]:
-    order = known((await store.load(ORDERS, command.order_id)).state)
+    order = known_order((await store.load(ORDERS, command.order_id)).state)
     payments = await payments_of(order, store)
     found = next((each for each in payments if command.refund_id in each.refunds), None)
     if found is None:

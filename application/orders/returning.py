@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from application.errors import ConcurrentChangeError
-from application.orders.references import known
+from application.orders.references import known_order
 from application.ports import Changed, Clock, EventStore, Loaded, Metadata, Proposal, StreamRef
 from domain import returning
 from domain.accounts.events import Caller
@@ -79,7 +79,7 @@ async def request_return(
     ref: StreamRef[Any, Any] = StreamRef(ORDERS, command.order_id)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Returned]:
-        order = known(loaded[0].state)
+        order = known_order(loaded[0].state)
         order.require_visible_to(command.caller)
         return_id = stream_id("return", f"{order.id} {len(order.returns) + 1}")
         events = order.request_return(return_id, units, command.reason, clock.now(), window=window)
@@ -113,13 +113,13 @@ async def receive_return(
 
     Its coupon stays used, as ``domain/returning.py`` says.
     """
-    order = known((await store.load(ORDERS, command.order_id)).state)
+    order = known_order((await store.load(ORDERS, command.order_id)).state)
     back = _Back.of(order, command)
     try:
         return await store.change_together(back.refs, partial(back.decide, clock), metadata)
     except ConcurrentChangeError:
         # Perhaps a payment was made for it a moment ago, and is what is to go back. That happens once in its life.
-        order = known((await store.load(ORDERS, command.order_id)).state)
+        order = known_order((await store.load(ORDERS, command.order_id)).state)
         if order.paying_intent == back.intent_id:
             raise
         back = _Back.of(order, command)
@@ -188,7 +188,7 @@ async def _judged(
     ref: StreamRef[Any, Any] = StreamRef(ORDERS, command.order_id)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Returned]:
-        order = known(loaded[0].state)
+        order = known_order(loaded[0].state)
         order.require_return_judged_by(command.caller, command.return_id)
         return _proposed(ref, order, command.return_id, judge(order))
 
@@ -198,5 +198,5 @@ async def _judged(
 def _proposed(
     ref: StreamRef[Any, Any], order: Order, return_id: UUID, events: Sequence[OrderEvent]
 ) -> Proposal[Returned]:
-    after = known(ORDERS.fold(order, events))
+    after = known_order(ORDERS.fold(order, events))
     return Proposal(outcome=Returned(order=after, return_id=return_id), events=[(ref, events)])

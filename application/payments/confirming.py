@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
+from application.orders.references import known_order
 from application.payments.linking import LinkPayment, link_payment
 from application.payments.paying import PaymentResult, result_of, settle, tried
 from application.ports import Changed, Clock, EventStore, Metadata, PaymentProvider
@@ -14,7 +15,6 @@ from domain.orders.order import (
     ORDERS,
     Order,
     OrderAlreadyFinalError,
-    OrderNotFoundError,
     PaymentNotSucceededError,
 )
 from domain.paying import not_usable
@@ -85,9 +85,7 @@ async def confirm_order(
 
 async def _found(command: ConfirmOrder, store: EventStore) -> tuple[Order, int]:
     loaded = await store.load(ORDERS, command.order_id)
-    order = loaded.state
-    if order is None:
-        raise OrderNotFoundError("Order not found")
+    order: Order = known_order(loaded.state)
     order.require_visible_to(command.caller)
     if order.intent_id and command.intent_id not in ("", order.intent_id):
         raise not_usable("Must be the order's own")

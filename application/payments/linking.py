@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from application.errors import PaymentProviderError
+from application.orders.references import known_order
 from application.payments.paying import account_in, amount_of, attempt_of, glanced, opened_for
 from application.ports import (
     Changed,
@@ -27,7 +28,7 @@ from domain.accounts.events import Caller
 from domain.kernel import Event, InvalidInputError, OrderId, stream_id
 from domain.listings.listing import LISTINGS
 from domain.money import Money
-from domain.orders.order import ORDERS, Order, OrderNotFoundError
+from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
 from domain.paying import Settled
 from domain.payments.events import PaymentEvent
@@ -151,9 +152,7 @@ async def link_payment(
 ) -> Changed[Order]:
     """After the order was placed: the same as when it is placed with it."""
     prepared = await prepared_payment(command.intent_id, store, payments)
-    order: Order | None = (await store.load(ORDERS, command.order_id)).state
-    if order is None:
-        raise OrderNotFoundError("Order not found")
+    order: Order = known_order((await store.load(ORDERS, command.order_id)).state)
     lines = order.lines
     order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, order.id)
     listing_refs: list[StreamRef[Any, Any]] = [StreamRef(LISTINGS, line.listing_id) for line in lines]

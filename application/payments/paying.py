@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from application.errors import ConcurrentChangeError
+from application.orders.references import known_order
 from application.ports import (
     Changed,
     Clock,
@@ -32,7 +33,6 @@ from domain.orders.order import (
     ORDERS,
     Order,
     OrderCancelledError,
-    OrderNotFoundError,
 )
 from domain.paying import Settled
 from domain.payments.events import PaymentEvent, PaymentIntentCreated
@@ -106,8 +106,7 @@ async def _requested(
     store: EventStore,
     payments: PaymentProvider,
 ) -> Changed[Payment]:
-    if order is None:
-        raise OrderNotFoundError("Order not found")
+    order = known_order(order)
     if command.caller is not None:
         order.require_visible_to(command.caller)
     if command.amount is not None:

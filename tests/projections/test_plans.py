@@ -48,7 +48,6 @@ from projections.orders.query import (
     orders_tracked_by,
     orders_waiting_since,
 )
-from projections.orders.whole import whole_order
 from projections.ports import Reads
 from projections.projection import Rows
 from projections.promotions.query import PromotionFilter, promotion_by, promotions_page, running_promotions
@@ -143,7 +142,6 @@ QUESTIONS: dict[str, Question] = {
     ),
     "orders by a tracking number": lambda reads: orders_tracked_by(reads, "1Z 999-77"),
     "orders that wait for their payment": lambda reads: orders_waiting_since(reads, NOW, None, 10),
-    "an order as it is": lambda reads: whole_order(reads, someone("orders")),
     "all returns": lambda reads: returns_page(reads, ReturnFilter(), PIECE),
     "returns to decide on": lambda reads: returns_page(
         reads, ReturnFilter(status=ReturnStatus.REQUESTED), PIECE
