@@ -70,6 +70,24 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
 
 
+async def batch_of(
+    reads: Reads,
+    rows: str,
+    parameters: Sequence[Any],
+    *,
+    by: Sequence[str],
+    after: Sequence[Any] | None,
+    most: int,
+) -> list[tuple[Any, ...]]:
+    """The next rows for who goes through all of them: ``rows`` is a query up to its last condition.
+
+    In the order of ``by``, from the row on that comes after the one with the values ``after``.
+    """
+    behind, mark = Sorting(by=by).behind(after)
+    statement = f"{rows} AND {behind} ORDER BY {', '.join(by)} LIMIT %s"
+    return await reads.all(statement, *parameters, *mark, most)
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """``columns`` of the rows of ``source`` for which ``where`` holds. Parameters stand with what they are for.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from domain.kernel import CartId
+from projections.keyset import batch_of
 from projections.ports import Reads
 
 
@@ -23,13 +23,12 @@ async def carts_idle_since(
     reads: Reads, before: datetime, after: IdleCart | None, limit: int
 ) -> Sequence[IdleCart]:
     """Those that nobody has touched since ``before``, the longest first, from the one behind ``after`` on."""
-    behind = ""
-    parameters: list[Any] = [before]
-    if after is not None:
-        behind = " AND (updated_at, key) > (%s, %s)"
-        parameters += [after.since, after.cart_id]
-    statement = (
-        f"SELECT updated_at, key FROM carts WHERE filled AND updated_at <= %s{behind}"
-        " ORDER BY updated_at, key LIMIT %s"
+    rows = await batch_of(
+        reads,
+        "SELECT updated_at, key FROM carts WHERE filled AND updated_at <= %s",
+        [before],
+        by=("updated_at", "key"),
+        after=None if after is None else (after.since, after.cart_id),
+        most=limit,
     )
-    return [IdleCart(since, CartId(key)) for since, key in await reads.all(statement, *parameters, limit)]
+    return [IdleCart(since, CartId(key)) for since, key in rows]

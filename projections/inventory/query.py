@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from domain.kernel import ListingId, SellerId
 from domain.listings.listing import Listing
 from projections.inventory.projector import Stocked
-from projections.keyset import Piece, Question, Sorting, Values
+from projections.keyset import Piece, Question, Sorting, Values, batch_of
 from projections.ports import Reads
 
 _decode: Final = msgspec.json.Decoder(Stocked).decode
@@ -46,16 +46,14 @@ async def low_stock_untold(
     reads: Reads, threshold: int, after: LowStock | None, limit: int
 ) -> Sequence[LowStock]:
     """Those whose sellers do not know yet, the scarcest first, from the one behind ``after`` on."""
-    behind = ""
-    parameters: list[Any] = [threshold]
-    if after is not None:
-        behind = " AND (available, number) > (%s, %s)"
-        parameters += [after.available, after.number]
-    statement = (
-        "SELECT available, number, key, seller_id FROM inventory "
-        f"WHERE offered AND available <= %s AND NOT told{behind} ORDER BY available, number LIMIT %s"
+    rows = await batch_of(
+        reads,
+        "SELECT available, number, key, seller_id FROM inventory WHERE offered AND available <= %s AND NOT told",
+        [threshold],
+        by=("available", "number"),
+        after=None if after is None else (after.available, after.number),
+        most=limit,
     )
-    rows = await reads.all(statement, *parameters, limit)
     return [
         LowStock(available, number, ListingId(key), SellerId(seller_id))
         for available, number, key, seller_id in rows

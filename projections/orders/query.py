@@ -12,7 +12,7 @@ import msgspec
 from domain.orders.carriers import as_scanned
 from domain.orders.events import OrderStatus, ParcelStatus, PaymentStatus
 from domain.orders.order import Order
-from projections.keyset import Found, Piece, Question, Sorting, Values
+from projections.keyset import Found, Piece, Question, Sorting, Values, batch_of
 from projections.orders.order import OrderDocument
 from projections.orders.projector import sold_mark
 from projections.ports import Reads
@@ -86,16 +86,15 @@ async def orders_waiting_since(
     reads: Reads, moment: datetime, after: Waiting | None, most: int
 ) -> Sequence[Waiting]:
     """Orders that were placed by then and are not paid, as far as is known here; the oldest first, behind ``after``."""
-    behind = ""
-    parameters: list[Any] = [moment]
-    if after is not None:
-        behind = " AND (created_at, key) > (%s, %s)"
-        parameters += [after.since, after.order_id]
-    statement = (
-        "SELECT created_at, key FROM orders WHERE status = 'pending' AND created_at <= %s"
-        f"{behind} ORDER BY created_at, key LIMIT %s"
+    rows = await batch_of(
+        reads,
+        "SELECT created_at, key FROM orders WHERE status = 'pending' AND created_at <= %s",
+        [moment],
+        by=("created_at", "key"),
+        after=None if after is None else (after.since, after.order_id),
+        most=most,
     )
-    return [Waiting(*row) for row in await reads.all(statement, *parameters, most)]
+    return [Waiting(*row) for row in rows]
 
 
 async def orders_of(

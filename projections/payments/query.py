@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from projections.keyset import Found, Piece, Question, Sorting
+from projections.keyset import Found, Piece, Question, Sorting, batch_of
 from projections.orders.query import Waiting
 from projections.ports import Reads
 
@@ -65,30 +65,28 @@ async def payments_unsettled(
     reads: Reads, before: datetime, after: Unsettled | None, limit: int
 ) -> Sequence[Unsettled]:
     """Those from before then that may have come to something, the oldest first, from the one behind ``after`` on."""
-    behind = ""
-    parameters: list[Any] = [before]
-    if after is not None:
-        behind = " AND (created_at, key) > (%s, %s)"
-        parameters += [after.created_at, after.key]
-    statement = (
-        "SELECT created_at, key, intent_id FROM payments WHERE unsettled AND created_at <= %s"
-        f"{behind} ORDER BY created_at, key LIMIT %s"
+    rows = await batch_of(
+        reads,
+        "SELECT created_at, key, intent_id FROM payments WHERE unsettled AND created_at <= %s",
+        [before],
+        by=("created_at", "key"),
+        after=None if after is None else (after.created_at, after.key),
+        most=limit,
     )
-    return [Unsettled(*row) for row in await reads.all(statement, *parameters, limit)]
+    return [Unsettled(*row) for row in rows]
 
 
 async def orders_without_payment(
     reads: Reads, before: datetime, after: Waiting | None, limit: int
 ) -> Sequence[Waiting]:
     """Orders from before then that are to be paid, and for which nothing is prepared; the oldest first."""
-    behind = ""
-    parameters: list[Any] = [before]
-    if after is not None:
-        behind = " AND (o.created_at, o.key) > (%s, %s)"
-        parameters += [after.since, after.order_id]
-    statement = (
+    rows = await batch_of(
+        reads,
         "SELECT o.created_at, o.key FROM orders o WHERE o.status = 'pending' AND o.created_at <= %s"
-        " AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.key AND p.unsettled)"
-        f"{behind} ORDER BY o.created_at, o.key LIMIT %s"
+        " AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.key AND p.unsettled)",
+        [before],
+        by=("o.created_at", "o.key"),
+        after=None if after is None else (after.since, after.order_id),
+        most=limit,
     )
-    return [Waiting(*row) for row in await reads.all(statement, *parameters, limit)]
+    return [Waiting(*row) for row in rows]

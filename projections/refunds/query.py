@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from domain.payments.payment import RefundState
-from projections.keyset import Piece, Question, Sorting, Values
+from projections.keyset import Piece, Question, Sorting, Values, batch_of
 from projections.ports import Reads
 from projections.refunds.projector import RefundDocument
 from projections.wire import time
@@ -32,18 +32,18 @@ async def refunds_failed_before(
 
     The oldest first, from the one behind ``after`` on.
     """
-    behind = ""
-    parameters: list[Any] = [moment, tries]
-    if after is not None:
-        behind = " AND (changed_at, key) > (%s, %s)"
-        parameters += [after.changed_at, after.key]
-    statement = (
+    rows = await batch_of(
+        reads,
         "SELECT changed_at, key, payment_id, refund_id FROM refunds WHERE status = 'failed' AND NOT retried "
-        f"AND changed_at <= %s AND tries < %s{behind} ORDER BY changed_at, key LIMIT %s"
+        "AND changed_at <= %s AND tries < %s",
+        [moment, tries],
+        by=("changed_at", "key"),
+        after=None if after is None else (after.changed_at, after.key),
+        most=most,
     )
     return [
         FailedRefund(changed_at=changed_at, key=key, payment_id=payment_id, refund_id=refund_id)
-        for changed_at, key, payment_id, refund_id in await reads.all(statement, *parameters, most)
+        for changed_at, key, payment_id, refund_id in rows
     ]
 
 
