@@ -13,16 +13,17 @@ from api.authentication import Authenticator
 from api.commands import Acknowledged, Commands
 from api.cookies import Cookies
 from api.counts import Counts
+from api.input import AnyReference, Faults
 from api.known_categories import KnownCategories
 from api.paging import Cursors
 from api.reading import Reading
 from api.wire import addressing
 from application.bootstrap import WriteSide
-from application.listings.changing import listing_called, listings_called
+from application.listings.changing import found, listing_called, listings_called
 from application.mail.ports import MailQueue
 from application.ports import ProviderMessage
 from application.settings import Settings
-from domain.kernel import ListingId
+from domain.kernel import InvalidInputError, ListingId
 from projections.bootstrap import ReadSide
 
 
@@ -54,6 +55,18 @@ class BackendParts:
     async def listings_called(self, references: Sequence[str]) -> list[ListingId | None]:
         """The same of several, with one look; nothing for a slug that nobody has."""
         return await listings_called(references, self.write.store, self.write.keys)
+
+    async def products_named(self, field: str, references: Sequence[AnyReference | None]) -> list[ListingId]:
+        """Those that the lines of a body name: refused where one names none, by its place in ``field``."""
+        faults: Faults = {
+            f"{field}[{index}].productId": ["Is required"]
+            for index, reference in enumerate(references)
+            if reference is None
+        }
+        if faults:
+            raise InvalidInputError(faults)
+        called = await self.listings_called([str(reference) for reference in references])
+        return [found(listing_id) for listing_id in called]
 
     @property
     def payments(self) -> Payments | None:

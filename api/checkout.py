@@ -24,7 +24,6 @@ from api.input import AnyReference, Body, Faults, Price, PriceBound, Quantity, m
 from api.limits import COUPON, charge_guess
 from api.models import CheckedOutOrder, CheckoutPreview
 from api.wire import answer, encode
-from application.listings.changing import found
 from application.orders.placing import CheckedOut, CheckOut, PlaceOrder, SavedAddress
 from application.orders.previewing import preview_order
 from application.payments.paying import RequestPayment
@@ -33,7 +32,7 @@ from domain.accounts.account import AddressNotFoundError
 from domain.accounts.events import Caller
 from domain.carts.cart import CartNotFoundError
 from domain.carts.events import cart_of
-from domain.kernel import DomainError, InvalidInputError, OrderId
+from domain.kernel import DomainError, OrderId
 from domain.orders.events import PostalAddress
 from domain.orders.order import Order
 from domain.orders.shipping import ShippingMethod
@@ -248,17 +247,10 @@ async def wanted_lines(
 ) -> tuple[WantedLine, ...]:
     """None, where none are given. ``name`` is by what the client calls them."""
     given = lines or ()
-    faults: Faults = {
-        f"{name}[{index}].productId": ["Is required"]
-        for index, line in enumerate(given)
-        if line.reference is None
-    }
-    if faults:
-        raise InvalidInputError(faults)
-    listing_ids = await backend.listings_called([str(line.reference) for line in given])
+    listing_ids = await backend.products_named(name, [line.reference for line in given])
     return tuple(
         WantedLine(
-            listing_id=found(listing_id),
+            listing_id=listing_id,
             quantity=line.quantity,
             price=None if line.price is None else money(line.price),
         )

@@ -155,12 +155,17 @@ class ManagedUser(User, frozen=True, kw_only=True):
     erase_after: str | None
 
 
-class UserPage(Shape, frozen=True, kw_only=True):
-    users: list[ManagedUser]
+class Page(Shape, frozen=True, kw_only=True):
+    """What every list tells of itself beside its entries, by ``skip`` and ``limit``."""
+
     total: int
     skip: int
     limit: int
     next_cursor: str | None
+
+
+class UserPage(Page, frozen=True, kw_only=True):
+    users: list[ManagedUser]
 
 
 class Avatar(Shape, frozen=True, kw_only=True):
@@ -385,14 +390,10 @@ class KeptCategory(ChangedCategory, frozen=True, kw_only=True):
     child_count: int
 
 
-class KeptCategoryPage(Shape, frozen=True, kw_only=True):
+class KeptCategoryPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     categories: list[KeptCategory]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class Collection(Shape, frozen=True, kw_only=True):
@@ -414,14 +415,10 @@ class KeptCollection(Collection, frozen=True, kw_only=True):
     products: list[UUID]
 
 
-class KeptCollectionPage(Shape, frozen=True, kw_only=True):
+class KeptCollectionPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     collections: list[KeptCollection]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class Review(Shape, frozen=True, kw_only=True):
@@ -460,24 +457,16 @@ class ModeratedReview(Shape, frozen=True, kw_only=True):
     reason: str
 
 
-class ReviewPage(Shape, frozen=True, kw_only=True):
+class ReviewPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     reviews: list[ListedReview]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
-class KeptReviewPage(Shape, frozen=True, kw_only=True):
+class KeptReviewPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     reviews: list[KeptReview]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class PictureVariant(Shape, frozen=True, kw_only=True):
@@ -589,25 +578,17 @@ class ModeratedProduct(KeptProduct, frozen=True, kw_only=True):
     removed: bool
 
 
-class ProductPage(Shape, frozen=True, kw_only=True):
+class ProductPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` as ``{products, nextCursor, limit}``."""
 
     products: list[Product]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
     facets: dict[str, list[dict[str, Any]]] = {}
 
 
-class KeptProductPage(Shape, frozen=True, kw_only=True):
+class KeptProductPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` as ``{products, nextCursor, limit}``."""
 
     products: list[KeptProduct]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class WishlistItem(Shape, frozen=True, kw_only=True):
@@ -619,14 +600,10 @@ class WishlistItem(Shape, frozen=True, kw_only=True):
     created_at: str
 
 
-class WishlistPage(Shape, frozen=True, kw_only=True):
+class WishlistPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     items: list[WishlistItem]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class Shop(Shape, frozen=True, kw_only=True):
@@ -690,14 +667,10 @@ class KeptShop(Shop, frozen=True, kw_only=True):
     updated_at: str = ""
 
 
-class ShopPage(Shape, frozen=True, kw_only=True):
+class ShopPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     sellers: list[Shop]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class FollowState(Shape, frozen=True, kw_only=True):
@@ -865,14 +838,10 @@ class KeptPromotion(Promotion, frozen=True, kw_only=True):
     updated_at: str | None = None
 
 
-class PromotionPage(Shape, frozen=True, kw_only=True):
+class PromotionPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     promotions: list[KeptPromotion]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class OrderLine(Shape, frozen=True, kw_only=True):
@@ -1027,15 +996,11 @@ class SoldOrder(Shape, frozen=True, kw_only=True):
     cancelled_at: str | None = None
 
 
-class SoldOrderPage(Shape, frozen=True, kw_only=True):
+class SoldOrderPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     products: list[SoldOrder]
     orders: list[SoldOrder]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class OrderPayment(Shape, frozen=True, kw_only=True):
@@ -1102,15 +1067,11 @@ class KeptOrder(Order, frozen=True, kw_only=True):
     disputes: list[Dispute]
 
 
-class KeptOrderPage(Shape, frozen=True, kw_only=True):
+class KeptOrderPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     products: list[KeptOrder]
     orders: list[KeptOrder]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class ReturnItem(Shape, frozen=True, kw_only=True):
@@ -1142,14 +1103,10 @@ class WholeReturn(Shape, frozen=True, kw_only=True):
     received_at: str | None
 
 
-class ReturnPage(Shape, frozen=True, kw_only=True):
+class ReturnPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     returns: list[WholeReturn]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class OrderRefund(Shape, frozen=True, kw_only=True):
@@ -1182,14 +1139,10 @@ class ListedRefund(Shape, frozen=True, kw_only=True):
     updated_at: str
 
 
-class RefundPage(Shape, frozen=True, kw_only=True):
+class RefundPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     refunds: list[ListedRefund]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class NextAction(Shape, frozen=True, kw_only=True):
@@ -1259,14 +1212,10 @@ class KeptPayment(Payment, frozen=True, kw_only=True):
     updated_at: str
 
 
-class PaymentPage(Shape, frozen=True, kw_only=True):
+class PaymentPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     payments: list[KeptPayment]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class ShippingRate(Shape, frozen=True, kw_only=True):
@@ -1327,15 +1276,11 @@ class CheckedOutOrder(PlacedOrder, frozen=True, kw_only=True):
     shipping_methods: list[ShippingRate]
 
 
-class OrderPage(Shape, frozen=True, kw_only=True):
+class OrderPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     products: list[Order]
     orders: list[Order]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class PaymentStatus(Shape, frozen=True, kw_only=True):
@@ -1488,14 +1433,10 @@ class InventoryReportLine(Shape, frozen=True, kw_only=True):
     status: Literal["active"]
 
 
-class InventoryReportPage(Shape, frozen=True, kw_only=True):
+class InventoryReportPage(Page, frozen=True, kw_only=True):
     """With ``page`` the same as ``{data, pagination}``, with ``cursor`` without ``total`` and ``skip``."""
 
     products: list[InventoryReportLine]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class Job(Shape, frozen=True, kw_only=True):
@@ -1532,12 +1473,8 @@ class JobRun(Shape, frozen=True, kw_only=True):
     instance: str
 
 
-class JobRunPage(Shape, frozen=True, kw_only=True):
+class JobRunPage(Page, frozen=True, kw_only=True):
     runs: list[JobRun]
-    total: int
-    skip: int
-    limit: int
-    next_cursor: str | None
 
 
 class JobRunRequest(Shape, frozen=True, kw_only=True):

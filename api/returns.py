@@ -16,7 +16,6 @@ from api.documentation import answers
 from api.input import (
     AnyReference,
     Body,
-    Faults,
     Price,
     PriceBound,
     Quantity,
@@ -335,23 +334,11 @@ async def _order(ref: str, backend: BackendParts) -> Order:
 
 async def _items(data: RequestReturnBody, backend: BackendParts) -> tuple[ReturnItem, ...]:
     items = data.items or ()
-    faults: Faults = {
-        f"items[{index}].productId": ["Is required"]
-        for index, item in enumerate(items)
-        if item.id is None and item.product_id is None
-    }
-    if faults:
-        raise InvalidInputError(faults)
+    named = [item.id if item.product_id is None else item.product_id for item in items]
+    listing_ids = await backend.products_named("items", named)
     return tuple(
-        [
-            ReturnItem(
-                listing_id=await backend.listing_called(
-                    str(item.id if item.product_id is None else item.product_id)
-                ),
-                quantity=item.quantity,
-            )
-            for item in items
-        ]
+        ReturnItem(listing_id=listing_id, quantity=item.quantity)
+        for item, listing_id in zip(items, listing_ids, strict=True)
     )
 
 
