@@ -6,7 +6,7 @@ import asyncio
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from itertools import islice
 from typing import Any, Final, Generic
@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from domain.kernel import Event, Recorded, tag_of
 from projections.cancelling import obey_cancellation
-from projections.idling import Idling
+from projections.idling import Idling, rest_after
 from projections.ports import (
     Batch,
     Change,
@@ -40,7 +40,6 @@ CATCH_UP_BATCH: Final = 5_000
 LIVE_DOCUMENTS: Final = 10_000
 CATCH_UP_DOCUMENTS: Final = 100_000
 FEED_TIMEOUT: Final = 0.5
-LIVE_INTERVAL: Final = 0.01
 LOG_POLL: Final = 0.05
 RATE_WINDOW: Final = 5.0
 MOST_NAMED: Final = 1_000
@@ -94,7 +93,6 @@ class Runner(Generic[Doc, S]):
         self._log = log
         self._feed = feed
         self._idling = idling
-        self._outages = outages
         self._advanced = advanced
         self._erased = erased
         self._batch = batch
@@ -106,6 +104,11 @@ class Runner(Generic[Doc, S]):
         self._pace: deque[tuple[float, int]] = deque()
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(projection.document)
+        self._retrying = AsyncRetrying(
+            retry=retry_if_exception_type(outages),
+            wait=wait_exponential(multiplier=0.05, max=2.0),
+            before_sleep=self._tell_outage,
+        )
 
     async def run(self) -> None:
         """Until cancelled, or until the generation retires (``RetiredError``). Outages are waited out."""
@@ -203,9 +206,9 @@ class Runner(Generic[Doc, S]):
         if self.throttle:
             await asyncio.sleep(max(0.0, (to - position) / self.throttle - (time.monotonic() - started)))
         elif fetched.live:
-            # The first event after a pause is carried at once. While they keep coming, gather a few: a transaction
-            # costs the same for one as for many. And nobody waits for what is nothing to this read model.
-            await (asyncio.sleep(LIVE_INTERVAL) if recorded else self._idling.rest(to - position))
+            # The first event after a pause is carried at once. While they keep coming, a few are gathered.
+            passed = to - position
+            await (asyncio.sleep(rest_after(passed)) if recorded else self._idling.rest(passed))
 
     async def _fetch(self, position: int) -> _Fetched:
         limit = min(LIVE_BATCH if self.live else self._batch, self.throttle or self._batch)
@@ -385,18 +388,14 @@ class Runner(Generic[Doc, S]):
         (since, start) = self._pace[0]
         return (to - start) / (now - since) if now > since else 0.0
 
-    async def _through_outages(self, step: Callable[[], Any]) -> None:
-        def tell(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            log.warning("projection waits", projection=self.projection.name, error=str(error))
-
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(self._outages),
-            wait=wait_exponential(multiplier=0.05, max=2.0),
-            before_sleep=tell,
-        ):
+    async def _through_outages(self, step: Callable[[], Awaitable[None]]) -> None:
+        async for attempt in self._retrying:
             with attempt:
                 await step()
+
+    def _tell_outage(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("projection waits", projection=self.projection.name, error=str(error))
 
 
 class _Fetched(msgspec.Struct, frozen=True, kw_only=True):

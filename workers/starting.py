@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import uvloop
 from prometheus_client import start_http_server
 
 from application.adapters.logs import configure_from as configure_logs
@@ -25,4 +25,4 @@ def start(name: str, main: Callable[[Settings], Coroutine[Any, Any, None]]) -> N
     metrics_port = os.environ.get("TRADELOG_METRICS_PORT")
     if metrics_port:
         start_http_server(int(metrics_port), addr=os.environ.get("TRADELOG_METRICS_HOST", "127.0.0.1"))
-    asyncio.run(main(settings))
+    uvloop.run(main(settings))

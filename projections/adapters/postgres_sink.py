@@ -331,6 +331,8 @@ class PostgresSink:
             raise MovedByAnotherError(f"{self.name} is not at {batch.after}")
 
     async def _park(self, cursor: AsyncCursor[Any], letters: Sequence[DeadLetter]) -> None:
+        if not letters:
+            return
         await cursor.executemany(
             _PARK,
             [
