@@ -18,6 +18,7 @@ import httpx
 
 from application.accounts.people import SignedIn
 from application.accounts.registering import NewPerson, RegisterAccount
+from application.adapters.stripe_payments import WANTED_EVENTS
 from application.bootstrap import WriteSide, write_side
 from application.categories.creating import CreateCategory
 from application.listings.creating import CreateListing
@@ -156,7 +157,12 @@ async def open_shop(
         if payments:
             webhooks = f"http://127.0.0.1:{door}/api/v1/payments/stripe"
             stripe = await stack.enter_async_context(
-                StripeSimulator(folder / "stripe", webhook_url=webhooks, log_path=folder / "stripe.log")
+                StripeSimulator(
+                    folder / "stripe",
+                    webhook_url=webhooks,
+                    webhook_events=WANTED_EVENTS,
+                    log_path=folder / "stripe.log",
+                )
             )
         environment = dict(os.environ) | {
             **({"OPENSEARCH_URL": opensearch.url} if opensearch is not None else {}),

@@ -726,8 +726,6 @@ def unheard(shop: Shop, tmp_path: Path) -> Iterator[StripeSimulator]:
     shop.run(simulator.__aexit__(None, None, None))
 
 
-# The SDK hands httpx its body in a way that httpx would rather not have.
-@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 class TestReconciling:
     async def reconcile(self, shop: Shop, unheard: StripeSimulator) -> int:
         class Soon:

@@ -99,8 +99,6 @@ async def test_what_is_as_we_know_it_is_carried_out(kind: str, said: dict[str, A
         assert payments.read_webhook(body, signature(body, "whsec_tests")).command is not None
 
 
-# The SDK hands httpx its body in a way that httpx would rather not have.
-@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 class TestClosingAndSendingBack:
     @pytest.fixture
     async def payments(self, stripe_simulator: StripeSimulator) -> AsyncIterator[StripePayments]:

@@ -622,6 +622,23 @@ class TestBadWebhooks:
             assert counts == {"pending": 1, "dropped": 0, "done": 2}
             await eventually(lambda: webhooks.kinds == wanted)
 
+    async def test_an_endpoint_that_wants_some_is_told_of_those(
+        self, tmp_path: Path, webhooks: Webhooks
+    ) -> None:
+        wanted = ["payment_intent.succeeded", "refund.created"]
+        simulator = StripeSimulator(tmp_path, webhook_url=webhooks.url, webhook_events=wanted)
+        async with simulator:
+
+            def act() -> None:
+                control(simulator, "webhooks", {"delay": 0.0})
+                client = client_of(simulator)
+                intent = new_intent(client)
+                pay(client, intent.id)
+                client.v1.refunds.create({"payment_intent": intent.id})
+
+            await asyncio.to_thread(act)
+            await eventually(lambda: webhooks.kinds == wanted)
+
     @pytest.mark.parametrize("wrong", [{"drop": 1.5}, {"duplicate": -1}, {"delay": -1}, {"colour": "red"}])
     def test_what_it_does_not_know_is_refused(
         self, stripe_simulator: StripeSimulator, wrong: dict[str, Any]

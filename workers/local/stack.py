@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 import psycopg
 
+from application.adapters.stripe_payments import WANTED_EVENTS
 from application.settings import Settings, SettingsError
 from workers.local import opensearch
 from workers.local.doubles import S3_ACCESS_KEY, S3_BUCKET, S3_REGION, S3_SECRET_KEY, MailServer, ObjectStore
@@ -338,6 +339,7 @@ class LocalStack:
             port=self._port("stripe"),
             key=known["stripe_key"],
             webhook_url=f"{self.api_url}{WEBHOOK_PATH}",
+            webhook_events=WANTED_EVENTS,
             webhook_secret=known["stripe_webhook"],
             log_path=self._log_path("stripe"),
         )

@@ -19,7 +19,7 @@ import signal
 import string
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
@@ -40,7 +40,7 @@ from litestar.response import Redirect
 from workers.local.process import LOOPBACK, Process, answers_http
 from workers.local.process import Server as LocalServer
 from workers.local.stripe_objects import Objects, StripeObject
-from workers.local.stripe_webhooks import Webhooks, WebhookSettings
+from workers.local.stripe_webhooks import ALL_EVENTS, Webhooks, WebhookSettings
 
 Params: TypeAlias = dict[str, Any]
 HttpRequest: TypeAlias = Request[Any, Any, State]
@@ -1207,11 +1207,17 @@ def create_app(
     webhook_url: str | None,
     webhook_secret: str,
     state: Path | None,
+    webhook_events: Collection[str] = (ALL_EVENTS,),
     origin: str = "",
     clock: Callable[[], float] = time.time,
 ) -> Litestar:
     objects = Objects(state)
-    webhooks = Webhooks(objects, url=webhook_url, sign=lambda body: signature(body, webhook_secret))
+    webhooks = Webhooks(
+        objects,
+        url=webhook_url,
+        events=webhook_events,
+        sign=lambda body: signature(body, webhook_secret),
+    )
     stripe = SimulatedStripe(objects, webhooks, key=key, origin=origin, clock=clock)
 
     @asynccontextmanager
@@ -1268,19 +1274,21 @@ class StripeSimulator(LocalServer):
         port: int = 0,
         key: str = "sk_test_simulator",
         webhook_url: str | None = None,
+        webhook_events: Collection[str] = (ALL_EVENTS,),
         webhook_secret: str = "whsec_simulator",
         log_path: Path | None = None,
     ) -> None:
         super().__init__(folder, port=port, log_path=log_path)
         self.key = key
         self.webhook_url = webhook_url
+        self.webhook_events = webhook_events
         self.webhook_secret = webhook_secret
 
     def make_process(self) -> Process:
         command = [sys.executable, "-m", "workers.local.stripe_simulator", "--port", str(self.port)]
         command += ["--state", str(self.folder / "stripe.sqlite3")]
         if self.webhook_url is not None:
-            command += ["--webhook-url", self.webhook_url]
+            command += ["--webhook-url", self.webhook_url, "--webhook-events", *sorted(self.webhook_events)]
         # By environment: everybody on the machine can read a command line.
         secrets_ = {"STRIPE_SECRET_KEY": self.key, "STRIPE_WEBHOOK_SECRET": self.webhook_secret}
         return Process(self.name, command, log_path=self.log_path, environment={**os.environ, **secrets_})
@@ -1303,12 +1311,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--state", type=Path, help="an SQLite file; without one nothing outlives the process")
     parser.add_argument("--webhook-url")
+    parser.add_argument(
+        "--webhook-events", nargs="+", default=[ALL_EVENTS], help="as Stripe's enabled_events"
+    )
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     app = create_app(
         key=os.environ["STRIPE_SECRET_KEY"],
         webhook_url=chosen.webhook_url,
+        webhook_events=chosen.webhook_events,
         webhook_secret=os.environ["STRIPE_WEBHOOK_SECRET"],
         state=chosen.state,
         origin=f"http://{chosen.host}:{chosen.port}",

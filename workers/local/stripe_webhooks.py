@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Annotated, Final
 
@@ -22,6 +22,7 @@ FIRST_RETRY_AFTER: Final = 0.2
 LONGEST_RETRY_AFTER: Final = 60.0
 GIVE_UP_AFTER: Final = 3 * 24 * 3600.0  # Stripe's own limit
 REORDER_WITHIN: Final = 0.5
+ALL_EVENTS: Final = "*"
 LANES: Final = 16
 """How many events are on their way at once; those of one payment go one after the other."""
 
@@ -37,7 +38,8 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ``delay`` is in seconds. ``duplicate``: a whole number is how many times more each event comes, a fraction how
     probable it is that it comes once more. ``reorder`` has each wait for up to half a second by itself. ``drop``: a
     whole number is how many of the next events are lost, a fraction how probable that is, and a list the types that
-    are. ``enabled_events`` is Stripe's word for the types that the endpoint wants at all.
+    are. ``enabled_events`` is Stripe's word for the types that the endpoint wants at all: ``None`` those that the
+    simulator was started with.
     """
 
     delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -45,10 +47,7 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     reorder: bool = False
     drop: Count | Share | list[str] = 0
     seed: int = 0
-    enabled_events: list[str] = msgspec.field(default_factory=lambda: ["*"])
-
-    def wants(self, kind: str) -> bool:
-        return "*" in self.enabled_events or kind in self.enabled_events
+    enabled_events: list[str] | None = None
 
     def waits_of(self, number: int, kind: str) -> list[float]:
         """After how many seconds the event of this number, from 0, is sent, each time that it is: none is dropped."""
@@ -71,9 +70,12 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Webhooks:
     """Events go in the order in which they happened to a payment, each again and again until it is accepted."""
 
-    def __init__(self, objects: Objects, *, url: str | None, sign: Callable[[bytes], str]) -> None:
+    def __init__(
+        self, objects: Objects, *, url: str | None, events: Collection[str], sign: Callable[[bytes], str]
+    ) -> None:
         self._objects = objects
         self._url = url
+        self._events = events
         self._sign = sign
         self._settings = WebhookSettings()
         self._seen = 0
@@ -90,7 +92,7 @@ class Webhooks:
 
     def record(self, event: StripeObject) -> Callable[[], None]:
         """Save what happened, with what becomes of it. To be called once that is committed: what sends it."""
-        if self._url is None or not self._settings.wants(event["type"]):
+        if self._url is None or not self._wants(event["type"]):
             self._objects.save_event(event, Delivery.DONE)
             return lambda: None
         waits = self._settings.waits_of(self._seen, event["type"])
@@ -105,6 +107,10 @@ class Webhooks:
                     self._hand_over(event)
 
         return send
+
+    def _wants(self, kind: str) -> bool:
+        wanted = self._events if self._settings.enabled_events is None else self._settings.enabled_events
+        return ALL_EVENTS in wanted or kind in wanted
 
     def redeliver(self) -> int:
         """Send what was dropped, whatever the settings are by now: how many that were."""
