@@ -72,10 +72,15 @@ class Changed(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
 
 
 class StreamRef(msgspec.Struct, Generic[S, E], frozen=True):
-    """A stream and how to fold it."""
+    """A stream and how to fold it.
+
+    Where it is ``presumed_new``, for its id was made a moment ago, a process that knows nothing of it decides as if
+    nothing were there, without asking first: the append asks.
+    """
 
     decider: Decider[S, E]
     id: UUID
+    presumed_new: bool = False
 
 
 class Loaded(msgspec.Struct, Generic[S], frozen=True, kw_only=True):

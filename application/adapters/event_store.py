@@ -243,7 +243,7 @@ class EventStore:
     async def _decide_and_append(self, command: _Command[T, S], holding: _Holding) -> Changed[S]:
         refs = command.refs
         conflicts = 0
-        current = not all(ref.id in self._memory for ref in refs)
+        current = not all(ref.presumed_new or ref.id in self._memory for ref in refs)
         seen = await self._read_on(refs) if current else [self._at_hand(ref) for ref in refs]
         while True:
             before = seen

@@ -125,7 +125,7 @@ async def _requested(
         idempotency_key=f"order-{order.id}{again}",
     )
     refs: list[StreamRef[Any, Any]] = [
-        StreamRef(PAYMENTS, stream_id("payment", intent.id)),
+        StreamRef(PAYMENTS, stream_id("payment", intent.id), presumed_new=True),
         StreamRef(ORDERS, order.id),
     ]
 

@@ -45,7 +45,6 @@ from workers.local.stripe_webhooks import ALL_EVENTS, Webhooks, WebhookSettings
 Params: TypeAlias = dict[str, Any]
 HttpRequest: TypeAlias = Request[Any, Any, State]
 Control = TypeVar("Control")
-_chosen = secrets.SystemRandom().choices
 
 ALPHANUMERIC: Final = string.ascii_letters + string.digits
 API_VERSION: Final = "2025-09-30.clover"
@@ -938,7 +937,7 @@ def new_id(prefix: str) -> str:
 
 
 def random_text(length: int) -> str:
-    return "".join(_chosen(ALPHANUMERIC, k=length))
+    return "".join(ALPHANUMERIC[byte % len(ALPHANUMERIC)] for byte in secrets.token_bytes(length))
 
 
 def signature(body: bytes, secret: str, *, at: int | None = None) -> str:
