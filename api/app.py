@@ -80,6 +80,7 @@ from application.adapters.mail.queue import PostgresMails
 from application.adapters.rate_limits import PostgresRateLimits
 from application.bootstrap import WriteSide, write_side
 from application.cancelling import obey_cancellation
+from application.collecting import collect_rarely
 from application.settings import Settings
 from domain.accounts.events import AccountErased
 from domain.kernel import DomainError, tag_of
@@ -254,7 +255,9 @@ def application() -> Litestar:
     """What each worker process of the server makes for itself."""
     settings = Settings.read(os.environ)
     configure(settings.log_level, settings.log_format)
-    return create_app(settings)
+    app = create_app(settings)
+    collect_rarely()
+    return app
 
 
 def openapi_document() -> dict[str, Any]:

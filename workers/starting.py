@@ -11,6 +11,7 @@ import uvloop
 from prometheus_client import start_http_server
 
 from application.adapters.logs import configure_from as configure_logs
+from application.collecting import collect_rarely
 from application.settings import Settings, SettingsError
 
 
@@ -25,4 +26,5 @@ def start(name: str, main: Callable[[Settings], Coroutine[Any, Any, None]]) -> N
     metrics_port = os.environ.get("TRADELOG_METRICS_PORT")
     if metrics_port:
         start_http_server(int(metrics_port), addr=os.environ.get("TRADELOG_METRICS_HOST", "127.0.0.1"))
+    collect_rarely()
     uvloop.run(main(settings))
