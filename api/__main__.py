@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 from granian import Granian
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 
 from api.app import openapi_document
 from application.settings import Settings, SettingsError
@@ -22,6 +22,7 @@ def serve(settings: Settings) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
         loop=Loops.uvloop,
         workers=settings.tradelog_api_processes,
         backlog=BACKLOG,

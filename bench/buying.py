@@ -119,7 +119,10 @@ async def checkouts(shop: Shop) -> list[Row]:
 
 
 async def flash_sale(shop: Shop) -> list[Row]:
-    """One listing, ``BUYERS`` buyers from two API processes, each trying on until all is sold."""
+    """One listing, ``BUYERS`` buyers from two API processes, who try on for a while after all is sold.
+
+    How fast it is sold is until the last unit is; what comes after that is refused, and told besides.
+    """
     (product,) = await shop.stock(1, units=UNITS)
     before = await shop.write.log.head()
     async with shop.api() as one, shop.api() as two:
@@ -150,12 +153,13 @@ async def flash_sale(shop: Shop) -> list[Row]:
     for event in await _events(shop, before):
         placed += event.tag == "order_placed"
     placed -= 2 * BUYERS
-    rate = sum(answered.values()) / took
+    sale = max(load.last_of[201] for load in loads)
+    rate = answered[201] / sale
     sold = answered[201] == placed == UNITS
     return [
         Row(
-            name=f"{UNITS:,} units, {BUYERS} buyers, 2 processes: answers",
-            value=f"{rate:,.0f}/s, of which {answered[201] / took:,.0f} orders and the rest refused",
+            name=f"{UNITS:,} units, {BUYERS} buyers, 2 processes: orders until all is sold",
+            value=f"{rate:,.0f}/s (all {sum(answered.values()):,} answers: {sum(answered.values()) / took:,.0f}/s)",
             target="≥ 800/s",
             reached=rate >= 800,
         ),

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 from rich.console import Console
 
-from bench.load import Load, drive, request
+from bench.load import Load, compare, drive, request
 from bench.shop import Shop, open_shop
 from bench.table import Row, show
 from projections.bootstrap import read_side
@@ -92,11 +92,10 @@ class Asked:
 
 async def reading(shop: Shop, asked: Asked) -> list[Row]:
     """One API process, ``CONNECTIONS`` connections."""
-    async with shop.server("empty", "bench.empty:app") as port:
-        empty = await _measured(port, _repeated(request("GET", "/")))
+    detail = request("GET", f"/api/v1/products/{asked.numbers[0]}")
+    async with shop.api() as port, shop.server("empty", "bench.empty:app") as empty:
+        compared = await compare(port, detail, empty, connections=CONNECTIONS)
     async with shop.api() as port:
-        detail = request("GET", f"/api/v1/products/{asked.numbers[0]}")
-        cached = await _measured(port, _repeated(detail))
         uncached = await _measured(port, asked.details)
         category, brand = next(iter(asked.brands.items()))
         fixed = await _measured(port, _repeated(_path(category=category, brand=brand, limit=PAGE)))
@@ -105,15 +104,8 @@ async def reading(shop: Shop, asked: Asked) -> list[Row]:
         cursor = await _measured(
             port, lambda connection: itertools.cycle(pages[connection:] + pages[:connection])
         )
-    share = cached.rate / empty.rate
     return [
-        Row(name="empty Litestar handler", value=f"{empty.rate:,.0f}/s"),
-        Row(
-            name="product detail, at hand",
-            value=f"{cached.rate:,.0f}/s = {share:.0%} of it",
-            target="≥ 150 %",
-            reached=share >= 1.5,
-        ),
+        *compared,
         _rate_row("product detail, another one each time", uncached, 3_000),
         _rate_row(f"list page of {PAGE}, two filters, the same each time", fixed, 1_500),
         _rate_row(f"list page of {PAGE}, two filters, others each time", varying, 1_500),

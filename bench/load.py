@@ -11,8 +11,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
+from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
+
+from bench.table import Row
+
+TURNS: Final = 9
+SECONDS_EACH: Final = 2.0
 
 ADDRESS = {
     "firstName": "Emily",
@@ -31,12 +38,17 @@ Requests = Callable[[int], Iterator[bytes]]
 
 @dataclass
 class Load:
-    """What became of it: ``latencies`` in seconds, ``statuses`` with how often each was answered."""
+    """What became of it: ``latencies`` in seconds, ``statuses`` with how often each was answered.
+
+    ``last_of`` says after how many seconds each was answered for the last time.
+    """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     bodies: list[bytes] = field(default_factory=list)
+    started: float = field(default_factory=perf_counter)
+    last_of: dict[int, float] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -81,18 +93,43 @@ def order_request(token: str, *products: int, key: str) -> bytes:
 async def drive(port: int, requests: Requests, *, connections: int, seconds: float = 1e9) -> Load:
     """Send until the requests or the ``seconds`` are used up."""
     load = Load()
-    started = perf_counter()
     loop = asyncio.get_running_loop()
 
     async def connect(number: int) -> None:
         _, connection = await loop.create_connection(
-            lambda: _Connection(requests(number), load, started + seconds), "127.0.0.1", port
+            lambda: _Connection(requests(number), load, load.started + seconds), "127.0.0.1", port
         )
         await connection.done
 
     await asyncio.gather(*map(connect, range(connections)))
-    load.seconds = perf_counter() - started
+    load.seconds = perf_counter() - load.started
     return load
+
+
+async def compare(port: int, message: bytes, empty_port: int, *, connections: int) -> list[Row]:
+    """A request against an empty handler of the framework on another server, in turns.
+
+    The machine's mood changes by the second, and by more than what is to be compared: so it is the median of the turns'
+    ratios that counts.
+    """
+    rates: tuple[list[float], list[float]] = ([], [])
+    for _ in range(TURNS):
+        for of, each, sent in ((rates[0], empty_port, request("GET", "/")), (rates[1], port, message)):
+            await drive(each, lambda _, sent=sent: repeat(sent), connections=connections, seconds=0.3)
+            load = await drive(
+                each, lambda _, sent=sent: repeat(sent), connections=connections, seconds=SECONDS_EACH
+            )
+            of.append(load.require(200).rate)
+    share = median(ours / empty for empty, ours in zip(*rates, strict=True))
+    return [
+        Row(name="empty Litestar handler", value=f"{median(rates[0]):,.0f}/s"),
+        Row(
+            name="product detail, at hand",
+            value=f"{median(rates[1]):,.0f}/s = {share:.0%} of it",
+            target="≥ 150 %",
+            reached=share >= 1.5,
+        ),
+    ]
 
 
 class Caller:
@@ -144,9 +181,11 @@ class _Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._received = b""
-        self._load.latencies.append(perf_counter() - self._sent)
+        now = perf_counter()
+        self._load.latencies.append(now - self._sent)
         status = int(head[9:12])
         self._load.statuses[status] += 1
+        self._load.last_of[status] = now - self._load.started
         if status >= 400 and len(self._load.bodies) < 5:
             self._load.bodies.append(body)
         self._send()

@@ -70,7 +70,7 @@ class Shop:
     async def server(self, name: str, target: str) -> AsyncIterator[int]:
         """Any other application on the API's own server, with the same settings."""
         port = free_port()
-        command = ["granian", "--interface", "asgi", "--loop", "uvloop", "--host", "127.0.0.1"]
+        command = ["granian", "--interface", "asgi", "--http", "1", "--loop", "uvloop", "--host", "127.0.0.1"]
         full = [sys.executable, "-m", *command, "--port", str(port), "--no-ws", target]
         process = Process(name, full, log_path=self.folder / f"{name}.log", environment=self.environment)
         process.start()
