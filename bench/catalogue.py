@@ -17,7 +17,8 @@ import httpx
 import psycopg
 from rich.console import Console
 
-from bench.load import Load, compare, drive, request
+from bench.at_hand import at_hand
+from bench.load import Load, drive, request
 from bench.shop import Shop, open_shop
 from bench.table import Row, show
 from projections.bootstrap import read_side
@@ -92,10 +93,8 @@ class Asked:
 
 async def reading(shop: Shop, asked: Asked) -> list[Row]:
     """One API process, ``CONNECTIONS`` connections."""
-    detail = request("GET", f"/api/v1/products/{asked.numbers[0]}")
-    async with shop.api() as port, shop.server("empty", "bench.empty:app") as empty:
-        compared = await compare(port, detail, empty, connections=CONNECTIONS)
     async with shop.api() as port:
+        detail = await at_hand(shop, port, f"/api/v1/products/{asked.numbers[0]}")
         uncached = await _measured(port, asked.details)
         category, brand = next(iter(asked.brands.items()))
         fixed = await _measured(port, _repeated(_path(category=category, brand=brand, limit=PAGE)))
@@ -105,7 +104,7 @@ async def reading(shop: Shop, asked: Asked) -> list[Row]:
             port, lambda connection: itertools.cycle(pages[connection:] + pages[:connection])
         )
     return [
-        *compared,
+        *detail,
         _rate_row("product detail, another one each time", uncached, 3_000),
         _rate_row(f"list page of {PAGE}, two filters, the same each time", fixed, 1_500),
         _rate_row(f"list page of {PAGE}, two filters, others each time", varying, 1_500),

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 import uvloop
 
-from bench.load import Load, compare, drive, order_request, request
+from bench.at_hand import at_hand
+from bench.load import Load, drive, order_request, request
 from bench.roundtrips import counting_proxy
 from bench.shop import Shop, open_shop
 from bench.table import Row, show
@@ -51,10 +52,8 @@ def _ordering(shop: Shop, connection: int) -> Iterator[bytes]:
 
 async def rates(shop: Shop) -> list[Row]:
     """One API process, ``CONNECTIONS`` connections."""
-    product = request("GET", f"/api/v1/products/{shop.listings[0]}")
-    async with shop.api() as port, shop.server("empty", "bench.empty:app") as empty:
-        compared = await compare(port, product, empty, connections=CONNECTIONS)
     async with shop.api() as port:
+        detail = await at_hand(shop, port, f"/api/v1/products/{shop.listings[0]}")
         guarded = request("GET", f"/api/v1/products/{shop.listings[0]}", token=shop.tokens[0])
         fetched = await _measured(port, lambda _: _repeated(guarded), 200)
         listing = await _measured(port, lambda _: _repeated(request("GET", LIST)), 200)
@@ -63,7 +62,7 @@ async def rates(shop: Shop) -> list[Row]:
         adding = await _measured(port, lambda connection: _adding(shop, connection), 200, 201)
         ordering = await _measured(port, lambda connection: _ordering(shop, connection), 201)
     return [
-        *compared,
+        *detail,
         Row(name="product detail by a member (never at hand, one fetch)", value=f"{fetched.rate:,.0f}/s"),
         _rate_row("list of 20 with two filters", listing, 1500),
         Row(name="list of 20 with two filters by a member (never at hand)", value=f"{listed.rate:,.0f}/s"),

@@ -11,15 +11,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import repeat
-from statistics import median
 from time import perf_counter
-from typing import Any, Final
-
-from bench.table import Row
-
-TURNS: Final = 9
-SECONDS_EACH: Final = 2.0
+from typing import Any
 
 ADDRESS = {
     "firstName": "Emily",
@@ -104,32 +97,6 @@ async def drive(port: int, requests: Requests, *, connections: int, seconds: flo
     await asyncio.gather(*map(connect, range(connections)))
     load.seconds = perf_counter() - load.started
     return load
-
-
-async def compare(port: int, message: bytes, empty_port: int, *, connections: int) -> list[Row]:
-    """A request against an empty handler of the framework on another server, in turns.
-
-    The machine's mood changes by the second, and by more than what is to be compared: so it is the median of the turns'
-    ratios that counts.
-    """
-    rates: tuple[list[float], list[float]] = ([], [])
-    for _ in range(TURNS):
-        for of, each, sent in ((rates[0], empty_port, request("GET", "/")), (rates[1], port, message)):
-            await drive(each, lambda _, sent=sent: repeat(sent), connections=connections, seconds=0.3)
-            load = await drive(
-                each, lambda _, sent=sent: repeat(sent), connections=connections, seconds=SECONDS_EACH
-            )
-            of.append(load.require(200).rate)
-    share = median(ours / empty for empty, ours in zip(*rates, strict=True))
-    return [
-        Row(name="empty Litestar handler", value=f"{median(rates[0]):,.0f}/s"),
-        Row(
-            name="product detail, at hand",
-            value=f"{median(rates[1]):,.0f}/s = {share:.0%} of it",
-            target="≥ 150 %",
-            reached=share >= 1.5,
-        ),
-    ]
 
 
 class Caller:

@@ -8,7 +8,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -67,12 +67,20 @@ class Shop:
             yield port
 
     @asynccontextmanager
-    async def server(self, name: str, target: str) -> AsyncIterator[int]:
+    async def server(
+        self, name: str, target: str, *, factory: bool = False, environment: Mapping[str, str] | None = None
+    ) -> AsyncIterator[int]:
         """Any other application on the API's own server, with the same settings."""
         port = free_port()
         command = ["granian", "--interface", "asgi", "--http", "1", "--loop", "uvloop", "--host", "127.0.0.1"]
+        command += ["--factory"] if factory else []
         full = [sys.executable, "-m", *command, "--port", str(port), "--no-ws", target]
-        process = Process(name, full, log_path=self.folder / f"{name}.log", environment=self.environment)
+        process = Process(
+            name,
+            full,
+            log_path=self.folder / f"{name}.log",
+            environment={**self.environment, **(environment or {})},
+        )
         process.start()
         try:
             await process.until_ready(lambda: _answers(f"http://127.0.0.1:{port}/"), within=30)

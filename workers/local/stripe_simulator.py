@@ -37,6 +37,7 @@ from litestar.handlers.http_handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
+from application.collecting import collect_rarely
 from workers.local.process import LOOPBACK, Process, answers_http
 from workers.local.process import Server as LocalServer
 from workers.local.stripe_objects import Objects, StripeObject
@@ -1324,6 +1325,7 @@ def main() -> None:
         state=chosen.state,
         origin=f"http://{chosen.host}:{chosen.port}",
     )
+    collect_rarely()
     uvloop.run(serve(app, chosen.host, chosen.port))
 
 
