@@ -13,21 +13,22 @@ from typing import Final
 from projections.ports import Passed
 
 SHORTEST: Final = 0.005
-LONGEST: Final = 0.1
 PER_EVENT: Final = 0.001
-"""Seconds of rest for each event that was come by (``rest_after``)."""
+LONGEST: Final = 0.05
+LONGEST_GATHERING: Final = 0.1
+"""Seconds of rest: the least, for each event that was come by, and the most; that of who has something to save last."""
 
 MoveAll = Callable[[Sequence[Passed]], Awaitable[set[Passed]]]
 """Moves those that nobody stands in the way of, and tells which."""
 
 
-def rest_after(events: int) -> float:
+def gathering_after(events: int) -> float:
     """Seconds to gather what is next, after a batch of so many: a transaction costs the same for one event as for many.
 
     Who waits for their one write waits for milliseconds, and from some 900 events a second on, when there is better to
-    do, a read model moves 20 times a second.
+    do, a read model is saved ten times a second.
     """
-    return min(SHORTEST + PER_EVENT * events, LONGEST)
+    return min(SHORTEST + PER_EVENT * events, LONGEST_GATHERING)
 
 
 class Idling:
@@ -54,7 +55,8 @@ class Idling:
         """
         if self._beat is None:
             self._beat = asyncio.Event()
-            asyncio.get_running_loop().call_later(rest_after(events), self._ring, self._beat)
+            delay = min(SHORTEST + PER_EVENT * events, LONGEST)
+            asyncio.get_running_loop().call_later(delay, self._ring, self._beat)
         await self._beat.wait()
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from domain.kernel import Event, Recorded, tag_of
 from projections.cancelling import obey_cancellation
-from projections.idling import Idling, rest_after
+from projections.idling import Idling, gathering_after
 from projections.ports import (
     Batch,
     Change,
@@ -208,7 +208,7 @@ class Runner(Generic[Doc, S]):
         elif fetched.live:
             # The first event after a pause is carried at once. While they keep coming, a few are gathered.
             passed = to - position
-            await (asyncio.sleep(rest_after(passed)) if recorded else self._idling.rest(passed))
+            await (asyncio.sleep(gathering_after(passed)) if recorded else self._idling.rest(passed))
 
     async def _fetch(self, position: int) -> _Fetched:
         limit = min(LIVE_BATCH if self.live else self._batch, self.throttle or self._batch)
