@@ -6,31 +6,10 @@ import os
 import sys
 
 import msgspec
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
 
 from api.app import openapi_document
+from api.serving import serve
 from application.settings import Settings, SettingsError
-
-BACKLOG = 2048
-
-
-def serve(settings: Settings) -> None:
-    Granian(
-        "api.app:application",
-        factory=True,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        http=HTTPModes.http1,
-        loop=Loops.uvloop,
-        workers=settings.tradelog_api_processes,
-        backlog=BACKLOG,
-        websockets=False,
-        log_access=False,
-        respawn_failed_workers=True,
-        log_dictconfig={"version": 1, "disable_existing_loggers": False},
-    ).serve()
 
 
 def main(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ from random import getrandbits
 from time import perf_counter
 from typing import Any, Final, Protocol
 
+import msgspec
 import structlog
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -25,7 +26,7 @@ from api.input import by_name
 from api.limits import Limits, Standing
 from api.metrics import Metrics
 from api.problems import CODES, envelope
-from api.ready import Key, Ready, ReadyAnswers, Shared, etag_of, is_among
+from api.ready import Key, Ready, ReadyAnswers, Shared, etag_of, is_among, lines_of
 from api.wire import encode, snake_cased
 
 MOST_BYTES: Final = 1024 * 1024
@@ -121,38 +122,56 @@ class Edge:
             return
         began = perf_counter()
         asked = _asked(scope, self._snake_case)
-        if asked.is_anybodys and scope["method"] in _READING:
-            key = _key_of(scope, asked)
-            ready = self._answers.at(key, began, asked.wanted)
-            if ready is None and not key[0].startswith(_API):
-                ready = self._answers.at((_routed(key[0]), key[1], key[2]), began, asked.wanted)
-            if ready is not None:
-                await self._give(ready, scope, asked, began, send)
-                return
-        await self._ask(scope, asked, began, receive, send)
+        given = self._given(scope, asked, began)
+        if given is None:
+            await self._ask(scope, asked, began, receive, send)
+            return
+        headers = [*given.headers, *given.more]
+        try:
+            await send({"type": "http.response.start", "status": given.status, "headers": headers})
+            await send({"type": "http.response.body", "body": given.body, "more_body": False})
+        finally:
+            self._tell(scope["method"], given.route, given.status, began, request_id=asked.request_id)
 
-    async def _give(self, ready: Ready, scope: HTTPScope, asked: _Asked, began: float, send: Send) -> None:
-        """What is at hand, to somebody of whom nothing else is to be found out."""
-        status, body = 200, ready.body
-        headers = [*ready.headers, ready.at, (b"x-request-id", asked.request_id)]
-        if asked.if_none_match and is_among(ready.etag, asked.if_none_match):
-            status, body = 304, b""
-            headers = [*ready.not_modified, ready.at, (b"x-request-id", asked.request_id)]
+    def at_hand(self, scope: HTTPScope) -> Given | None:
+        """What can be answered at once, for a server that need not go through ASGI for it; it is counted as sent."""
+        began = perf_counter()
+        asked = _asked(scope, self._snake_case)
+        given = self._given(scope, asked, began)
+        if given is not None:
+            self._tell(scope["method"], given.route, given.status, began, request_id=asked.request_id)
+        return given
+
+    def _given(self, scope: HTTPScope, asked: _Asked, now: float) -> Given | None:
+        """What is at hand, for somebody of whom nothing else is to be found out."""
+        if not asked.is_anybodys or scope["method"] not in _READING:
+            return None
+        key = _key_of(scope, asked)
+        ready = self._answers.at(key, now, asked.wanted)
+        if ready is None and not key[0].startswith(_API):
+            ready = self._answers.at((_routed(key[0]), key[1], key[2]), now, asked.wanted)
+        if ready is None:
+            return None
+        more = [ready.at, (b"x-request-id", asked.request_id)]
         if asked.origin is not None:
-            headers += self._cors.granted(asked.origin)
+            more += self._cors.granted(asked.origin)
         if self._limits is not None:
             standing = self._limits.at_hand(ready.route, neighbourhood(self._addresses.of(scope)))
+            more += standing.headers()
             if standing.refused:
-                status, body = 429, _refusal(standing, asked)
-                headers = [header for header in headers if header[0] not in _OF_THE_ANSWER]
-                headers += _refused_headers(standing, body)
-            headers += standing.headers()
-        try:
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            sent = b"" if scope["method"] == "HEAD" else body
-            await send({"type": "http.response.body", "body": sent, "more_body": False})
-        finally:
-            self._tell(scope["method"], ready.route, status, began, request_id=asked.request_id)
+                body = _refusal(standing, asked)
+                headers = [header for header in (*ready.headers, *more) if header[0] not in _OF_THE_ANSWER]
+                return Given(
+                    route=ready.route,
+                    status=429,
+                    headers=headers,
+                    more=_refused_headers(standing, body),
+                    body=_sent(scope, body),
+                )
+        if asked.if_none_match and is_among(ready.etag, asked.if_none_match):
+            return Given(route=ready.route, status=304, headers=ready.not_modified, more=more)
+        body = _sent(scope, ready.body)
+        return Given(route=ready.route, status=200, headers=ready.headers, more=more, body=body, ready=ready)
 
     async def _ask(self, scope: HTTPScope, asked: _Asked, began: float, receive: Receive, send: Send) -> None:
         """The framework."""
@@ -276,6 +295,22 @@ class Edge:
         if not any(name == b"set-cookie" for name, _ in own):
             self._answers.keep(ready, shared, begun)
         return ready
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer at hand: ``headers`` are those of ``ready``, where that is what is given; ``more`` are the request's own."""
+
+    route: str
+    status: int
+    headers: Sequence[Header]
+    more: Sequence[Header]
+    body: bytes = b""
+    ready: Ready | None = None
+
+    def in_lines(self) -> bytes:
+        """All headers, as they are sent."""
+        always = lines_of(self.headers) if self.ready is None else self.ready.in_lines()
+        return always + lines_of(self.more)
 
 
 class _Outcome:
@@ -472,6 +507,10 @@ def _refusal(standing: Standing, asked: _Asked) -> bytes:
 
 def _refused_headers(standing: Standing, body: bytes) -> list[Header]:
     return [_JSON, _length(body), (b"retry-after", b"%d" % standing.reset)]
+
+
+def _sent(scope: HTTPScope, body: bytes) -> bytes:
+    return b"" if scope["method"] == "HEAD" else body
 
 
 def _length(body: bytes) -> Header:

@@ -72,9 +72,21 @@ class Shop:
     ) -> AsyncIterator[int]:
         """Any other application on the API's own server, with the same settings."""
         port = free_port()
-        command = ["granian", "--interface", "asgi", "--http", "1", "--loop", "uvloop", "--host", "127.0.0.1"]
+        command = [
+            "uvicorn",
+            target,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--loop",
+            "uvloop",
+            "--http",
+            "httptools",
+        ]
+        command += ["--ws", "none", "--no-access-log", "--no-server-header", "--no-proxy-headers"]
         command += ["--factory"] if factory else []
-        full = [sys.executable, "-m", *command, "--port", str(port), "--no-ws", target]
+        full = [sys.executable, "-m", *command]
         process = Process(
             name,
             full,

@@ -15,7 +15,6 @@ import logging
 import operator
 import os
 import secrets
-import signal
 import string
 import sys
 import time
@@ -27,9 +26,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 import msgspec
-import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
+import uvicorn
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
@@ -51,6 +48,8 @@ ALPHANUMERIC: Final = string.ascii_letters + string.digits
 API_VERSION: Final = "2025-09-30.clover"
 WEBHOOK_PATH: Final = "/api/v1/payments/stripe"
 SETTLE_AFTER: Final = 2.0
+KEPT_ALIVE: Final = 75
+ENDED_WITHIN: Final = 5
 MOST_METADATA, LONGEST_METADATA_KEY, LONGEST_METADATA_VALUE = 50, 40, 500
 LONGEST_IDEMPOTENCY_KEY: Final = 255
 
@@ -1297,14 +1296,6 @@ class StripeSimulator(LocalServer):
         return await answers_http(f"{self.url}/simulator/health")
 
 
-async def serve(app: Litestar, host: str, port: int) -> None:
-    server = Server(app, address=host, port=port, interface=Interfaces.ASGI, log_enabled=False)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    await server.serve()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=LOOPBACK)
@@ -1326,7 +1317,17 @@ def main() -> None:
         origin=f"http://{chosen.host}:{chosen.port}",
     )
     collect_rarely()
-    uvloop.run(serve(app, chosen.host, chosen.port))
+    uvicorn.run(
+        app,
+        host=chosen.host,
+        port=chosen.port,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=KEPT_ALIVE,
+        timeout_graceful_shutdown=ENDED_WITHIN,
+    )
 
 
 if __name__ == "__main__":
