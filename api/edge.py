@@ -176,6 +176,8 @@ class Edge:
     async def _ask(self, scope: HTTPScope, asked: _Asked, began: float, receive: Receive, send: Send) -> None:
         """The framework."""
         method = scope["method"]
+        if method == "HEAD":
+            scope = scope.copy()  # the server looks into its own for how much is to be sent
         request_id = asked.request_id.decode()
         state: dict[str, Any]
         scope["state"] = state = {
