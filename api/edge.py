@@ -300,7 +300,7 @@ class Edge:
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer at hand: ``headers`` are those of ``ready``, where that is what is given; ``more`` are the request's own."""
+    """An answer at hand: ``headers`` are those of ``ready``, where that is given; ``more`` are the request's own."""
 
     route: str
     status: int

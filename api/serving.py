@@ -36,8 +36,11 @@ ENDED_WITHIN: Final = 10
 HEADERS_WITHIN: Final = 30.0
 """Seconds that a request's line and headers may take to come."""
 
+HEARD_WITHIN: Final = 2.0
+"""Seconds in which somebody who was refused has read why."""
+
 MOST_HEADERS: Final = 64 * 1024
-"""Bytes of them."""
+"""Bytes of them, after those that came with the first."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -48,8 +51,10 @@ class Protocol(HttpToolsProtocol):
         edge = getattr(self.app, "asgi_handler", None)
         assert isinstance(edge, Edge), "the application is ours, and no other"
         self._edge = edge
-        self._begun = True
-        self._head = 0
+        self._is_begun = True
+        self._began_now = True
+        self._is_refused = False
+        self._unfinished = 0
         self._patience: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -61,23 +66,26 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         super().data_received(data)
-        if not self._begun or self.transport.is_closing():
+        if not self._is_begun:
             self._be_patient()
             return
-        # The headers are not all here.
-        self._head += len(data)
-        if self._head > MOST_HEADERS:
+        # The headers are not all here. Where in the data they begin is not known: those that come after it are counted.
+        self._unfinished = 0 if self._began_now else self._unfinished + len(data)
+        self._began_now = False
+        if self._unfinished > MOST_HEADERS:
             self._refuse(431, "The headers are too large")
         elif self._patience is None:
             self._patience = self.loop.call_later(HEADERS_WITHIN, self._give_up)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begun, self._head = True, 0
+        self._is_begun = self._began_now = True
 
     def on_headers_complete(self) -> None:
-        self._begun = False
+        self._is_begun = False
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -103,7 +111,10 @@ class Protocol(HttpToolsProtocol):
         cycle.on_response()
 
     def _refuse(self, status: int, message: str) -> None:
-        """What cannot be read has no path to be answered by; its connection cannot be used again."""
+        """What cannot be read has no path to be answered by, and nothing after it is read either.
+
+        Whoever is still sending is left to for a moment: they would not get to hear of it if we closed at once.
+        """
         body = encode(envelope(status, CODES[status], message, {}, uuid4().hex))
         headers = [
             (b"content-type", b"application/json"),
@@ -111,8 +122,10 @@ class Protocol(HttpToolsProtocol):
             (b"connection", b"close"),
         ]
         lines = lines_of([*self.server_state.default_headers, *headers])
+        self._is_refused, self._is_begun = True, False
         self.transport.write(b"".join([STATUS_LINE[status], lines, b"\r\n", body]))
-        self.transport.close()
+        self.transport.write_eof()
+        self.loop.call_later(HEARD_WITHIN, self._give_up)
 
     def _be_patient(self) -> None:
         if self._patience is not None:

@@ -197,7 +197,8 @@ class TestHealthAndMetrics:
     def test_metrics_do_not_grow_with_what_anybody_calls_a_method(self, shop: Shop) -> None:
         made_up = [f"BREW{uuid.uuid4().hex.upper()}" for _ in range(3)]
         for method in made_up:
-            assert shop.guest(method, "/products").status_code == 405
+            assert_problem(shop.guest(method, "/products"), 400, "VALIDATION_ERROR")
+        assert_problem(shop.guest("PROPFIND", "/products"), 405, "METHOD_NOT_ALLOWED")
         text = httpx.get(f"{shop.origin}/metrics").text
         assert [method for method in made_up if method in text] == []
         assert 'method="other"' in text
