@@ -24,8 +24,8 @@ MoveAll = Callable[[Sequence[Passed]], Awaitable[set[Passed]]]
 def rest_after(events: int) -> float:
     """Seconds to gather what is next, after a batch of so many: a transaction costs the same for one event as for many.
 
-    Who waits for their one write waits for milliseconds, and from some 900 events a second on, when there is better to
-    do, a read model moves 20 times a second.
+    Who waits for their one write waits for milliseconds, and from some 950 events a second on, when there is better to
+    do, a read model moves ten times a second.
     """
     return min(SHORTEST + PER_EVENT * events, LONGEST)
 
