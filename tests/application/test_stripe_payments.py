@@ -45,6 +45,41 @@ async def test_a_signature_that_is_no_ascii_is_a_forged_one() -> None:
             payments.read_webhook(PAID, f"t={int(time())},v1=\xe9")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"paid"',
+        b'{"id": "evt_1"} {}',
+        b'{"id": NaN}',
+        b'{"id": "\xff"}',
+        b'{"id": "\\ud800"}',
+        b'\xef\xbb\xbf{"id": "evt_1"}',
+    ],
+)
+async def test_what_is_no_object_is_no_message_whoever_signed_it(body: bytes) -> None:
+    async with aclosing(Opened("sk_test", "whsec_tests")) as payments:
+        with pytest.raises(InvalidSignatureError):
+            payments.read_webhook(body, signature(body, "whsec_tests"))
+
+
+async def test_a_notification_without_what_it_is_about_is_only_to_be_kept() -> None:
+    event = {
+        "id": "evt_1",
+        "object": "v2.core.event",
+        "type": "v1.billing.meter.error_report_triggered",
+        "created": "2026-09-17T06:20:52.246Z",
+        "related_object": {"id": "mtr_1", "type": "billing.meter"},
+    }
+    body = json.dumps(event).encode()
+    async with aclosing(Opened("sk_test", "whsec_tests")) as payments:
+        message = payments.read_webhook(body, signature(body, "whsec_tests"))
+    assert (message.id, message.kind, message.created_at) == ("evt_1", event["type"], None)
+    assert (message.object_id, message.command, message.redundant) == ("", None, False)
+
+
 AN_INTENT = {
     "id": "pi_1",
     "amount": 500,
