@@ -88,7 +88,7 @@ class TestOfTheShop:
         }
         days = [today() - timedelta(days=29 - number) for number in range(30)]
         assert [day["date"] for day in after["byDay"]] == [str(day) for day in days]
-        for name in ("orders", "revenue", "refunds", "items"):
+        for name in ("orders", "revenue", "refunds", "lostDisputes", "netRevenue", "items"):
             assert round(sum(day[name] for day in after["byDay"]), 2) == after[name]
         assert grown(before["byDay"][-1], after["byDay"][-1], "orders", "items") == [1, 2]
 
@@ -127,6 +127,9 @@ class TestOfTheShop:
             "orders": 1,
             "items": 3,
             "revenue": 14175.0,
+            "refunds": 0.0,
+            "lostDisputes": 0.0,
+            "netRevenue": 14175.0,
         }
         (house,) = [
             share
@@ -147,7 +150,7 @@ class TestOfTheShop:
             name = f"sales-{today() - timedelta(days=29)}-{today()}.csv"
             assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
             assert [*table[0]] == [
-                "date", "orders", "items", "revenue", "refunds", "netRevenue", "currency",
+                "date", "orders", "items", "revenue", "refunds", "lostDisputes", "netRevenue", "currency",
             ]  # fmt: skip
             assert len(table) == 30
             body = sales(admin, shop)["byDay"][-1]
@@ -198,7 +201,7 @@ class TestOfASeller:
         }
         assert body["byDay"][-1]["revenue"] + body["byDay"][0]["revenue"] == 180.0
         assert rows(asked(seller, shop, OWN, format="csv"))[-1].keys() == {
-            "date", "orders", "items", "revenue",
+            "date", "orders", "items", "revenue", "refunds", "lostDisputes", "netRevenue",
         }  # fmt: skip
         other = sales(shop.user("/auth/signup"), shop, OWN)
         assert (other["orders"], other["revenue"]) == (0, 0)
