@@ -14,7 +14,9 @@ sums_st = st.lists(st.integers(0, 50_000), min_size=2, max_size=6)
 
 class TestBearing:
     @given(st.data(), sums_st)
-    def test_parts_add_up_and_no_line_bears_more_than_it_can(self, data: st.DataObject, most: list[int]) -> None:
+    def test_parts_add_up_and_no_line_bears_more_than_it_can(
+        self, data: st.DataObject, most: list[int]
+    ) -> None:
         amount = data.draw(st.integers(0, 2 * sum(most) + 1))
         same_size = st.lists(st.integers(0, 50_000), min_size=len(most), max_size=len(most))
         parts = borne(amount, most, *data.draw(st.lists(same_size, max_size=2)))
