@@ -339,7 +339,7 @@ class TestWhatWentBack:
         assert await self.of_sellers(reads) == {HOUSE_SELLER: (800, 400, 200), OTHER: (1000, 500, 250)}
         assert await self.of_products(reads) == {listing(1): (800, 400, 200), listing(2): (1000, 500, 250)}
         for seller, figures in (await self.of_sellers(reads)).items():
-            assert await self.of_one(reads, seller) == figures
+            assert await self.of_one(reads, SellerId(seller)) == figures
         (*_, last) = await sales_by_day(reads, *self.EVER)
         assert (last.refunds, last.lost_disputes) == (1000, 500)
         await record(stand, came_back(1, 1000), disputed(1, 500, "won"))
