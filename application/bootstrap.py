@@ -510,7 +510,7 @@ def handlers(
         RetryFailedRefund: partial(retry_failed_refund, store=store),
         IssueInvoice: partial(issue_invoice, store=store, clock=clock),
         ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),
-        SendRefund: partial(send_refund, store=store, payments=payments),
+        SendRefund: partial(send_refund, store=store, payments=payments, clock=clock),
         RequestPayment: partial(request_payment, store=store, payments=payments),
         ConfirmPayment: partial(confirm_payment, store=store, payments=payments, clock=clock),
         PreparePayment: partial(prepare_payment, store=store, payments=payments, tariff=conditions.tariff),
