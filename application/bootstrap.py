@@ -213,9 +213,11 @@ from application.orders.refunding import (
     RefundOrder,
     RetryFailedRefund,
     RetryRefund,
+    RetryRefundOfPayment,
     refund_order,
     retry_failed_refund,
     retry_refund,
+    retry_refund_of_payment,
 )
 from application.orders.returning import (
     ApproveReturn,
@@ -507,6 +509,7 @@ def handlers(
         ReceiveReturn: partial(receive_return, store=store, clock=clock),
         RefundOrder: partial(refund_order, store=store, clock=clock),
         RetryRefund: partial(retry_refund, store=store),
+        RetryRefundOfPayment: partial(retry_refund_of_payment, store=store),
         RetryFailedRefund: partial(retry_failed_refund, store=store),
         IssueInvoice: partial(issue_invoice, store=store, clock=clock),
         ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),

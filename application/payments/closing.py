@@ -85,21 +85,11 @@ async def send_refund(
     asked_at = metadata.caused_at
     key_stands = asked_at is not None and clock.now() - asked_at < KEYS_STAND
     try:
-        answer = None if key_stands else await _sent_before(payment.intent_id, command.refund_id, payments)
-        if answer is None:
-            answer = await payments.refund(
-                payment.intent_id,
-                refund.amount.minor,
-                idempotency_key=f"refund-{command.refund_id}",
-                metadata={"refundId": command.refund_id},
-            )
+        answer = await _sent(payment, command.refund_id, payments, key_stands=key_stands)
     except PaymentFailedError as refused:
         refusal = refused
     else:
-        if answer.status in _FAILED:
-            code = answer.failure_code or answer.status
-            refusal = PaymentFailedError("The refund failed", details={"code": code})
-        elif answer.status != "succeeded":
+        if answer.status != "succeeded":
             # It is on its way: the provider will tell what has become of it, or is asked.
             return Changed(state=payment, version=loaded.version)
         sent = answer.id
@@ -122,9 +112,25 @@ async def send_refund(
     return await store.change_together(refs, decide, metadata)
 
 
-async def _sent_before(
-    intent_id: str, refund_id: str, payments: PaymentProvider
-) -> ProviderRefund | None:
+async def _sent(
+    payment: Payment, refund_id: str, payments: PaymentProvider, *, key_stands: bool
+) -> ProviderRefund:
+    """As the provider has it; ``PaymentFailedError`` where it refuses, or could not send it."""
+    answer = None if key_stands else await _sent_before(payment.intent_id, refund_id, payments)
+    if answer is None:
+        answer = await payments.refund(
+            payment.intent_id,
+            payment.refunds[refund_id].amount.minor,
+            idempotency_key=f"refund-{refund_id}",
+            metadata={"refundId": refund_id},
+        )
+    if answer.status in _FAILED:
+        code = answer.failure_code or answer.status
+        raise PaymentFailedError("The refund failed", details={"code": code})
+    return answer
+
+
+async def _sent_before(intent_id: str, refund_id: str, payments: PaymentProvider) -> ProviderRefund | None:
     """By our name for it. Should there be several, one whose money went, or is on its way, before one that failed."""
     try:
         sent = await payments.refunds(intent_id)

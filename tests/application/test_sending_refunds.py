@@ -1,6 +1,6 @@
 """Money that is asked back goes back once, whatever is lost on the way, and however late it is tried again.
 
-The provider is the Stripe simulator behind the real adapter. As Stripe may, it forgets its idempotency keys after a day.
+The provider is the Stripe simulator behind the real adapter. As Stripe may, it forgets its keys after a day.
 """
 
 from __future__ import annotations
@@ -13,15 +13,30 @@ from typing import Any, Final, cast
 import pytest
 
 from application.errors import PaymentProviderError, UnavailableError
-from application.orders.refunding import RefundOrder, RetryFailedRefund, RetryRefund
+from application.orders.refunding import (
+    MOST_TRIES,
+    RefundOrder,
+    RetryFailedRefund,
+    RetryRefund,
+    RetryRefundOfPayment,
+)
 from application.payments.closing import KEYS_STAND, SendRefund
+from application.payments.linking import PreparePayment
 from application.payments.noting import RecordRefunds
 from application.payments.paying import ConfirmPayment, RequestPayment
+from application.payments.reconciling import ReconcilePayment
 from application.ports import ProviderRefund
 from domain.kernel import stream_id
 from domain.money import Money
 from domain.orders.order import ORDERS, Order
-from domain.payments.payment import PAYMENTS, Payment, PaymentNotFoundError, RefundState
+from domain.payments.payment import (
+    PAYMENTS,
+    Payment,
+    PaymentNotFoundError,
+    RefundNotFailedError,
+    RefundNotFoundError,
+    RefundState,
+)
 from tests.application.shop import Shop, SteppedClock
 from tests.application.stripe_in_process import InProcessStripe
 from tests.workers.test_reactor import MemoryPlaces
@@ -324,3 +339,82 @@ class TestATryThatFailedAtTheProvider:
         paid.shop.clock.at += A_DAY
         await paid.react()
         assert await paid.states() == [RefundState.FAILED]
+
+
+class TestMoneyForWhichThereIsNoOrder:
+    """It goes back by itself, and where that failed so often that nobody tries any more, an admin does."""
+
+    async def forsaken(self, stripe: InProcessStripe) -> tuple[Shop, str, Reactor]:
+        clock = SteppedClock()
+        await stripe.begin(clock)
+        shop = Shop(provider=cast(Any, stripe), clock=clock)
+        buyer = await shop.buyer()
+        intent_id: str = (await shop.handle(PreparePayment(caller=buyer, amount=PART))).state.intent_id
+        await shop.handle(
+            ConfirmPayment(intent_id=intent_id, payment_method="pm_card_refundFail", caller=buyer)
+        )
+        clock.at += A_DAY
+        await shop.handle(ReconcilePayment(intent_id=intent_id))
+        return shop, intent_id, Reactor(shop.log, MemoryPlaces(), shop.bus, clock)
+
+    async def now(self, shop: Shop, intent_id: str) -> Payment:
+        payment: Payment = await shop.now(PAYMENTS, stream_id("payment", intent_id))
+        return payment
+
+    async def last_of(self, shop: Shop, intent_id: str) -> tuple[str, RefundState]:
+        name, refund = list((await self.now(shop, intent_id)).refunds.items())[-1]
+        return name, refund.status
+
+    async def test_is_tried_again_by_an_admin_as_often_as_they_like(self, stripe: InProcessStripe) -> None:
+        shop, intent_id, reactor = await self.forsaken(stripe)
+        payment_id = (await self.now(shop, intent_id)).id
+
+        async def fail() -> str:
+            while await reactor.catch_up(SENDING_REFUNDS):
+                pass
+            newest = (await stripe.all("refunds"))[-1]
+            await stripe.ask(f"/simulator/refunds/{newest['id']}/settle", outcome="failed")
+            await shop.handle(RecordRefunds(intent_id=intent_id))
+            name, state = await self.last_of(shop, intent_id)
+            assert state is RefundState.FAILED
+            return name
+
+        failed = ""
+        for _ in range(MOST_TRIES):
+            failed = await fail()
+            shop.clock.at += A_DAY
+            await shop.handle(RetryFailedRefund(payment_id=payment_id, refund_id=failed))
+        assert await self.last_of(shop, intent_id) == (failed, RefundState.FAILED)
+        assert len(await stripe.all("refunds")) == MOST_TRIES
+
+        by_hand = RetryRefundOfPayment(intent_id=intent_id, refund_id=failed)
+        tried = (await shop.handle(by_hand)).state.refund_id
+        failed_again = await fail()
+        assert failed_again == tried
+        head = await shop.log.head()
+        assert (await shop.handle(by_hand)).state.refund_id == tried
+        assert await shop.log.head() == head
+
+        by_hand = RetryRefundOfPayment(intent_id=intent_id, refund_id=failed_again)
+        once_more = (await shop.handle(by_hand)).state.refund_id
+        while await reactor.catch_up(SENDING_REFUNDS):
+            pass
+        assert await self.last_of(shop, intent_id) == (once_more, RefundState.SUCCEEDED)
+        (charge,) = await stripe.all("charges")
+        assert charge["amount_refunded"] == PART.minor
+
+    async def test_is_not_tried_again_while_it_is_on_its_way_nor_what_is_not_there(
+        self, stripe: InProcessStripe
+    ) -> None:
+        shop, intent_id, _ = await self.forsaken(stripe)
+        name, state = await self.last_of(shop, intent_id)
+        assert state is RefundState.REQUESTED
+        head = await shop.log.head()
+        for wanted, refund_id, refusal in (
+            (intent_id, name, RefundNotFailedError),
+            (intent_id, f"{intent_id}-2", RefundNotFoundError),
+            ("pi_none", name, PaymentNotFoundError),
+        ):
+            with pytest.raises(refusal):
+                await shop.handle(RetryRefundOfPayment(intent_id=wanted, refund_id=refund_id))
+        assert await shop.log.head() == head
