@@ -1127,6 +1127,7 @@ class ListedRefund(Shape, frozen=True, kw_only=True):
     """``tries`` counts how often its money was tried to be sent; one that is ``retried`` is tried again already."""
 
     id: str
+    payment_intent_id: str | None
     order_id: str | None
     amount: float
     currency: str

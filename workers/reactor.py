@@ -189,6 +189,7 @@ class Reactor:
             actor=f"worker:{reaction.name}",
             request_id=recorded.request_id,
             cause=recorded.position,
+            caused_at=recorded.timestamp,
             once=once,
         )
         try:
