@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from application.errors import ConcurrentChangeError
-from application.payments.paying import PaymentResult, glanced, result_of, settle
+from application.payments.paying import PaymentResult, glanced, result_of, settle, with_its_order
 from application.ports import (
     Changed,
     Clock,
@@ -136,41 +136,26 @@ async def _noted(
     metadata: Metadata,
     store: EventStore,
 ) -> Changed[Payment | None]:
-    known: Payment | None = await glanced(_payment_ref(intent_id), store)
-    if known is None:
-        return Changed(state=None, version=0)
-    try:
-        return await _noted_of(known, note, metadata, store)
-    except ConcurrentChangeError:
-        # Its order was placed a moment ago. That happens once in its life.
-        now: Payment | None = (await store.load(PAYMENTS, known.id)).state
-        if now is None or now.order_id == known.order_id:
-            raise
-        return await _noted_of(now, note, metadata, store)
+    async def noted(known: Payment | None) -> Changed[Payment | None]:
+        if known is None:
+            return Changed(state=None, version=0)
+        order_id = known.order_id
+        payment_ref = _payment_ref(intent_id)
+        order_refs: list[StreamRef[Any, Any]] = [] if order_id is None else [StreamRef(ORDERS, order_id)]
 
+        def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
+            payment: Payment = loaded[0].present
+            if payment.order_id != order_id:
+                raise ConcurrentChangeError("Its order was placed meanwhile")
+            settled = note(payment, loaded[1].present if order_refs else None)
+            return Proposal(
+                outcome=PAYMENTS.fold(payment, settled.payment),
+                events=[(payment_ref, settled.payment), *((ref, settled.order) for ref in order_refs)],
+            )
 
-async def _noted_of(
-    known: Payment,
-    note: Callable[[Payment, Order | None], Settled],
-    metadata: Metadata,
-    store: EventStore,
-) -> Changed[Payment | None]:
-    payment_ref = _payment_ref(known.intent_id)
-    order_refs: list[StreamRef[Any, Any]] = (
-        [] if known.order_id is None else [StreamRef(ORDERS, known.order_id)]
-    )
+        return await store.change_together([payment_ref, *order_refs], decide, metadata)
 
-    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
-        payment: Payment = loaded[0].present
-        if payment.order_id != known.order_id:
-            raise ConcurrentChangeError("Its order was placed meanwhile")
-        settled = note(payment, loaded[1].present if order_refs else None)
-        return Proposal(
-            outcome=PAYMENTS.fold(payment, settled.payment),
-            events=[(payment_ref, settled.payment), *((ref, settled.order) for ref in order_refs)],
-        )
-
-    return await store.change_together([payment_ref, *order_refs], decide, metadata)
+    return await with_its_order(intent_id, noted, store)
 
 
 def _with_refunds(

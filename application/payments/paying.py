@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -240,30 +240,42 @@ async def settle(
     clock: Clock,
 ) -> Changed[T | None]:
     """The same, for those who want to know something else of it; nothing for an intent that is nothing to us."""
-    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", told.intent.id))
-    known: Payment | None = await glanced(payment_ref, store)
-    order_id = known.order_id if known else _order_in(told.intent)
+
+    def settled(known: Payment | None) -> Awaitable[Changed[T | None]]:
+        return _settled(told, known, metadata, outcome, store=store, clock=clock)
+
+    return await with_its_order(told.intent.id, settled, store)
+
+
+async def with_its_order(
+    intent_id: str, act: Callable[[Payment | None], Awaitable[Changed[T]]], store: EventStore
+) -> Changed[T]:
+    """Act on a payment as a glance shows it; once more, as it is now, if its order was placed a moment ago.
+
+    That happens once in its life. ``act`` tells by ``ConcurrentChangeError`` that the payment is of another order.
+    """
+    ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", intent_id))
+    known: Payment | None = await glanced(ref, store)
     try:
-        return await _settled(told, order_id, metadata, outcome, known=known, store=store, clock=clock)
+        return await act(known)
     except ConcurrentChangeError:
-        # Its order was placed a moment ago. That happens once in its life.
-        now = (await store.load(PAYMENTS, payment_ref.id)).state
-        if now is None or now.order_id == order_id:
+        now: Payment | None = (await store.load(PAYMENTS, ref.id)).state
+        if now is None or (known is not None and now.order_id == known.order_id):
             raise
-        return await _settled(told, now.order_id, metadata, outcome, known=now, store=store, clock=clock)
+        return await act(now)
 
 
 async def _settled(
     told: RecordPaymentResult,
-    order_id: OrderId | None,
+    known: Payment | None,
     metadata: Metadata,
     outcome: Outcome[T],
     *,
-    known: Payment | None,
     store: EventStore,
     clock: Clock,
 ) -> Changed[T | None]:
     intent = told.intent
+    order_id = known.order_id if known else _order_in(intent)
     order: Order | None = await glanced(StreamRef(ORDERS, order_id), store) if order_id else None
     if known is None and not _concerns_us(told, order):
         return Changed(state=None, version=0)
