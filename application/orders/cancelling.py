@@ -12,6 +12,7 @@ import msgspec
 from application.errors import ConcurrentChangeError
 from application.orders.references import known_order
 from application.payments.paying import PaymentResult, RecordPaymentResult, record_payment_result
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -24,11 +25,10 @@ from application.ports import (
 )
 from domain import cancelling
 from domain.accounts.events import Caller
-from domain.kernel import OrderId, stream_id
+from domain.kernel import OrderId
 from domain.listings.listing import LISTINGS
 from domain.orders.events import CancelCause, OrderStatus
 from domain.orders.order import ORDERS, Order
-from domain.payments.payment import PAYMENTS
 from domain.promotions.redemptions import REDEMPTIONS
 from domain.redeeming import given_back
 
@@ -121,7 +121,7 @@ class _Taken(msgspec.Struct, frozen=True, kw_only=True):
             order=StreamRef(ORDERS, order.id),
             intent_id=intent_id,
             listings=[StreamRef(LISTINGS, line.listing_id) for line in order.lines],
-            payment=[StreamRef(PAYMENTS, stream_id("payment", intent_id))] if intent_id else [],
+            payment=[payment_ref(intent_id)] if intent_id else [],
             counts=[StreamRef(REDEMPTIONS, count) for count in given_back(order)],
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from application.payments.paying import PaymentResult, RecordPaymentResult, record_payment_result
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -19,7 +20,7 @@ from application.ports import (
     StreamRef,
 )
 from domain import paying
-from domain.kernel import PaymentId, stream_id
+from domain.kernel import PaymentId
 from domain.orders.order import ORDERS, Order
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError, RefundState
 
@@ -45,7 +46,7 @@ async def close_payment(
     if intent.status == "succeeded":
         made = RecordPaymentResult(result=PaymentResult.SUCCEEDED, intent=intent)
         return await record_payment_result(made, metadata, store=store, clock=clock)
-    ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", command.intent_id))
+    ref = payment_ref(command.intent_id)
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
         payment: Payment = _known(loaded[0].state)

@@ -12,6 +12,7 @@ import msgspec
 from application.errors import PaymentProviderError
 from application.orders.references import known_order
 from application.payments.paying import account_in, amount_of, attempt_of, glanced, opened_for
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -25,7 +26,7 @@ from application.ports import (
 )
 from domain import paying
 from domain.accounts.events import Caller
-from domain.kernel import Event, InvalidInputError, OrderId, stream_id
+from domain.kernel import Event, InvalidInputError, OrderId
 from domain.listings.listing import LISTINGS
 from domain.money import Money
 from domain.orders.order import ORDERS, Order
@@ -71,7 +72,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ref(self) -> StreamRef[Any, Any]:
-        return StreamRef(PAYMENTS, stream_id("payment", self.intent_id))
+        return payment_ref(self.intent_id)
 
     def linked(self, known: Payment | None, order: Order, at: datetime) -> Settled:
         """What is to be recorded of the payment and of the order, which may be paid by it already.
@@ -104,7 +105,7 @@ async def prepared_payment(intent_id: str, store: EventStore, payments: PaymentP
     unusable = {"paymentIntentId": ["Must be a payment that was not closed"]}
     if not _NAME.fullmatch(intent_id):
         raise PaymentFailedError("There is no such payment", details=unusable)
-    known: Payment | None = await glanced(StreamRef(PAYMENTS, stream_id("payment", intent_id)), store)
+    known: Payment | None = await glanced(payment_ref(intent_id), store)
     if known is not None and known.over:
         return Prepared(intent_id=intent_id, intent=None)
     try:
@@ -144,7 +145,7 @@ async def prepare_payment(
             return []
         return [opened_for(intent, None, account_id=account_id, number=command.caller.number)]
 
-    return await store.change(PAYMENTS, stream_id("payment", intent.id), decide, metadata)
+    return await store.change(PAYMENTS, payment_ref(intent.id).id, decide, metadata)
 
 
 async def link_payment(

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from application.errors import ConcurrentChangeError
 from application.payments.paying import PaymentResult, glanced, result_of, settle, with_its_order
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -76,7 +77,7 @@ async def record_refunds(
     command: RecordRefunds, metadata: Metadata, *, store: EventStore, payments: PaymentProvider, clock: Clock
 ) -> Changed[Payment | None]:
     """Nothing for a payment that is none of ours. That it was made at all may be what we were not told either."""
-    known: Payment | None = await glanced(_payment_ref(command.intent_id), store)
+    known: Payment | None = await glanced(payment_ref(command.intent_id), store)
     if known is None:
         return Changed(state=None, version=0)
     if not known.made:
@@ -140,7 +141,7 @@ async def _noted(
         if known is None:
             return Changed(state=None, version=0)
         order_id = known.order_id
-        payment_ref = _payment_ref(intent_id)
+        ref = payment_ref(intent_id)
         order_refs: list[StreamRef[Any, Any]] = [] if order_id is None else [StreamRef(ORDERS, order_id)]
 
         def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
@@ -150,10 +151,10 @@ async def _noted(
             settled = note(payment, loaded[1].present if order_refs else None)
             return Proposal(
                 outcome=PAYMENTS.fold(payment, settled.payment),
-                events=[(payment_ref, settled.payment), *((ref, settled.order) for ref in order_refs)],
+                events=[(ref, settled.payment), *((each, settled.order) for each in order_refs)],
             )
 
-        return await store.change_together([payment_ref, *order_refs], decide, metadata)
+        return await store.change_together([ref, *order_refs], decide, metadata)
 
     return await with_its_order(intent_id, noted, store)
 
@@ -179,7 +180,3 @@ def _with_refunds(
         of_payment += told.payment
         of_order += told.order
     return Settled(payment=of_payment, order=of_order)
-
-
-def _payment_ref(intent_id: str) -> StreamRef[Any, Any]:
-    return StreamRef(PAYMENTS, stream_id("payment", intent_id))

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from application.errors import ConcurrentChangeError
 from application.orders.references import known_order
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -113,7 +114,7 @@ async def _requested(
         order.require_amount(command.amount)
     order.require_payable()
     if order.intent_id:
-        payment = await store.load(PAYMENTS, stream_id("payment", order.intent_id))
+        payment = await store.load(PAYMENTS, payment_ref(order.intent_id).id)
         if payment.state is not None:
             return Changed(state=payment.state, version=payment.version)
     # One that was closed would be given again by the name that it was asked for.
@@ -157,15 +158,15 @@ async def confirm_payment(
     """
     if metadata.once is not None:
         await store.raise_if_answered(metadata.once)
-    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", command.intent_id))
-    known: Payment | None = await glanced(payment_ref, store, within=A_DAY)
+    ref = payment_ref(command.intent_id)
+    known: Payment | None = await glanced(ref, store, within=A_DAY)
     if known is not None and known.order_id is None:
-        known = (await store.load(PAYMENTS, payment_ref.id)).state
+        known = (await store.load(PAYMENTS, ref.id)).state
     if known is None:
         raise PaymentNotFoundError("Payment not found")
     # Of which order it is never changes from then on, so that one question is enough for both as they are now.
     order_refs = [] if known.order_id is None else [StreamRef(ORDERS, known.order_id)]
-    loaded, *of_order = await store.load_many([payment_ref, *order_refs])
+    loaded, *of_order = await store.load_many([ref, *order_refs])
     payment: Payment = loaded.present
     if not command.caller.is_admin and payment.account_id != command.caller.account_id:
         raise ForbiddenError("You don't have permission to confirm this payment")
@@ -254,7 +255,7 @@ async def with_its_order(
 
     That happens once in its life. ``act`` tells by ``ConcurrentChangeError`` that the payment is of another order.
     """
-    ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", intent_id))
+    ref = payment_ref(intent_id)
     known: Payment | None = await glanced(ref, store)
     try:
         return await act(known)
@@ -279,7 +280,7 @@ async def _settled(
     order: Order | None = await glanced(StreamRef(ORDERS, order_id), store) if order_id else None
     if known is None and not _concerns_us(told, order):
         return Changed(state=None, version=0)
-    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", intent.id))
+    ref = payment_ref(intent.id)
     order_refs: list[StreamRef[Any, Any]] = [] if order is None else [StreamRef(ORDERS, order.id)]
     lines = order.lines if order is not None and told.result is PaymentResult.SUCCEEDED else ()
     listing_refs: list[StreamRef[Any, Any]] = [StreamRef(LISTINGS, line.listing_id) for line in lines]
@@ -312,13 +313,13 @@ async def _settled(
         return Proposal(
             outcome=outcome(after, current and paying.order_after(current, settled.order)),
             events=[
-                (payment_ref, [*opened, *settled.payment]),
-                *((ref, [*adopted, *settled.order]) for ref in order_refs),
+                (ref, [*opened, *settled.payment]),
+                *((each, [*adopted, *settled.order]) for each in order_refs),
                 *stock,
             ],
         )
 
-    return await store.change_together([payment_ref, *order_refs, *listing_refs], decide, metadata)
+    return await store.change_together([ref, *order_refs, *listing_refs], decide, metadata)
 
 
 def _told(told: RecordPaymentResult, payment: Payment, order: Order | None, now: datetime) -> Settled:
