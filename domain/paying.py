@@ -170,15 +170,11 @@ def not_usable(reason: str) -> PaymentAmountMismatchError:
 
 
 def order_after(order: Order, events: Sequence[OrderEvent]) -> Order:
-    after = ORDERS.fold(order, events)
-    assert after is not None
-    return after
+    return ORDERS.after(order, events)
 
 
 def payment_after(payment: Payment, events: Sequence[PaymentEvent]) -> Payment:
-    after = PAYMENTS.fold(payment, events)
-    assert after is not None
-    return after
+    return PAYMENTS.after(payment, events)
 
 
 def _for_returns(payment: Payment, order: Order, at: datetime) -> list[PaymentEvent]:

@@ -146,10 +146,8 @@ class _Taken(msgspec.Struct, frozen=True, kw_only=True):
             reason=verdict.reason,
             closed=verdict.closed,
         )
-        after = ORDERS.fold(order, cancellation.order)
-        assert after is not None
         return Proposal(
-            outcome=after,
+            outcome=ORDERS.after(order, cancellation.order),
             events=[
                 (self.order, cancellation.order),
                 *((ref, cancellation.payment) for ref in self.payment),

@@ -90,12 +90,10 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
             told.append(
                 opened_for(self.intent, None, account_id=order.account_id, number=order.account_number)
             )
-        payment = PAYMENTS.fold(known, told)
-        assert payment is not None
+        payment = PAYMENTS.after(known, told)
         if self.intent is not None and self.intent.status == "succeeded":
             told += payment.succeed(self.intent.brand, self.intent.last4, amount_of(self.intent))
-        payment = PAYMENTS.fold(known, told)
-        assert payment is not None
+        payment = PAYMENTS.after(known, told)
         settled = paying.linked(payment, order, at)
         return Settled(payment=[*told, *settled.payment], order=settled.order, commits=settled.commits)
 

@@ -137,8 +137,7 @@ async def _requested(
             raise ConcurrentChangeError("Its payment has changed meanwhile")
         opened = [] if loaded[0].state is not None else [opened_for(intent, current)]
         linked = current.link_payment(intent.id, amount_of(intent))
-        after = PAYMENTS.fold(loaded[0].state, opened)
-        assert after is not None
+        after = PAYMENTS.after(loaded[0].state, opened)
         return Proposal(outcome=after, events=[(refs[0], opened), (refs[1], linked)])
 
     try:
@@ -297,8 +296,7 @@ async def _settled(
                 adopted = current.link_payment(intent.id, amount_of(intent))
         elif before.order_id != (None if current is None else current.id):
             raise ConcurrentChangeError("Its order was placed meanwhile")
-        payment = PAYMENTS.fold(before, opened)
-        assert payment is not None
+        payment = PAYMENTS.after(before, opened)
         if current is not None:
             current = paying.order_after(current, adopted)
         settled = _told(told, payment, current, now)
@@ -308,8 +306,7 @@ async def _settled(
                 (ref, listing.present.commit(current.id, line.quantity))
                 for ref, listing, line in zip(listing_refs, loaded[2:], lines, strict=True)
             ]
-        after = PAYMENTS.fold(payment, settled.payment)
-        assert after is not None
+        after = PAYMENTS.after(payment, settled.payment)
         return Proposal(
             outcome=outcome(after, current and paying.order_after(current, settled.order)),
             events=[
