@@ -169,7 +169,7 @@ async def link_payment(
                 for ref, listing, line in zip(listing_refs, loaded[2:], lines, strict=True)
             ]
         return Proposal(
-            outcome=paying.order_after(current, settled.order),
+            outcome=ORDERS.after(current, settled.order),
             events=[(order_ref, settled.order), (prepared.ref, settled.payment), *stock],
         )
 

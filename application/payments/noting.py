@@ -175,8 +175,8 @@ def _with_refunds(
             status=refund.status,
             code=refund.failure_code,
         )
-        payment = paying.payment_after(payment, told.payment)
-        order = order and paying.order_after(order, told.order)
+        payment = PAYMENTS.after(payment, told.payment)
+        order = order and ORDERS.after(order, told.order)
         of_payment += told.payment
         of_order += told.order
     return Settled(payment=of_payment, order=of_order)

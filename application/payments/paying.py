@@ -298,7 +298,7 @@ async def _settled(
             raise ConcurrentChangeError("Its order was placed meanwhile")
         payment = PAYMENTS.after(before, opened)
         if current is not None:
-            current = paying.order_after(current, adopted)
+            current = ORDERS.after(current, adopted)
         settled = _told(told, payment, current, now)
         stock: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
         if settled.commits and current is not None:
@@ -308,7 +308,7 @@ async def _settled(
             ]
         after = PAYMENTS.after(payment, settled.payment)
         return Proposal(
-            outcome=outcome(after, current and paying.order_after(current, settled.order)),
+            outcome=outcome(after, current and ORDERS.after(current, settled.order)),
             events=[
                 (ref, [*opened, *settled.payment]),
                 *((each, [*adopted, *settled.order]) for each in order_refs),
