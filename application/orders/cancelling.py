@@ -11,6 +11,7 @@ import msgspec
 
 from application.errors import ConcurrentChangeError
 from application.orders.references import known_order
+from application.orders.stock import listings_of
 from application.payments.paying import PaymentResult, RecordPaymentResult, record_payment_result
 from application.payments.references import payment_ref
 from application.ports import (
@@ -120,7 +121,7 @@ class _Taken(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             order=StreamRef(ORDERS, order.id),
             intent_id=intent_id,
-            listings=[StreamRef(LISTINGS, line.listing_id) for line in order.lines],
+            listings=listings_of(order),
             payment=[payment_ref(intent_id)] if intent_id else [],
             counts=[StreamRef(REDEMPTIONS, count) for count in given_back(order)],
         )

@@ -198,5 +198,5 @@ async def _judged(
 def _proposed(
     ref: StreamRef[Any, Any], order: Order, return_id: UUID, events: Sequence[OrderEvent]
 ) -> Proposal[Returned]:
-    after = known_order(ORDERS.fold(order, events))
+    after = ORDERS.after(order, events)
     return Proposal(outcome=Returned(order=after, return_id=return_id), events=[(ref, events)])

@@ -11,6 +11,7 @@ import msgspec
 
 from application.errors import PaymentProviderError
 from application.orders.references import known_order
+from application.orders.stock import committed, listings_of
 from application.payments.paying import account_in, amount_of, attempt_of, glanced, opened_for
 from application.payments.references import payment_ref
 from application.ports import (
@@ -26,8 +27,7 @@ from application.ports import (
 )
 from domain import paying
 from domain.accounts.events import Caller
-from domain.kernel import Event, InvalidInputError, OrderId
-from domain.listings.listing import LISTINGS
+from domain.kernel import InvalidInputError, OrderId
 from domain.money import Money
 from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
@@ -152,9 +152,8 @@ async def link_payment(
     """After the order was placed: the same as when it is placed with it."""
     prepared = await prepared_payment(command.intent_id, store, payments)
     order: Order = known_order((await store.load(ORDERS, command.order_id)).state)
-    lines = order.lines
     order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, order.id)
-    listing_refs: list[StreamRef[Any, Any]] = [StreamRef(LISTINGS, line.listing_id) for line in lines]
+    listing_refs = listings_of(order)
     now = clock.now()
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Order]:
@@ -162,12 +161,7 @@ async def link_payment(
         current.require_visible_to(command.caller)
         current.require_payable()
         settled = prepared.linked(loaded[1].state, current, now)
-        stock: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
-        if settled.commits:
-            stock = [
-                (ref, listing.present.commit(current.id, line.quantity))
-                for ref, listing, line in zip(listing_refs, loaded[2:], lines, strict=True)
-            ]
+        stock = committed(current, listing_refs, loaded[2:]) if settled.commits else []
         return Proposal(
             outcome=ORDERS.after(current, settled.order),
             events=[(order_ref, settled.order), (prepared.ref, settled.payment), *stock],

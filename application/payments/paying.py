@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from application.errors import ConcurrentChangeError
 from application.orders.references import known_order
+from application.orders.stock import committed, listings_of
 from application.payments.references import payment_ref
 from application.ports import (
     Changed,
@@ -27,8 +28,7 @@ from application.ports import (
 )
 from domain import paying
 from domain.accounts.events import Caller
-from domain.kernel import AccountId, Event, ForbiddenError, OrderId, PaymentId, stream_id
-from domain.listings.listing import LISTINGS
+from domain.kernel import AccountId, ForbiddenError, OrderId, PaymentId, stream_id
 from domain.money import Money
 from domain.orders.order import (
     ORDERS,
@@ -281,8 +281,7 @@ async def _settled(
         return Changed(state=None, version=0)
     ref = payment_ref(intent.id)
     order_refs: list[StreamRef[Any, Any]] = [] if order is None else [StreamRef(ORDERS, order.id)]
-    lines = order.lines if order is not None and told.result is PaymentResult.SUCCEEDED else ()
-    listing_refs: list[StreamRef[Any, Any]] = [StreamRef(LISTINGS, line.listing_id) for line in lines]
+    listing_refs = listings_of(order) if order and told.result is PaymentResult.SUCCEEDED else []
     now = clock.now()
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[T | None]:
@@ -300,12 +299,7 @@ async def _settled(
         if current is not None:
             current = ORDERS.after(current, adopted)
         settled = _told(told, payment, current, now)
-        stock: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
-        if settled.commits and current is not None:
-            stock = [
-                (ref, listing.present.commit(current.id, line.quantity))
-                for ref, listing, line in zip(listing_refs, loaded[2:], lines, strict=True)
-            ]
+        stock = committed(current, listing_refs, loaded[2:]) if current and settled.commits else []
         after = PAYMENTS.after(payment, settled.payment)
         return Proposal(
             outcome=outcome(after, current and ORDERS.after(current, settled.order)),
