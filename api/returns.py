@@ -280,10 +280,7 @@ class RefundController(Controller):
         question = asked.question("refunds")
         status = None if asked.status is None else RefundState(asked.status)
         found = await refunds_page(backend.read.reads, status, backend.cursors.piece(asked, question))
-        body = backend.cursors.paged(
-            "refunds", found.bodies, asked, question, total=found.total, last=found.last
-        )
-        return answer(body, position=position)
+        return backend.cursors.answer("refunds", found.bodies, asked, question, found, position=position)
 
     @post(
         "/orders/{ref:str}/refunds",
@@ -350,8 +347,7 @@ async def _page(request: HttpRequest, backend: BackendParts, seller_id: UUID | N
         if seller_id is None
         else bodies_for(found.returns, seller_of(caller_of(request).account_id))
     )
-    body = backend.cursors.paged("returns", bodies, asked, question, total=found.total, last=found.last)
-    return answer(body, position=position)
+    return backend.cursors.answer("returns", bodies, asked, question, found, position=position)
 
 
 async def _order(ref: str, backend: BackendParts) -> Order:

@@ -442,12 +442,6 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     remarks: tuple[str, ...] = ()
 
 
-class Invoices(Protocol):
-    async def pdf(self, invoice: Invoice) -> bytes:
-        """The same bytes for the same invoice, made off the event loop."""
-        ...
-
-
 class Hits(msgspec.Struct, frozen=True, kw_only=True):
     """Something was asked for: counted under ``key``, for ``seconds`` from the first time on."""
 

@@ -27,6 +27,7 @@ class TypstInvoices:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="invoices")
 
     async def pdf(self, invoice: Invoice) -> bytes:
+        """The same bytes for the same invoice, made off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._set, invoice)
 
     def _set(self, invoice: Invoice) -> bytes:

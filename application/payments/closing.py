@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from application.payments.paying import PaymentResult, RecordPaymentResult, record_payment_result
+from application.payments.paying import record_payment_result, result_of
 from application.ports import (
     Changed,
     Clock,
@@ -21,7 +21,7 @@ from application.ports import (
     StreamRef,
 )
 from domain import paying
-from domain.kernel import PaymentId, stream_id
+from domain.kernel import PaymentId
 from domain.orders.order import ORDERS, Order
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, PaymentNotFoundError, RefundState
 
@@ -49,19 +49,10 @@ async def close_payment(
     command: ClosePayment, metadata: Metadata, *, store: EventStore, payments: PaymentProvider, clock: Clock
 ) -> Changed[Payment | None]:
     """Where the payment was made just before, that is recorded, and with it that it goes back."""
-    intent = await payments.cancel_intent(command.intent_id)
-    if intent.status == "succeeded":
-        made = RecordPaymentResult(result=PaymentResult.SUCCEEDED, intent=intent)
-        return await record_payment_result(made, metadata, store=store, clock=clock)
-    ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", command.intent_id))
-
-    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
-        payment: Payment = _known(loaded[0].state)
-        # Whatever else it may be, the provider will tell of its end.
-        events = payment.cancel() if intent.status == "canceled" else []
-        return Proposal(outcome=PAYMENTS.fold(payment, events), events=[(ref, events)])
-
-    return await store.change_together([ref], decide, metadata)
+    told = result_of(await payments.cancel_intent(command.intent_id))
+    if told is None:
+        return Changed(state=None, version=0)
+    return await record_payment_result(told, metadata, store=store, clock=clock)
 
 
 async def send_refund(

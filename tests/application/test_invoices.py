@@ -94,9 +94,7 @@ def placed(*lines: OrderLine, **fields: Any) -> OrderPlaced:
 
 
 def order_after(first: OrderPlaced, *events: OrderEvent) -> Order:
-    order = ORDERS.fold(None, [first, *events])
-    assert order is not None
-    return order
+    return ORDERS.after(None, [first, *events])
 
 
 async def pages_of(

@@ -38,9 +38,9 @@ from application.adapters.mail.smtp import SmtpMailer
 from application.mail.order_mails import Line
 from application.mail.policy import (
     CAUSES,
-    FOR_ADMINS,
     Template,
     account_of,
+    is_for_admins,
     mails_for,
     owed_because_of,
     recipients_of,
@@ -224,7 +224,7 @@ class TestWhatIsOwed:
     @pytest.mark.parametrize(("event", "templates"), OWED)
     def test_because_of_an_event(self, event: Event, templates: list[Template]) -> None:
         assert mails_for(event) == templates
-        if templates and type(event) not in FOR_ADMINS:
+        if templates and not is_for_admins(event):
             assert account_of(event) == ANN
 
     async def test_to_whose_account_it_is_about(self) -> None:

@@ -28,7 +28,6 @@ from domain.orders.events import (
 )
 from domain.sellers.events import HOUSE_SELLER
 from projections.adapters.read_pool import ReadPool
-from projections.engine import prepare
 from projections.products.projector import PRODUCTS
 from projections.sales.projector import SALES
 from projections.sales.query import (
@@ -43,7 +42,7 @@ from projections.sales.query import (
 )
 from projections.sellers.projector import SELLER_LIST
 from tests.domain.builders import a_listing_created
-from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
+from tests.projections.engine.shelf import Stand, open_stand
 
 READ_MODELS = (SALES, PRODUCTS, SELLER_LIST)
 ANN = AccountId(stream_id("account", 1))
@@ -158,26 +157,12 @@ def returned(number: int, of: int, quantity: int, minor: int) -> list[tuple[UUID
 
 @pytest.fixture
 async def stand(database_url: str) -> AsyncIterator[Stand]:
-    async with open_shop(database_url) as shop, open_pool(database_url) as pool:
-        stand = Stand(shop, pool, None, "postgres")
-        await prepare(pool, READ_MODELS, stand.sink_for)
-        async with stand.running(*READ_MODELS):
-            yield stand
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[ReadPool]:
-    async with ReadPool(database_url) as pool:
-        yield pool
+    async with open_stand(database_url, *READ_MODELS) as stand, stand.running(*READ_MODELS):
+        yield stand
 
 
 async def record(stand: Stand, *events: tuple[UUID, Event]) -> None:
-    position = await stand.shop.record(list(events))
-
-    async def seen() -> bool:
-        return all([await stand.position(each.name) >= position for each in READ_MODELS])
-
-    await until(seen)
+    await stand.recorded(events, *READ_MODELS)
 
 
 class TestByDay:
