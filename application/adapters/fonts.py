@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -37,13 +36,15 @@ class Fonts:
     """
 
     def __init__(self, further: Sequence[Path] = ()) -> None:
-        # Typst reads files, and this one comes in a Python module.
-        self._unpacked = Path(tempfile.mkdtemp(prefix="tradelog-fonts-"))
-        (self._unpacked / "FiraGO-Regular.ttf").write_bytes(pymupdf_fonts.myfont("figo"))
-        cjk = Path(str(files("noto_cjk_sans_otc")))
-        self.all = typst.Fonts(include_system_fonts=False, font_paths=[self._unpacked, cjk, *further])
         families = ", ".join(f'"{family}"' for family in FAMILIES)
         self._trial = _TRIAL.format(families=f"({families})")
+        cjk = Path(str(files("noto_cjk_sans_otc")))
+        with tempfile.TemporaryDirectory(prefix="tradelog-fonts-") as unpacked:
+            # Typst reads a font from its file when it first needs it, and keeps it. This one comes in a Python module.
+            Path(unpacked, "FiraGO-Regular.ttf").write_bytes(pymupdf_fonts.myfont("figo"))
+            self.all = typst.Fonts(include_system_fonts=False, font_paths=[unpacked, cjk, *further])
+            lacking = self.missing(["\N{THAI CHARACTER KO KAI}"])
+        assert not lacking, "FiraGO has Thai, and is read by now"
 
     def missing(self, characters: Iterable[str]) -> set[str]:
         """Those for which there is no glyph. Each is a character with what is put on it."""
@@ -57,9 +58,6 @@ class Fonts:
             first = self._trial.count("\n") + 1
             return {asked[int(line) - first] for line in _PLACE.findall(refused.diagnostic)}
         return set()
-
-    def close(self) -> None:
-        shutil.rmtree(self._unpacked)
 
 
 def characters_of(text: str) -> Iterator[str]:

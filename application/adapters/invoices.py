@@ -77,9 +77,7 @@ class TypstInvoices:
             return self._found
 
     def close(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
-        if self._found is not None:
-            self._found.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _texts(content: Any) -> Iterator[str]:

@@ -347,9 +347,11 @@ class TestHowItIsSet:
         assert f"Total {order.total.minor / 100:,.2f}" in pages[-1]
 
     async def test_it_is_the_same_every_time(self, invoices: TypstInvoices) -> None:
-        invoice = invoice_of(order_after(placed(), CONFIRMED, ISSUED), SHOPS)
+        line = a_line(title="Lamp 田中 สมชาย محمد 🎉 ተስፋዬ")
+        invoice = invoice_of(order_after(placed(line), CONFIRMED, ISSUED), SHOPS)
         first, second = [await invoices.pdf(invoice) for _ in range(2)]
-        assert first == second
+        with closing(TypstInvoices()) as others:
+            assert first == second == await others.pdf(invoice)
 
     async def test_others_can_work_meanwhile(self, invoices: TypstInvoices) -> None:
         lines = tuple(a_line(number) for number in range(1, 101))
