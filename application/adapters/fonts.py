@@ -39,9 +39,10 @@ class Fonts:
         families = ", ".join(f'"{family}"' for family in FAMILIES)
         self._trial = _TRIAL.format(families=f"({families})")
         cjk = Path(str(files("noto_cjk_sans_otc")))
-        with tempfile.TemporaryDirectory(prefix="tradelog-fonts-") as unpacked:
+        with tempfile.TemporaryDirectory(prefix="tradelog-fonts-") as folder:
+            unpacked = Path(folder)
             # Typst reads a font from its file when it first needs it, and keeps it. This one comes in a Python module.
-            Path(unpacked, "FiraGO-Regular.ttf").write_bytes(pymupdf_fonts.myfont("figo"))
+            (unpacked / "FiraGO-Regular.ttf").write_bytes(pymupdf_fonts.myfont("figo"))
             self.all = typst.Fonts(include_system_fonts=False, font_paths=[unpacked, cjk, *further])
             lacking = self.missing(["\N{THAI CHARACTER KO KAI}"])
         assert not lacking, "FiraGO has Thai, and is read by now"
