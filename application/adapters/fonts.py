@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,7 @@ from anyascii import anyascii
 FAMILIES: Final = ("Libertinus Serif", "FiraGO", "Noto Sans CJK SC", "DejaVu Sans Mono")
 """In the order in which they are asked. After them Typst asks all others that there are."""
 
-STANDARD: Final = "ua-1"
+_STANDARD: Final = "ua-1"
 """PDF/UA, which screen readers can read: nothing is written there in a character that has no glyph."""
 
 _JOINER: Final = "\u200d"
@@ -27,6 +27,10 @@ _NOT_ALONE: Final = frozenset({"Mn", "Mc", "Me", "Cf", "Sk"})
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ufeff]")
 _TRIAL: Final = '#set document(title: "-", date: none)\n#set text(font: {families})\n'
 _PLACE = re.compile(r"\.typ:(\d+):")
+
+
+class TypstPanicError(Exception):
+    """Typst has come upon a state that its authors took for impossible, as with marks that stand on nothing."""
 
 
 class Fonts:
@@ -43,17 +47,32 @@ class Fonts:
             unpacked = Path(folder)
             # Typst reads a font from its file when it first needs it, and keeps it. This one comes in a Python module.
             (unpacked / "FiraGO-Regular.ttf").write_bytes(pymupdf_fonts.myfont("figo"))
-            self.all = typst.Fonts(include_system_fonts=False, font_paths=[unpacked, cjk, *further])
+            self._all = typst.Fonts(include_system_fonts=False, font_paths=[unpacked, cjk, *further])
             lacking = self.missing(["\N{THAI CHARACTER KO KAI}"])
         assert not lacking, "FiraGO has Thai, and is read by now"
 
+    def pdf(self, source: bytes, inputs: Mapping[str, str] | None = None) -> bytes:
+        """``TypstError`` if something has no glyph, ``TypstPanicError`` where Typst itself fails."""
+        try:
+            made = typst.compile(
+                source, sys_inputs=dict(inputs or {}), font_paths=self._all, pdf_standards=_STANDARD
+            )
+        except Exception:
+            raise
+        except BaseException as panic:
+            # What panics in Rust is no Exception in Python, which would end more than an invoice.
+            if type(panic).__name__ != "PanicException":
+                raise
+            raise TypstPanicError(str(panic)) from panic
+        assert isinstance(made, bytes), "one document is one file"
+        return made
+
     def missing(self, characters: Iterable[str]) -> set[str]:
-        """Those for which there is no glyph. Each is a character with what is put on it."""
+        """Those without a glyph. Each is a character with what is put on it, and tried apart from the others."""
         asked = sorted(set(characters))
         escaped = ("".join(f"\\u{{{ord(each):x}}}" for each in character) for character in asked)
-        trial = self._trial + "\n".join(f'#text("{each}")' for each in escaped)
         try:
-            typst.compile(trial.encode(), font_paths=self.all, pdf_standards=STANDARD)
+            self.pdf((self._trial + "\n".join(f'#par[#text("x{each}x")]' for each in escaped)).encode())
         except typst.TypstError as refused:
             # It names the line of each character that it cannot show.
             first = self._trial.count("\n") + 1

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import structlog
 import typst
 
-from application.adapters.fonts import FAMILIES, STANDARD, Fonts, characters_of, in_latin
+from application.adapters.fonts import FAMILIES, Fonts, TypstPanicError, characters_of, in_latin
 from application.ports import Invoice
 
 log = structlog.get_logger()
@@ -41,32 +41,28 @@ class TypstInvoices:
     def _set(self, invoice: Invoice) -> bytes:
         content = msgspec.to_builtins(invoice)
         try:
-            return self._compiled(content, STANDARD)
-        except typst.TypstError:
-            # There is something without a glyph. Mostly there is not, and then nothing had to be asked.
-            missing = self._fonts.missing(each for text in _texts(content) for each in characters_of(text))
-        if missing:
-            # Letters would tell a buyer's name to whoever reads logs, the blocks that they are in tell their script.
-            blocks = sorted({f"U+{ord(each[0]) >> 8:02X}xx" for each in missing})
-            log.warning("no font has what an invoice says", order=invoice.order_number, blocks=blocks)
-        content = _changed(content, lambda text: in_latin(text, missing))
+            return self._made(content)
+        except (typst.TypstError, TypstPanicError):
+            # Something has no glyph. Mostly everything has one, and nothing more is asked.
+            characters = {each for text in _texts(content) for each in characters_of(text)}
+        foreign = {each for each in characters if not each.isascii()}
         try:
-            return self._compiled(content, STANDARD)
-        except typst.TypstError as refused:
-            # Letters that have glyphs apart and none together, perhaps: a box in their place is better than no invoice.
-            log.warning("an invoice is not PDF/UA", order=invoice.order_number, error=str(refused))
-            return self._compiled(content)
+            missing = self._fonts.missing(foreign)
+            if missing:
+                # Letters would tell a buyer's name to whoever reads logs; their blocks tell the script.
+                blocks = sorted({f"U+{ord(max(each)) >> 8:02X}xx" for each in missing})
+                log.warning("no font has what an invoice says", order=invoice.order_number, blocks=blocks)
+            return self._made(_changed(content, lambda text: in_latin(text, missing)))
+        except (typst.TypstError, TypstPanicError) as refused:
+            # What has glyphs apart from the rest and none beside it, perhaps.
+            error = type(refused).__name__
+            log.warning("an invoice is in Latin letters alone", order=invoice.order_number, error=error)
+        return self._made(_changed(content, lambda text: in_latin(text, foreign)))
 
-    def _compiled(self, content: Any, standard: Literal["ua-1"] | None = None) -> bytes:
+    def _made(self, content: Any) -> bytes:
         inputs = {"invoice": content, "families": FAMILIES}
-        made = typst.compile(
-            self._template,
-            sys_inputs={name: msgspec.json.encode(given).decode() for name, given in inputs.items()},
-            font_paths=self._fonts.all,
-            pdf_standards=standard or [],
-        )
-        assert isinstance(made, bytes), "one document is one file"
-        return made
+        encoded = {name: msgspec.json.encode(given).decode() for name, given in inputs.items()}
+        return self._fonts.pdf(self._template, encoded)
 
     @property
     def _fonts(self) -> Fonts:
