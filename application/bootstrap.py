@@ -587,7 +587,7 @@ async def write_side(
         stack.callback(objects.close)
         images = PillowImages(settings.upload_max_size)
         stack.callback(images.close)
-        invoices = TypstInvoices()
+        invoices = TypstInvoices(settings.font_folders)
         stack.callback(invoices.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)
