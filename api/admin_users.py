@@ -76,8 +76,7 @@ class AdminUserController(Controller):
             backend.cursors.piece(asked, question),
         )
         users = [moderated_body(document, backend.settings.public_url) for document in found.documents]
-        body = backend.cursors.paged("users", users, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("users", users, asked, question, found, position=position)
 
     @get("/{ref:str}", responses=answers(ManagedUser, 200, 401, 403, 404))
     async def user(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:

@@ -116,7 +116,12 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
         nats = Client() if settings.nats_url else None
         async with (
             write_side(settings, nats=nats, observe=metrics.written) as write,
-            read_side(settings.database_url, nats=nats, opensearch_url=settings.opensearch_url) as read,
+            read_side(
+                settings.database_url,
+                nats=nats,
+                opensearch_url=settings.opensearch_url,
+                connections=settings.database_pool_size,
+            ) as read,
         ):
             acknowledged = Acknowledged()
             parts = BackendParts(

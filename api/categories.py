@@ -14,7 +14,7 @@ from api.backend import Backend, BackendParts
 from api.documentation import answers
 from api.input import SYNONYMS, AnyReference, Body, Check, camel, decode_query
 from api.models import CategoryNode, CategorySchema, ChangedCategory, KeptCategory, KeptCategoryPage
-from api.paging import CursorQuery
+from api.paging import CursorQuery, paged
 from api.ready import CATEGORIES, CATEGORIES_FOR, share
 from api.wire import answer, encode
 from application.categories.changing import ChangeCategory, OrderCategories
@@ -248,7 +248,8 @@ class KeptCategoryController(Controller):
         question = asked.question("kept categories")
         shown, last = piece_of(found, _rank, backend.cursors.piece(asked, question))
         bodies = [kept_body(categories, category) for category in shown]
-        body = backend.cursors.paged("categories", bodies, asked, question, total=len(found), last=last)
+        cursor = backend.cursors.after(last, question)
+        body = paged("categories", bodies, asked, total=len(found), next_cursor=cursor)
         return answer(body, position=position)
 
     @put(responses=answers(list[ChangedCategory], 200, 401, 403, 404, 409))

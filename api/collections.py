@@ -196,10 +196,7 @@ class KeptCollectionController(Controller):
         wanted = CollectionFilter(active=asked.active, words=(asked.q or asked.search).strip())
         found = await collections_page(backend.read.reads, wanted, backend.cursors.piece(asked, question))
         bodies = [_kept(each) for each in found.collections]
-        body = backend.cursors.paged(
-            "collections", bodies, asked, question, total=found.total, last=found.last
-        )
-        return answer(body, position=position)
+        return backend.cursors.answer("collections", bodies, asked, question, found, position=position)
 
     @post(status_code=201, responses=answers(KeptCollection, 201, 401, 403, 409))
     async def create(

@@ -101,7 +101,6 @@ _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 
 Price = Annotated[float, Meta(gt=0, le=100_000_000), Check(_price_faults)]
 PriceBound = Annotated[float, Meta(ge=0, le=100_000_000), Check(_price_faults)]
-Percentage = Annotated[float, Meta(ge=0, le=100), Check(_price_faults)]
 Quantity = Annotated[int, Meta(ge=1, le=999, examples=[1])]
 Stock = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Url = Annotated[str, Meta(max_length=2048), Check(_url_faults)]

@@ -15,7 +15,6 @@ from api.input import decode_query
 from api.models import InventoryReportPage
 from api.paging import CursorQuery
 from api.tables import Format, is_table, table
-from api.wire import answer
 from application.reports.spreadsheets import Cell
 from domain.listings.listing import Listing
 from projections.inventory.projector import INVENTORY
@@ -65,8 +64,7 @@ class InventoryReportController(Controller):
         piece = backend.cursors.piece(asked, question)
         found = await inventory_page(reads, threshold, piece)
         bodies = [_body(listing) for listing in found.listings]
-        body = backend.cursors.paged("products", bodies, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("products", bodies, asked, question, found, position=position)
 
 
 def _body(listing: Listing) -> dict[str, Any]:

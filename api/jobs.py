@@ -13,7 +13,7 @@ from api.backend import Backend
 from api.documentation import answers
 from api.input import decode_query
 from api.models import JobList, JobRunPage, JobRunRequest
-from api.paging import CursorQuery
+from api.paging import CursorQuery, paged
 from api.wire import answer, encode
 from application.jobs.ports import JobRun, KnownJob, RunOutcome
 from application.jobs.requesting import RequestJobRun
@@ -45,15 +45,10 @@ class JobController(Controller):
         await runs.standing(name)
         found = await runs.runs(name, skip=piece.skip, limit=piece.limit + 1, before=_before(piece))
         shown = found[: piece.limit]
-        body = backend.cursors.paged(
-            "runs",
-            [_run_body(run) for run in shown],
-            asked,
-            question,
-            total=await runs.count_runs(name) if piece.counted else 0,
-            last=(shown[-1].id,) if len(found) > piece.limit else None,
-        )
-        return answer(body)
+        total = await runs.count_runs(name) if piece.counted else 0
+        cursor = backend.cursors.after((shown[-1].id,) if len(found) > piece.limit else None, question)
+        bodies = [_run_body(run) for run in shown]
+        return answer(paged("runs", bodies, asked, total=total, next_cursor=cursor))
 
     @post("/{name:str}/run", status_code=202, responses=answers(JobRunRequest, 202, 401, 403, 404))
     async def run(self, request: HttpRequest, name: FromPath[str], backend: Backend) -> ASGIResponse:

@@ -1127,6 +1127,7 @@ class ListedRefund(Shape, frozen=True, kw_only=True):
     """``tries`` counts how often its money was tried to be sent; one that is ``retried`` is tried again already."""
 
     id: str
+    payment_intent_id: str | None
     order_id: str | None
     amount: float
     currency: str
@@ -1484,66 +1485,57 @@ class JobRunRequest(Shape, frozen=True, kw_only=True):
     requests: int
 
 
-class SalesDay(Shape, frozen=True, kw_only=True):
-    date: Annotated[str, Meta(examples=["2026-11-21"])]
+class SalesFigures(Shape, frozen=True, kw_only=True):
+    """``netRevenue`` is ``revenue`` without ``refunds`` and ``lostDisputes``: what payers' banks took back for good.
+
+    Both are less than nothing where more came to us again.
+    """
+
     orders: int
+    items: int
     revenue: float
     refunds: float
-    items: int
+    lost_disputes: float
+    net_revenue: float
 
 
-class SellerShare(Shape, frozen=True, kw_only=True):
+class SalesDay(SalesFigures, frozen=True, kw_only=True):
+    date: Annotated[str, Meta(examples=["2026-11-21"])]
+
+
+class SellerShare(SalesFigures, frozen=True, kw_only=True):
     seller_id: UUID
     number: int | None
     shop_name: str | None
-    orders: int
-    items: int
-    revenue: float
 
 
-class ProductShare(Shape, frozen=True, kw_only=True):
+class ProductShare(SalesFigures, frozen=True, kw_only=True):
     uuid: UUID
     id: int | None
     title: str | None
-    orders: int
-    items: int
-    revenue: float
 
 
-class SalesReport(Shape, frozen=True, kw_only=True):
-    """``orders`` are those whose money came in these days, ``refunds`` what went back in them, of whichever orders."""
+class SalesReport(SalesFigures, frozen=True, kw_only=True):
+    """``orders`` are those whose money came in these days, the rest is what went back in them, of whichever orders."""
 
     start: Annotated[str, Meta(examples=["2026-10-23"])]
     end: Annotated[str, Meta(examples=["2026-11-21"])]
     timezone: Literal["UTC"]
     currency: Annotated[str, Meta(examples=["USD"])]
-    orders: int
-    revenue: float
-    refunds: float
-    net_revenue: float
-    items: int
     average_order_value: float
     by_day: list[SalesDay]
     sellers: list[SellerShare] = []
     products: list[ProductShare] = []
 
 
-class SellerSalesDay(Shape, frozen=True, kw_only=True):
-    date: Annotated[str, Meta(examples=["2026-11-21"])]
-    orders: int
-    items: int
-    revenue: float
+class SellerSalesReport(SalesFigures, frozen=True, kw_only=True):
+    """What one's own goods were sold for, without tax and shipping, and what they bear of what went back."""
 
-
-class SellerSalesReport(Shape, frozen=True, kw_only=True):
     start: str
     end: str
     timezone: Literal["UTC"]
     currency: Annotated[str, Meta(examples=["USD"])]
-    orders: int
-    items: int
-    revenue: float
-    by_day: list[SellerSalesDay]
+    by_day: list[SalesDay]
 
 
 class DependencyReport(Shape, frozen=True, kw_only=True):

@@ -12,14 +12,15 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Protocol
 
 import msgspec
+from litestar.response.base import ASGIResponse
 from msgspec import Meta, Raw
 from msgspec.structs import replace
 
 from api.input import Body
-from api.wire import encode
+from api.wire import answer, encode
 from domain.kernel import InvalidInputError
 from projections.keyset import Piece, Values
 from projections.products.query import Mark
@@ -29,6 +30,16 @@ IN_A_PAGE: Final = 20
 IN_A_SLICE: Final = 10
 
 _TAG: Final = 16
+
+
+class Page(Protocol):
+    """``total`` counts all that there are, ``last`` is where the page ended, if something follows."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def last(self) -> Values | None: ...
 
 
 class Style(Enum):
@@ -125,18 +136,19 @@ class Cursors:
         """The cursor behind such a list's last entry."""
         return None if last is None else self.seal(Mark(engine="", values=last), question)
 
-    def paged(
+    def answer(
         self,
         name: str,
         entries: Sequence[Mapping[str, Any] | Raw],
         asked: CursorQuery,
         question: bytes,
+        found: Page,
         *,
-        total: int,
-        last: Values | None,
-    ) -> bytes:
-        """Such a list's answer."""
-        return paged(name, entries, asked, total=total, next_cursor=self.after(last, question))
+        position: int = 0,
+    ) -> ASGIResponse:
+        """Such a list's answer: ``entries`` are what is told of the page that was ``found``."""
+        cursor = self.after(found.last, question)
+        return answer(paged(name, entries, asked, total=found.total, next_cursor=cursor), position=position)
 
     def _tag(self, content: bytes, question: bytes) -> bytes:
         framed = b"%d:%b%b" % (len(question), question, content)

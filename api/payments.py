@@ -180,8 +180,7 @@ class KeptPaymentController(Controller):
         question = asked.question("payments")
         found = await payments_page(backend.read.reads, wanted, backend.cursors.piece(asked, question))
         entries = [msgspec.Raw(body) for (body,) in found.rows]
-        body = backend.cursors.paged("payments", entries, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("payments", entries, asked, question, found, position=position)
 
     @get("/{intent_id:str}", responses=answers(KeptPayment, 200, 401, 403, 404))
     async def payment(self, request: HttpRequest, intent_id: FromPath[str], backend: Backend) -> ASGIResponse:

@@ -256,10 +256,7 @@ class KeptPromotionController(Controller):
         piece = backend.cursors.piece(asked, question)
         found = await promotions_page(backend.read.reads, asked.filter(), piece)
         bodies = [kept_body(each.document, each.used) for each in found.promotions]
-        body = backend.cursors.paged(
-            "promotions", bodies, asked, question, total=found.total, last=found.last
-        )
-        return answer(body, position=position)
+        return backend.cursors.answer("promotions", bodies, asked, question, found, position=position)
 
     @post(status_code=201, responses=answers(KeptPromotion, 201, 401, 403, 409, 422))
     async def create(

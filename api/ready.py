@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, Final
@@ -59,7 +59,6 @@ _NAMED: Final = ("products", "categories", "collections", "sellers")
 """The read models of which we are told what changes: those with ``Projection.effects``."""
 
 _MODELS: Final = {LISTED: "products", RATED: "products", IN_STOCK: "products"}
-_UUID: Final = re.compile(rb'"uuid":"([0-9a-f-]{36})"')
 _VERSION: Final = re.compile(rb'"(\d+)"')
 _ETAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
 
@@ -77,20 +76,18 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 def share(
     request: Connection,
     *,
-    shows: Collection[UUID] | None = (),
+    shows: Collection[UUID] = (),
     of: Collection[str] = ("products",),
     on: frozenset[str] = frozenset(),
     seconds: float = PRODUCTS_FOR,
 ) -> None:
     """Say of the answer to this request that it is everybody's: it gets an ETag, and is held if it is a 200 and may be.
 
-    ``shows`` are the keys of the documents in it, ``of`` their read models; ``None`` are products of which the answer
-    itself does not say which. It is let go when one of them changes, or when something happens that is named by
-    ``on``: ``LISTED``, ``RATED``, ``IN_STOCK``, ``CATEGORIES``, ``COLLECTIONS``, ``SELLERS``. With parameters that mean
-    nothing to the route's ``query`` it is not held: nobody is to fill our memory with names of their own.
+    ``shows`` are the keys of the documents in it, ``of`` their read models. It is let go when one of them changes, or
+    when something happens that is named by ``on``: ``LISTED``, ``RATED``, ``IN_STOCK``, ``CATEGORIES``,
+    ``COLLECTIONS``, ``SELLERS``. With parameters that mean nothing to the route's ``query`` it is not held: nobody is
+    to fill our memory with names of their own.
     """
-    if shows is None:
-        shows, on = (), on | ANY_PRODUCT
     models = {_MODELS.get(effect, effect) for effect in on}.union(of if shows else ())
     request.scope["state"]["shared"] = Shared(
         shows=shows,
@@ -99,12 +96,6 @@ def share(
         seconds=seconds,
         holdable=_is_understood(request),
     )
-
-
-def shown(bodies: Iterable[bytes]) -> list[UUID] | None:
-    """Which products ready bodies are of; nothing where one of them does not say."""
-    found = [_UUID.search(body) for body in bodies]
-    return None if None in found else [UUID(match[1].decode()) for match in found if match is not None]
 
 
 def etag_of(body: bytes, given: bytes = b"") -> bytes:

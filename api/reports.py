@@ -17,7 +17,7 @@ from api.input import Body, Check, decode_query
 from api.models import SalesReport, SellerSalesReport
 from api.tables import Format, is_table, table
 from api.wire import answer, encode
-from application.reports.spreadsheets import SALES_COLUMNS, Cell, amount, sales_row
+from application.reports.spreadsheets import SALES_COLUMNS, Cell, sales_row
 from domain.kernel import InvalidInputError
 from domain.money import Money
 from domain.sellers.events import seller_of
@@ -73,7 +73,7 @@ class SalesQuery(RangeQuery, frozen=True, kw_only=True):
     """Days of UTC, both included, 366 at most. Without ``end`` it is today, without ``start`` 30 days in all.
 
     ``by`` adds the hundred sellers or products that brought in most; as CSV it is they alone. What they brought in is
-    what their goods were sold for, without tax and shipping, and before anything went back.
+    what their goods were sold for, without tax and shipping; of what went back it is what these goods bear.
     """
 
     by: Literal["seller", "product"] | None = None
@@ -89,6 +89,7 @@ class SalesReportController(Controller):
     async def sales(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
         """Orders count on the day on which their money came, refunds on the day on which they were made.
 
+        Disputes count on the day on which they were lost; one that is won after all gives the money back on that day.
         ``Accept: text/csv`` or ``format=csv`` gives the days as a table.
         """
         asked = decode_query(request.scope["query_string"], SalesQuery)
@@ -96,8 +97,12 @@ class SalesReportController(Controller):
         position = await backend.reading.fresh(request, SALES.name)
         shares = await _shares(asked, backend, start, end)
         if is_table(request, asked.format) and asked.by is not None:
-            rows = [(*list(share.values())[:-1], f"{share['revenue']:.2f}") for share in shares]
-            return table(f"sales-by-{asked.by}-{start}-{end}", _COLUMNS[asked.by], rows, position)
+            columns = (*_COLUMNS[asked.by], *_SUMS)
+            rows = [
+                [f"{share[name]:.2f}" if name in _SUMS else share[name] for name in columns]
+                for share in shares
+            ]
+            return table(f"sales-by-{asked.by}-{start}-{end}", columns, rows, position)
         days = _every_day(start, end, await sales_by_day(backend.read.reads, start, end))
         if is_table(request, asked.format):
             return table(f"sales-{start}-{end}", SALES_COLUMNS, [_day_row(day) for day in days], position)
@@ -115,35 +120,34 @@ class SellerSalesController(Controller):
 
     @get(query=RangeQuery, table=True, responses=answers(SellerSalesReport, 200, 401, 403))
     async def sales(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """What one's own goods were sold for, without tax and shipping, on the day on which the money came."""
+        """What one's own goods were sold for, without tax and shipping, on the day on which the money came.
+
+        Of what went back on a day it is what these goods bear: of a return, what they were sold for; of what is for no
+        return, and of disputes that were lost, in proportion to what is left of all that the order came to.
+        """
         asked = decode_query(request.scope["query_string"], RangeQuery)
         start, end = asked.days(backend.write.clock.now().date())
         position = await backend.reading.fresh(request, SALES.name)
         seller_id = seller_of(caller_of(request).account_id)
         days = _every_day(start, end, await sales_of_seller(backend.read.reads, seller_id, start, end))
         if is_table(request, asked.format):
-            rows = [(day.day.isoformat(), day.orders, day.items, amount(day.revenue)) for day in days]
-            return table(f"sales-{start}-{end}", _SELLER_COLUMNS, rows, position)
+            rows = [_day_row(day)[:-1] for day in days]
+            return table(f"sales-{start}-{end}", SALES_COLUMNS[:-1], rows, position)
         body = {
             "start": start,
             "end": end,
             "timezone": "UTC",
             "currency": Money(0).currency,
-            "orders": sum(day.orders for day in days),
-            "items": sum(day.items for day in days),
-            "revenue": _units(sum(day.revenue for day in days)),
-            "byDay": [
-                {"date": day.day, "orders": day.orders, "items": day.items, "revenue": _units(day.revenue)}
-                for day in days
-            ],
+            **_figures(days),
+            "byDay": [{"date": day.day, **_figures([day])} for day in days],
         }
         return answer(encode(body), position=position)
 
 
-_SELLER_COLUMNS: Final = ("date", "orders", "items", "revenue")
+_SUMS: Final = ("revenue", "refunds", "lostDisputes", "netRevenue")
 _COLUMNS: Final = {
-    "seller": ("sellerId", "number", "shopName", "orders", "items", "revenue"),
-    "product": ("uuid", "id", "title", "orders", "items", "revenue"),
+    "seller": ("sellerId", "number", "shopName", "orders", "items"),
+    "product": ("uuid", "id", "title", "orders", "items"),
 }
 
 
@@ -166,30 +170,31 @@ def _every_day(start: date, end: date, known: Sequence[DaySales]) -> list[DaySal
 
 
 def _report_body(start: date, end: date, days: Sequence[DaySales]) -> dict[str, Any]:
-    orders = sum(day.orders for day in days)
-    revenue = sum(day.revenue for day in days)
-    refunds = sum(day.refunds for day in days)
+    figures = _figures(days)
+    orders, revenue = figures["orders"], sum(day.revenue for day in days)
     return {
         "start": start,
         "end": end,
         "timezone": "UTC",
         "currency": Money(0).currency,
-        "orders": orders,
+        **figures,
+        "averageOrderValue": _units((2 * revenue + orders) // (2 * orders)) if orders else 0.0,
+        "byDay": [{"date": day.day, **_figures([day])} for day in days],
+    }
+
+
+def _figures(sold: Sequence[DaySales | SoldBy | SoldProduct]) -> dict[str, Any]:
+    """What they come to together."""
+    revenue, refunds, lost = (
+        sum(getattr(each, name) for each in sold) for name in ("revenue", "refunds", "lost_disputes")
+    )
+    return {
+        "orders": sum(each.orders for each in sold),
+        "items": sum(each.items for each in sold),
         "revenue": _units(revenue),
         "refunds": _units(refunds),
-        "netRevenue": _units(revenue - refunds),
-        "items": sum(day.items for day in days),
-        "averageOrderValue": _units((2 * revenue + orders) // (2 * orders)) if orders else 0.0,
-        "byDay": [
-            {
-                "date": day.day,
-                "orders": day.orders,
-                "revenue": _units(day.revenue),
-                "refunds": _units(day.refunds),
-                "items": day.items,
-            }
-            for day in days
-        ],
+        "lostDisputes": _units(lost),
+        "netRevenue": _units(revenue - refunds - lost),
     }
 
 
@@ -198,9 +203,7 @@ def _seller_body(share: SoldBy) -> dict[str, Any]:
         "sellerId": str(share.seller_id),
         "number": share.number,
         "shopName": share.name,
-        "orders": share.orders,
-        "items": share.items,
-        "revenue": _units(share.revenue),
+        **_figures([share]),
     }
 
 
@@ -209,14 +212,19 @@ def _product_body(share: SoldProduct) -> dict[str, Any]:
         "uuid": str(share.listing_id),
         "id": share.number,
         "title": share.title,
-        "orders": share.orders,
-        "items": share.items,
-        "revenue": _units(share.revenue),
+        **_figures([share]),
     }
 
 
 def _day_row(day: DaySales) -> tuple[Cell, ...]:
-    return sales_row(day.day, day.orders, day.items, Money(day.revenue), Money(day.refunds))
+    return sales_row(
+        day.day,
+        day.orders,
+        day.items,
+        revenue=Money(day.revenue),
+        refunds=Money(day.refunds),
+        lost_disputes=Money(day.lost_disputes),
+    )
 
 
 def _units(minor: int) -> float:

@@ -27,7 +27,13 @@ from api.models import OrderRefund, RefundPage, ReturnPage, WholeReturn
 from api.paging import CursorQuery
 from api.wire import answer, encode
 from application.orders.references import known_order, order_called
-from application.orders.refunding import Refunded, RefundOrder, RetryRefund, payments_of
+from application.orders.refunding import (
+    Refunded,
+    RefundOrder,
+    RetryRefund,
+    RetryRefundOfPayment,
+    payments_of,
+)
 from application.orders.returning import (
     ApproveReturn,
     ReceiveReturn,
@@ -265,16 +271,16 @@ class RefundController(Controller):
 
     @get("/admin/refunds", guards=[admin], query=RefundQuery, responses=answers(RefundPage, 200, 401, 403))
     async def of_all(self, request: HttpRequest, backend: Backend) -> ASGIResponse:
-        """All that goes back, the last that changed first: what ``failed`` may need to be looked after."""
+        """All that goes back, the last that changed first: what ``failed`` may need to be looked after.
+
+        By its payment it can be tried again.
+        """
         asked = decode_query(request.scope["query_string"], RefundQuery)
-        position = await backend.reading.fresh(request, "refunds", "orders")
+        position = await backend.reading.fresh(request, "refunds", "orders", "payments")
         question = asked.question("refunds")
         status = None if asked.status is None else RefundState(asked.status)
         found = await refunds_page(backend.read.reads, status, backend.cursors.piece(asked, question))
-        body = backend.cursors.paged(
-            "refunds", found.bodies, asked, question, total=found.total, last=found.last
-        )
-        return answer(body, position=position)
+        return backend.cursors.answer("refunds", found.bodies, asked, question, found, position=position)
 
     @post(
         "/orders/{ref:str}/refunds",
@@ -306,6 +312,23 @@ class RefundController(Controller):
         command = RetryRefund(order_id=order_called(ref), refund_id=refund_id)
         return await backend.commands.answer(request, command, _asked_body, person=_payer)
 
+    @post(
+        "/admin/payments/{intent_id:str}/refunds/{refund_id:str}/retry",
+        guards=[admin],
+        status_code=200,
+        responses=answers(OrderRefund, 200, 401, 403, 404, 422),
+    )
+    async def retry_of_payment(
+        self, request: HttpRequest, intent_id: FromPath[str], refund_id: FromPath[str], backend: Backend
+    ) -> ASGIResponse:
+        """Try once more what failed, by the payment that it goes back of: also where there is no order for it.
+
+        By itself it is tried 24 times; here, as often as you like. The new try is the answer, or the one that has been
+        asked for already.
+        """
+        command = RetryRefundOfPayment(intent_id=intent_id, refund_id=refund_id)
+        return await backend.commands.answer(request, command, _asked_body, person=_payer)
+
 
 async def _judged(
     request: HttpRequest, command: ApproveReturn | RejectReturn | ReceiveReturn, backend: BackendParts
@@ -324,8 +347,7 @@ async def _page(request: HttpRequest, backend: BackendParts, seller_id: UUID | N
         if seller_id is None
         else bodies_for(found.returns, seller_of(caller_of(request).account_id))
     )
-    body = backend.cursors.paged("returns", bodies, asked, question, total=found.total, last=found.last)
-    return answer(body, position=position)
+    return backend.cursors.answer("returns", bodies, asked, question, found, position=position)
 
 
 async def _order(ref: str, backend: BackendParts) -> Order:

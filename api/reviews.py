@@ -108,8 +108,7 @@ class ReviewController(Controller):
         piece = backend.cursors.piece(asked, question)
         found = await reviews_of(backend.read.reads, product, asked.sort, piece)
         bodies = [_shown(each, caller) for each in found.reviews]
-        body = backend.cursors.paged("reviews", bodies, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("reviews", bodies, asked, question, found, position=position)
 
     @post(
         "/products/{ref:str}/reviews",
@@ -187,8 +186,7 @@ class ReviewController(Controller):
         question = asked.question("own reviews", account_id)
         found = await reviews_by(backend.read.reads, account_id, backend.cursors.piece(asked, question))
         bodies = [_kept(each) for each in found.reviews]
-        body = backend.cursors.paged("reviews", bodies, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("reviews", bodies, asked, question, found, position=position)
 
     @get(
         "/admin/reviews",
@@ -205,8 +203,7 @@ class ReviewController(Controller):
         piece = backend.cursors.piece(asked, question)
         found = await reviews_to_moderate(backend.read.reads, asked.hidden, piece)
         bodies = [_kept(each) for each in found.reviews]
-        body = backend.cursors.paged("reviews", bodies, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("reviews", bodies, asked, question, found, position=position)
 
     @post(
         "/admin/reviews/{ref:str}/hide",

@@ -283,8 +283,7 @@ class SellerController(Controller):
         wanted, piece = asked.filter(SellerStatus.VERIFIED), backend.cursors.piece(asked, question)
         found = await sellers_page(backend.read.reads, wanted, piece)
         bodies = [public_body(shop, backend.settings.public_url) for shop in found.shops]
-        body = backend.cursors.paged("sellers", bodies, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("sellers", bodies, asked, question, found, position=position)
 
     @post(
         "/sellers/apply",
@@ -356,8 +355,7 @@ class SellerController(Controller):
         wanted, piece = asked.filter(asked.wanted), backend.cursors.piece(asked, question)
         found = await sellers_page(backend.read.reads, wanted, piece)
         bodies = [own_body(shop, backend.settings.public_url) for shop in found.shops]
-        body = backend.cursors.paged("sellers", bodies, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("sellers", bodies, asked, question, found, position=position)
 
     @patch(
         "/admin/sellers/{ref:str}/verification",
@@ -432,8 +430,7 @@ class FollowController(Controller):
         bodies = [
             {**public_body(shop, backend.settings.public_url), "following": True} for shop in found.shops
         ]
-        body = backend.cursors.paged("sellers", bodies, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("sellers", bodies, asked, question, found, position=position)
 
 
 class ShippingProfileController(Controller):

@@ -14,7 +14,6 @@ from api.documentation import answers
 from api.input import AnyReference, Body, decode_query
 from api.models import WishlistItem, WishlistPage
 from api.paging import CursorQuery
-from api.wire import answer
 from application.wishlists.wishing import AddToWishlist, RemoveFromWishlist, Wished
 from projections.products.product import listing_body
 from projections.wishlists.query import wish_body, wishlist_page
@@ -43,8 +42,7 @@ class WishlistController(Controller):
         question = asked.question("wishlist", account_id)
         found = await wishlist_page(backend.read.reads, account_id, backend.cursors.piece(asked, question))
         bodies = [item.body(backend.addressed) for item in found.items]
-        body = backend.cursors.paged("items", bodies, asked, question, total=found.total, last=found.last)
-        return answer(body, position=position)
+        return backend.cursors.answer("items", bodies, asked, question, found, position=position)
 
     @post(status_code=201, responses=answers(WishlistItem, 201, 401, 404, 422))
     async def add(self, request: HttpRequest, data: JSONBody[WishBody], backend: Backend) -> ASGIResponse:

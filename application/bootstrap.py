@@ -213,9 +213,11 @@ from application.orders.refunding import (
     RefundOrder,
     RetryFailedRefund,
     RetryRefund,
+    RetryRefundOfPayment,
     refund_order,
     retry_failed_refund,
     retry_refund,
+    retry_refund_of_payment,
 )
 from application.orders.returning import (
     ApproveReturn,
@@ -507,10 +509,11 @@ def handlers(
         ReceiveReturn: partial(receive_return, store=store, clock=clock),
         RefundOrder: partial(refund_order, store=store, clock=clock),
         RetryRefund: partial(retry_refund, store=store),
+        RetryRefundOfPayment: partial(retry_refund_of_payment, store=store),
         RetryFailedRefund: partial(retry_failed_refund, store=store),
         IssueInvoice: partial(issue_invoice, store=store, clock=clock),
         ClosePayment: partial(close_payment, store=store, payments=payments, clock=clock),
-        SendRefund: partial(send_refund, store=store, payments=payments),
+        SendRefund: partial(send_refund, store=store, payments=payments, clock=clock),
         RequestPayment: partial(request_payment, store=store, payments=payments),
         ConfirmPayment: partial(confirm_payment, store=store, payments=payments, clock=clock),
         PreparePayment: partial(prepare_payment, store=store, payments=payments, tariff=conditions.tariff),
@@ -584,7 +587,7 @@ async def write_side(
         stack.callback(objects.close)
         images = PillowImages(settings.upload_max_size)
         stack.callback(images.close)
-        invoices = TypstInvoices()
+        invoices = TypstInvoices(settings.font_folders)
         stack.callback(invoices.close)
         identity_providers = OpenIdProviders.from_settings(settings, master, clock)
         stack.push_async_callback(identity_providers.close)

@@ -41,12 +41,16 @@ class Once(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, on whose behalf, in which request, because of what, and under which conditions."""
+    """Who asks, on whose behalf, in which request, because of what, and under which conditions.
+
+    ``cause`` is the position of the event that calls for it, and ``caused_at`` when that was recorded.
+    """
 
     actor: str
     request_id: str = ""
     impersonator: str | None = None
     cause: int | None = None
+    caused_at: datetime | None = None
     expected_version: int | None = None
     once: Once | None = None
 
@@ -436,12 +440,6 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[InvoiceLine, ...]
     sums: tuple[InvoiceSum, ...]
     remarks: tuple[str, ...] = ()
-
-
-class Invoices(Protocol):
-    async def pdf(self, invoice: Invoice) -> bytes:
-        """The same bytes for the same invoice, made off the event loop."""
-        ...
 
 
 class Hits(msgspec.Struct, frozen=True, kw_only=True):

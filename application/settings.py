@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -125,6 +126,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """How long nobody must have touched a cart before it is emptied (A10)."""
     smallest_payment: Annotated[int, Meta(ge=0)] = 50
     """The least that the payment provider takes, in cents: at Stripe 0.50 USD."""
+    invoice_fonts: str = ""
+    """Folders with commas between, whose fonts are taken for what ours do not have."""
     cors_origins: str = "http://localhost:5173"
     trusted_proxies: str = ""
     """Networks (CIDR) with commas between, whose word on where a request comes from is taken."""
@@ -201,6 +204,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     @property
     def offer_lifetime(self) -> timedelta:
         return duration("LISTING_LIFETIME", self.listing_lifetime)
+
+    @property
+    def font_folders(self) -> tuple[Path, ...]:
+        folders = tuple(Path(part.strip()) for part in self.invoice_fonts.split(",") if part.strip())
+        for folder in folders:
+            if not folder.is_dir():
+                raise SettingsError(f"INVOICE_FONTS: '{folder}' is not a folder")
+        return folders
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -287,6 +298,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
             settings.tariff,
             settings.returnable_for,
             settings.refund_patience,
+            settings.font_folders,
         )
         _require_mail_provider(settings)
         return settings

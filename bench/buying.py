@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
@@ -217,21 +216,17 @@ async def _steadily(shop: Shop, port: int, run: str) -> list[float]:
 
 async def _round_trips(shop: Shop) -> list[int]:
     """How often one checkout after the other waits for the database."""
-    address = urlsplit(shop.postgres.url)
-    host, port = address.hostname, address.port
-    assert host is not None
-    assert port is not None
     counts: list[int] = []
-    async with counting_proxy(host, port) as (proxy_port, counter):
-        proxied = shop.postgres.url.replace(f"{host}:{port}", f"{host}:{proxy_port}")
-        proxied += "?sslmode=disable&gssencmode=disable"
-        async with shop.api(database_url=proxied, port=shop.door) as api:
-            checkout = await _checkout(shop, shop.tokens[0], api)
-            for turn in range(5):
-                at, before = counter.round_trips, await shop.write.log.head()
-                await checkout.buy(_three(shop, turn), f"trips-{turn}")
-                await _until_paid(shop, before, 1)
-                counts.append(counter.round_trips - at)
+    async with (
+        counting_proxy(shop.postgres.url) as (proxied, counter),
+        shop.api(database_url=proxied, port=shop.door) as api,
+    ):
+        checkout = await _checkout(shop, shop.tokens[0], api)
+        for turn in range(5):
+            at, before = counter.round_trips, await shop.write.log.head()
+            await checkout.buy(_three(shop, turn), f"trips-{turn}")
+            await _until_paid(shop, before, 1)
+            counts.append(counter.round_trips - at)
     return counts
 
 

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Iterator
 from functools import partial
 from time import perf_counter
-from urllib.parse import urlsplit
 
 import httpx
 import uvloop
@@ -106,39 +105,34 @@ async def waiting(shop: Shop) -> list[Row]:
 
 async def round_trips(shop: Shop) -> list[Row]:
     """How often a request waits for the database, by a proxy that counts; each request is sent warm."""
-    address = urlsplit(shop.postgres.url)
-    host, port = address.hostname, address.port
-    assert host is not None
-    assert port is not None
-    async with counting_proxy(host, port) as (proxy_port, counter):
-        # In plain text, and without asking for anything else first: the proxy reads along.
-        proxied = shop.postgres.url.replace(f"{host}:{port}", f"{host}:{proxy_port}")
-        proxied += "?sslmode=disable&gssencmode=disable"
-        async with shop.api(database_url=proxied) as api:
-            token, product = shop.tokens[0], shop.listings[1]
-            cases = [
-                ("product detail", 1, lambda _: request("GET", f"/api/v1/products/{product}"), 200),
-                (
-                    "add to cart",
-                    2,
-                    lambda _: request(
-                        "POST", "/api/v1/cart/items", token=token, body={"productId": product, "qty": 1}
-                    ),
-                    201,
+    async with (
+        counting_proxy(shop.postgres.url) as (proxied, counter),
+        shop.api(database_url=proxied) as api,
+    ):
+        token, product = shop.tokens[0], shop.listings[1]
+        cases = [
+            ("product detail", 1, lambda _: request("GET", f"/api/v1/products/{product}"), 200),
+            (
+                "add to cart",
+                2,
+                lambda _: request(
+                    "POST", "/api/v1/cart/items", token=token, body={"productId": product, "qty": 1}
                 ),
-                ("POST /orders", 4, lambda turn: order_request(token, product, key=f"trips-{turn}"), 201),
-            ]
-            rows: list[Row] = []
-            for name, most, make, status in cases:
-                counts: list[int] = []
-                for turn in range(5):
-                    before = counter.round_trips
-                    message = make(turn)
-                    (await drive(api, partial(_once, message), connections=1)).require(status)
-                    counts.append(counter.round_trips - before)
-                value = f"{counts[0]} cold, {min(counts[1:])} warm"
-                rows.append(Row(name=name, value=value, target=f"≤ {most}", reached=min(counts[1:]) <= most))
-            return rows
+                201,
+            ),
+            ("POST /orders", 4, lambda turn: order_request(token, product, key=f"trips-{turn}"), 201),
+        ]
+        rows: list[Row] = []
+        for name, most, make, status in cases:
+            counts: list[int] = []
+            for turn in range(5):
+                before = counter.round_trips
+                message = make(turn)
+                (await drive(api, partial(_once, message), connections=1)).require(status)
+                counts.append(counter.round_trips - before)
+            value = f"{counts[0]} cold, {min(counts[1:])} warm"
+            rows.append(Row(name=name, value=value, target=f"≤ {most}", reached=min(counts[1:]) <= most))
+        return rows
 
 
 async def _measured(port: int, requests: object, *statuses: int) -> Load:

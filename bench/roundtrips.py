@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 _SYNC = ord("S")
 _QUERY = ord("Q")
@@ -38,12 +39,13 @@ class Counter:
 
 
 @asynccontextmanager
-async def counting_proxy(host: str, port: int) -> AsyncIterator[tuple[int, Counter]]:
-    """The port of a proxy for the server at ``host``:``port``, and its counter. Without TLS, as on loopback."""
+async def counting_proxy(url: str) -> AsyncIterator[tuple[str, Counter]]:
+    """The URL of a proxy for the database at ``url``, and its counter."""
     counter = Counter()
+    address = urlsplit(url)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection(host, port)
+        upstream_reader, upstream_writer = await asyncio.open_connection(address.hostname, address.port)
         await asyncio.gather(
             counter.pump(reader, upstream_writer, count=True),
             counter.pump(upstream_reader, writer, count=False),
@@ -51,6 +53,9 @@ async def counting_proxy(host: str, port: int) -> AsyncIterator[tuple[int, Count
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
-        yield server.sockets[0].getsockname()[1], counter
+        port = server.sockets[0].getsockname()[1]
+        # In plain text, and without asking for anything else first: the proxy reads along.
+        proxied = url.replace(f"{address.hostname}:{address.port}", f"127.0.0.1:{port}")
+        yield f"{proxied}?sslmode=disable&gssencmode=disable", counter
     finally:
         server.close()

@@ -79,9 +79,7 @@ def withdraw(
 
 
 def _after(listing: Listing, events: Sequence[ListingEvent]) -> Listing:
-    after = LISTINGS.fold(listing, events)
-    assert after is not None
-    return after
+    return LISTINGS.after(listing, events)
 
 
 def _unusable(media: Media, fault: str) -> MediaNotUsableError:

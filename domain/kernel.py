@@ -115,6 +115,12 @@ class Decider(Generic[S, E]):
             state = self.evolve(state, event)
         return state
 
+    def after(self, state: S | None, events: Iterable[E]) -> S:
+        """As ``fold``, where there is something before or among the events."""
+        after = self.fold(state, events)
+        assert after is not None, f"{self.name}: nothing has happened to it"
+        return after
+
     def __repr__(self) -> str:
         return f"Decider({self.name!r})"
 

@@ -11,7 +11,7 @@ import msgspec
 from domain.cancelling import FOR_CANCELLATION
 from domain.money import Money
 from domain.orders.events import OrderEvent
-from domain.orders.order import ORDERS, Order, PaymentAmountMismatchError
+from domain.orders.order import Order, PaymentAmountMismatchError
 from domain.payments.events import PaymentEvent
 from domain.payments.payment import PAYMENTS, Payment, PaymentFailedError, RefundState
 from domain.returning import FOR_RETURN
@@ -40,7 +40,7 @@ def succeeded(
     made = payment.succeed(brand, last4, taken)
     if order is None or not made:
         return Settled(payment=made)
-    paid = payment_after(payment, made)
+    paid = PAYMENTS.after(payment, made)
     if not is_owed(order, payment.intent_id, taken):
         back = paid.request_refund(paid.refundable, NOT_OWED)
         return Settled(payment=[*made, *back], order=order.close_payment(payment.intent_id))
@@ -122,7 +122,7 @@ def sent_back(
         noted = payment.note_refund(provider_id, amount)
         if order is None or not noted:
             return Settled(payment=noted)
-        name = _called_there(payment_after(payment, noted), provider_id)
+        name = _called_there(PAYMENTS.after(payment, noted), provider_id)
         return Settled(payment=noted, order=order.refund(payment.intent_id, name, amount))
     if ours and status in {"failed", "canceled"}:
         return refund_failed(payment, order, ours, code or status, "The provider could not send it")
@@ -167,18 +167,6 @@ def not_usable(reason: str) -> PaymentAmountMismatchError:
     return PaymentAmountMismatchError(
         "The order cannot be paid by this payment", details={"paymentIntentId": [reason]}
     )
-
-
-def order_after(order: Order, events: Sequence[OrderEvent]) -> Order:
-    after = ORDERS.fold(order, events)
-    assert after is not None
-    return after
-
-
-def payment_after(payment: Payment, events: Sequence[PaymentEvent]) -> Payment:
-    after = PAYMENTS.fold(payment, events)
-    assert after is not None
-    return after
 
 
 def _for_returns(payment: Payment, order: Order, at: datetime) -> list[PaymentEvent]:

@@ -61,8 +61,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         return self._after([])
 
     def _after(self, events: list[AccountEvent]) -> Consequences:
-        after = ACCOUNTS.fold(self.account, events)
-        assert after is not None
+        after = ACCOUNTS.after(self.account, events)
         return Consequences(after=after, account=events, seller=self._shop(after), roster=self._admins(after))
 
     def _shop(self, after: Account) -> list[SellerEvent]:
@@ -108,8 +107,7 @@ def _shop_of(account: Account) -> list[SellerEvent]:
     """
     name = account.profile.display_name or account.profile.first_name or account.username
     opened = Seller.open_personal(account.id, account.number, ShopProfile(shop_name=name[:100]))
-    seller = SELLERS.fold(None, opened)
-    assert seller is not None
+    seller = SELLERS.after(None, opened)
     return opened if account.may_sign_in else [*opened, *_closed_with_the_account(seller)]
 
 

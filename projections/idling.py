@@ -25,7 +25,7 @@ MoveAll = Callable[[Sequence[Passed]], Awaitable[set[Passed]]]
 def gathering_after(events: int) -> float:
     """Seconds to gather what is next, after a batch of so many: a transaction costs the same for one event as for many.
 
-    Who waits for their one write waits for milliseconds, and from some 900 events a second on, when there is better to
+    Who waits for their one write waits for milliseconds, and from some 950 events a second on, when there is better to
     do, a read model is saved ten times a second.
     """
     return min(SHORTEST + PER_EVENT * events, LONGEST_GATHERING)

@@ -189,7 +189,6 @@ class StaleReadError(DomainError):
     """The read model has not reached the position that the reader asks for, and did not in the time it may wait."""
 
     code = "READ_MODEL_BEHIND"
-    retry_after = 1
 
 
 class UnknownProjectionError(DomainError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 import re
 import secrets
 import threading
@@ -233,9 +232,3 @@ def posted(page: str) -> tuple[str, dict[str, str]]:
     inputs = re.findall(r'<input name="(\w+)" value="([^"]*)">', page)
     (action,) = re.findall(r'action="([^"]*)"', page)
     return action, {name: html.unescape(value) for name, value in inputs}
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    payload = token.split(".")[1]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return claims

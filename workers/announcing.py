@@ -8,7 +8,6 @@ are told as the last of them: all that is told is that something has changed.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,9 +16,7 @@ from typing import Any, Final, Protocol, get_args
 from uuid import UUID
 
 import msgspec
-import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js.api import DiscardPolicy, Header, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
@@ -31,11 +28,11 @@ from domain.listings.events import ListingEvent
 from domain.listings.listing import LISTINGS, Listing
 from projections.product_search.announcements import Announcement
 from workers.jetstream import DOORBELL
-from workers.relay import BATCH, OUTAGES, POLL
+from workers.relay import BATCH, OUTAGES
+from workers.waiting import Bell, patient
 
 STREAM: Final = "PUBLIC"
 SUBJECT: Final = "public"
-LONGEST_WAIT: Final = 15.0
 REMEMBERED: Final = 20_000
 """Listings whose state is kept, so that the next event of one needs no look at the others."""
 
@@ -49,8 +46,6 @@ _CONFIG: Final = StreamConfig(
     max_bytes=256 * 1024**2,
     duplicate_window=120,
 )
-
-log = structlog.get_logger()
 
 
 class Log(Protocol):
@@ -77,38 +72,30 @@ class Announcer:
         self._client = client
         self._stream = client.jetstream()
         self._known: OrderedDict[UUID, tuple[int, Listing]] = OrderedDict()
-        self._bell = asyncio.Event()
+        self._bell = Bell()
+        self._position: int | None = None
 
     async def run(self) -> None:
         """Until cancelled. Whatever is down is waited for."""
-        bell = await self._client.subscribe(DOORBELL, cb=self._hear)
-        wait = 0.1
+        bell = await self._client.subscribe(DOORBELL, cb=self._bell.hear)
+        # A bug in this one is tried again, too; payments and refunds go on in the same process.
+        retrying = patient("announcer", OUTAGES, first=0.1, longest=1.0, bugs=True)
         try:
             while True:
-                obey_cancellation()
-                try:
-                    position = await self._resume()
-                    wait = 0.1
-                    await self._announce_on(position)
-                except OUTAGES as outage:
-                    log.warning("announcements wait", error=str(outage) or repr(outage))
-                    await asyncio.sleep(wait)
-                    wait = min(2 * wait, 1.0)
-                # A bug in this one, which is tried again; payments and refunds go on in the same process.
-                except Exception:
-                    log.exception("announcing fails")
-                    self._known.clear()
-                    await asyncio.sleep(wait)
-                    wait = min(2 * wait, LONGEST_WAIT)
+                await retrying(self._go_on)
         finally:
             with suppress(*OUTAGES):
                 await bell.unsubscribe()
 
-    async def _hear(self, message: Msg) -> None:
-        self._bell.set()
+    async def _go_on(self) -> None:
+        """Whatever goes wrong, we look again what was told last."""
+        obey_cancellation()
+        position, self._position = self._position, None
+        self._position = await (self._resume() if position is None else self._announce_next(position))
 
     async def _resume(self) -> int:
         """The position of what was told last."""
+        self._known.clear()
         try:
             info = await self._stream.stream_info(STREAM)
         except NotFoundError:
@@ -119,19 +106,15 @@ class Announcer:
             last = None
         return int(last.headers[Header.MSG_ID]) if last is not None and last.headers else 0
 
-    async def _announce_on(self, position: int) -> None:
-        while True:
-            obey_cancellation()
-            self._bell.clear()
-            stored = await self._log.read(position, BATCH)
-            recorded = await self._log.decode([event for event in stored if event.tag in _TAGS])
-            await self._tell([await self._news_of(each) for each in recorded])
-            if stored:
-                position = stored[-1].position
-            else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL):
-                        await self._bell.wait()
+    async def _announce_next(self, position: int) -> int:
+        self._bell.hush()
+        stored = await self._log.read(position, BATCH)
+        if not stored:
+            await self._bell.wait()
+            return position
+        recorded = await self._log.decode([event for event in stored if event.tag in _TAGS])
+        await self._tell([await self._news_of(each) for each in recorded])
+        return stored[-1].position
 
     async def _tell(self, news: Sequence[ListingNews | None]) -> None:
         """By position, because the last message says from where to go on."""

@@ -4,7 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,11 +80,8 @@ def up(
             await run_seed(stack)
         console.print(summary_of(stack, seeded=seed))
 
-    try:
+    with refused_by(ServiceFailedError):
         asyncio.run(LocalStack(data, search=search, port=port, tell=tell).run(when_ready))
-    except ServiceFailedError as failure:
-        report(failure)
-        raise typer.Exit(1) from failure
 
 
 @app.command()
@@ -129,11 +127,8 @@ def generate(
     from workers.generating import NotHereError, generate_listings
 
     join_stack(data)
-    try:
+    with refused_by(NotHereError):
         asyncio.run(generate_listings(os.environ, speaking(), listings=listings, sellers=sellers, seed=seed))
-    except NotHereError as failure:
-        report(failure)
-        raise typer.Exit(1) from failure
 
 
 @app.command()
@@ -148,11 +143,8 @@ def demo(data: DataFolder = Path(".tradelog")) -> None:
         return now.pids.get("projector") if now is not None else None
 
     host, port = running.environment.get("HOST", LOOPBACK), running.environment.get("PORT", API_PORT)
-    try:
+    with refused_by(DemoFailedError):
         Demo(f"http://{host}:{port}/api/v1", projector_pid, speaking()).run()
-    except DemoFailedError as failure:
-        report(failure)
-        raise typer.Exit(1) from failure
 
 
 projections = typer.Typer(help="Look after the read models.", no_args_is_help=True)
@@ -198,11 +190,8 @@ def operate(data: Path, work: Callable[["Operator"], Awaitable[object]]) -> None
         async with open_operator(os.environ, speaking()) as operator:
             await work(operator)
 
-    try:
+    with refused_by(OperationFailedError, UnknownProjectionError):
         asyncio.run(main())
-    except (OperationFailedError, UnknownProjectionError) as failure:
-        report(failure)
-        raise typer.Exit(1) from failure
 
 
 mails = typer.Typer(help="Look after the mail that is owed.", no_args_is_help=True)
@@ -249,11 +238,8 @@ def post_office(data: Path, work: Callable[["PostOffice"], Awaitable[object]]) -
         async with open_post_office(os.environ, speaking()) as office:
             await work(office)
 
-    try:
+    with refused_by(DomainError):
         asyncio.run(main())
-    except DomainError as failure:
-        report(failure)
-        raise typer.Exit(1) from failure
 
 
 accounts = typer.Typer(help="Say who the first admin and the first auditor are.", no_args_is_help=True)
@@ -308,22 +294,16 @@ def appoint(data: Path, work: Callable[["Role"], Coroutine[object, object, None]
     from domain.kernel import DomainError
 
     join_stack(data)
-    try:
+    with refused_by(DomainError, SettingsError):
         asyncio.run(work(Role(role.value)))
-    except (DomainError, SettingsError) as failure:
-        report(failure)
-        raise typer.Exit(1) from failure
 
 
 def join_stack(data: Path) -> Running:
     """What DATABASE_URL and the others name, else the stack that runs on this data folder."""
     if "DATABASE_URL" in os.environ:
         return Running(environment=dict(os.environ), pids={})
-    try:
+    with refused_by(ServiceFailedError):
         return use_running_stack(data)
-    except ServiceFailedError as failure:
-        report(failure)
-        raise typer.Exit(1) from failure
 
 
 async def run_seed(stack: LocalStack) -> None:
@@ -358,6 +338,16 @@ def summary_of(stack: LocalStack, *, seeded: bool) -> Table:
 def speaking(*, soft_wrap: bool = False) -> Console:
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     return Console(highlight=False, soft_wrap=soft_wrap, width=width)
+
+
+@contextmanager
+def refused_by(*failures: type[Exception]) -> Iterator[None]:
+    """A failure of these kinds ends the command, and needs no traceback to be understood."""
+    try:
+        yield
+    except failures as failure:
+        report(failure)
+        raise typer.Exit(1) from failure
 
 
 def report(failure: Exception) -> None:

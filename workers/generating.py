@@ -349,8 +349,7 @@ class _Batch:
         if article.fate is Fate.DRAFT:
             return events
         events += listing.publish(expires_at=article.expires_at(self._now))
-        published = LISTINGS.fold(None, events)
-        assert published is not None
+        published = LISTINGS.after(None, events)
         match article.fate:
             case Fate.UNPUBLISHED:
                 events += published.unpublish()

@@ -300,6 +300,7 @@ def _figures(sales: DaySales) -> SalesFigures:
         orders=sales.orders,
         revenue=Money(sales.revenue),
         refunds=Money(sales.refunds),
+        lost_disputes=Money(sales.lost_disputes),
         items=sales.items,
     )
 

@@ -21,9 +21,7 @@ import msgspec
 import psycopg
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from prometheus_client import Counter, Gauge
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
 
 from application.adapters.clock import SystemClock
 from application.adapters.codec import EventCodec
@@ -61,11 +59,11 @@ from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
 from workers.signals import until_signalled
 from workers.starting import start
+from workers.waiting import Bell, patient
 
 PLACE: Final = "mail"
 """Under this name our place in the log is kept: never rename it."""
 BATCH: Final = 500
-POLL: Final = 0.5
 LOOK_EVERY: Final = 5.0
 AT_ONCE: Final = 8
 LEASE: Final = timedelta(minutes=1)
@@ -92,22 +90,6 @@ class Places(Protocol):
     async def position(self, name: str) -> int: ...
 
     async def move(self, name: str, position: int) -> None: ...
-
-
-class Bell:
-    """Rung when there may be something to do; who waits for it looks by itself now and then."""
-
-    def __init__(self) -> None:
-        self._rung = asyncio.Event()
-
-    def ring(self) -> None:
-        self._rung.set()
-
-    async def wait(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL):
-                await self._rung.wait()
-        self._rung.clear()
 
 
 class Gauges:
@@ -293,12 +275,8 @@ class MailRoom:
         self.ledger = ledger
         self.postman = postman
         self._look = look
-        self._log_bell = Bell()
+        self.bell = Bell()
         self._queue_bell = Bell()
-
-    def ring(self) -> None:
-        """The log has grown."""
-        self._log_bell.ring()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -310,14 +288,16 @@ class MailRoom:
     async def _follow(self) -> None:
         while True:
             obey_cancellation()
+            self.bell.hush()
             if await patiently(self.ledger.catch_up):
                 self._queue_bell.ring()
             else:
-                await self._log_bell.wait()
+                await self.bell.wait()
 
     async def _deliver(self) -> None:
         while True:
             obey_cancellation()
+            self._queue_bell.hush()
             if not await patiently(self.postman.send_due):
                 await self._queue_bell.wait()
 
@@ -330,13 +310,7 @@ class MailRoom:
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
     """Tried again for as long as something that it needs is down."""
-    trying = AsyncRetrying(
-        retry=retry_if_exception_type(OUTAGES),
-        wait=wait_exponential(multiplier=0.2, max=15.0) + wait_random(0, 0.2),
-        before_sleep=_tell,
-        reraise=True,
-    )
-    return await trying(work)
+    return await patient("mail", OUTAGES)(work)
 
 
 def _where(bug: Exception) -> str:
@@ -345,25 +319,17 @@ def _where(bug: Exception) -> str:
     return f"{type(bug).__name__} at {Path(places[-1].filename).name}:{places[-1].lineno}"
 
 
-def _tell(state: RetryCallState) -> None:
-    outcome = state.outcome
-    log.warning("mail waits", error=str(outcome.exception()) if outcome is not None else "")
-
-
 @asynccontextmanager
-async def ringing(url: str, ring: Callable[[], None]) -> AsyncIterator[None]:
+async def ringing(url: str, bell: Bell) -> AsyncIterator[None]:
     """Hear of new events at once where NATS answers, now or later; the mailer needs it for nothing else."""
     if not url:
         yield
         return
     client = Client()
 
-    async def hear(_: Msg) -> None:
-        ring()
-
     async def listen() -> None:
         await connect(url, "mailer", client)
-        await client.subscribe(DOORBELL, cb=hear)
+        await client.subscribe(DOORBELL, cb=bell.hear)
 
     connecting = asyncio.create_task(listen(), name="nats")
     try:
@@ -426,7 +392,7 @@ async def main(settings: Settings) -> None:
     async with (
         mailer_of(settings) as mailer,
         mail_room(settings, mailer, Gauges()) as room,
-        ringing(settings.nats_url, room.ring),
+        ringing(settings.nats_url, room.bell),
     ):
         await until_signalled(while_leading(settings.database_url, "tradelog.mailer", room.run))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -12,9 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from prometheus_client import Gauge
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from application.adapters.reactions import PostgresReactions
 from application.bootstrap import write_side
@@ -45,10 +42,10 @@ from workers.jetstream import DOORBELL, connect
 from workers.lease import while_leading
 from workers.signals import until_signalled
 from workers.starting import start
+from workers.waiting import Bell, patient
 
 BATCH: Final = 500
-POLL: Final = 0.5
-LONGEST_WAIT: Final = 15.0
+OUTAGES: Final = (UnavailableError, ConcurrentChangeError)
 
 log = structlog.get_logger()
 
@@ -121,10 +118,7 @@ class Reactor:
         self._bus = bus
         self._clock = clock
         self._moved = moved
-        self._bell = asyncio.Event()
-
-    def ring(self) -> None:
-        self._bell.set()
+        self.bell = Bell()
 
     async def run(self, reactions: Sequence[Reaction]) -> None:
         """Until cancelled. Whatever is down is waited for."""
@@ -151,25 +145,16 @@ class Reactor:
         self._moved(reaction.name, position)
 
     async def _react_on(self, reaction: Reaction) -> None:
-        wait = 0.2
+        # After a bug in this one it stays where it is, too. The others go on, whoever they are to forget.
+        retrying = patient("reaction", OUTAGES, bugs=True, reaction=reaction.name)
         while True:
-            try:
-                obey_cancellation()
-                self._bell.clear()
-                if not await self.catch_up(reaction):
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(POLL):
-                            await self._bell.wait()
-                wait = 0.2
-            except (UnavailableError, ConcurrentChangeError) as outage:
-                log.warning("reaction waits", reaction=reaction.name, error=str(outage))
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
-            # A bug in this one: it stays where it is and is tried again. The others go on, whoever they are to forget.
-            except Exception:
-                log.exception("reaction fails", reaction=reaction.name)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+            await retrying(self._go_on, reaction)
+
+    async def _go_on(self, reaction: Reaction) -> None:
+        obey_cancellation()
+        self.bell.hush()
+        if not await self.catch_up(reaction):
+            await self.bell.wait()
 
     async def _wait_out(self, grace: timedelta, recorded: Recorded[Event]) -> None:
         left = recorded.timestamp + grace - self._clock.now()
@@ -189,13 +174,14 @@ class Reactor:
             actor=f"worker:{reaction.name}",
             request_id=recorded.request_id,
             cause=recorded.position,
+            caused_at=recorded.timestamp,
             once=once,
         )
         try:
             await self._bus.handle(command, metadata)
         except AlreadyAnsweredError:
             log.info("carried out before", reaction=reaction.name, position=recorded.position)
-        except (UnavailableError, ConcurrentChangeError):
+        except OUTAGES:
             raise
         except DomainError as refusal:
             # The business has spoken, and would say it again.
@@ -208,11 +194,7 @@ def _done(_: Changed[Any]) -> Answer:
 
 async def open_the_house(bus: CommandBus) -> None:
     """There is always the house to sell what is in the catalogue (C57); it waits for a log that is away."""
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type((UnavailableError, ConcurrentChangeError)),
-        wait=wait_exponential(multiplier=0.2, max=LONGEST_WAIT),
-    )
-    await retrying(bus.handle, OpenHouseSeller(), Metadata(actor="worker:reactor"))
+    await patient("reactor", OUTAGES)(bus.handle, OpenHouseSeller(), Metadata(actor="worker:reactor"))
 
 
 async def main(settings: Settings) -> None:
@@ -232,11 +214,7 @@ async def main(settings: Settings) -> None:
                 moved=lambda name, to: position.labels(name).set(to),
             )
 
-            async def hear(_: Msg) -> None:
-                reactor.ring()
-
-            await client.subscribe(DOORBELL, cb=hear)
-
+            await client.subscribe(DOORBELL, cb=reactor.bell.hear)
             announcer = Announcer(write.log, client)
 
             async def lead() -> None:

@@ -11,7 +11,6 @@ import nats.errors
 import psycopg
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js.api import Header, PubAck
 from nats.js.errors import APIError
 from prometheus_client import Counter, Gauge
@@ -35,9 +34,9 @@ from workers.jetstream import (
 from workers.lease import while_leading
 from workers.signals import until_signalled
 from workers.starting import start
+from workers.waiting import Bell, patient
 
 BATCH: Final = 1_000
-POLL: Final = 0.5
 GATHER: Final = 0.003
 ACK_WITHIN: Final = 5.0
 WRONG_LAST_SEQUENCE: Final = 10071
@@ -85,32 +84,29 @@ class Relay:
         self._stream = client.jetstream(timeout=ACK_WITHIN)
         self._aggregates = aggregates
         self._published = published
-        self._bell = asyncio.Event()
+        self._bell = Bell()
+        self._at: tuple[int, int] | None = None
 
     async def run(self) -> None:
         """Until cancelled. Whatever is down is waited for."""
-        bell = await self._client.subscribe(DOORBELL, cb=self._hear)
-        wait = 0.1
+        bell = await self._client.subscribe(DOORBELL, cb=self._bell.hear)
+        retrying = patient("relay", OUTAGES, first=0.1, longest=1.0)
         try:
             while True:
-                obey_cancellation()
-                try:
-                    sequence, position = await self._resume()
-                    wait = 0.1
-                    await self._publish_on(sequence, position)
-                except OutOfStepError as step:
-                    log.info("relay looks again", reason=str(step))
-                except OUTAGES as outage:
-                    log.warning("relay waits", error=str(outage) or repr(outage))
-                    await asyncio.sleep(wait)
-                    wait = min(2 * wait, 1.0)
+                await retrying(self._go_on)
         finally:
             # The server forgets the subscription with the connection anyway.
             with suppress(nats.errors.Error):
                 await bell.unsubscribe()
 
-    async def _hear(self, message: Msg) -> None:
-        self._bell.set()
+    async def _go_on(self) -> None:
+        """Whatever goes wrong, we look again where the stream is."""
+        obey_cancellation()
+        at, self._at = self._at, None
+        try:
+            self._at = await self._resume() if at is None else await self._publish_next(*at)
+        except OutOfStepError as step:
+            log.info("relay looks again", reason=str(step))
 
     async def _resume(self) -> tuple[int, int]:
         sequence, last = await ensure_stream(self._stream)
@@ -123,21 +119,16 @@ class Relay:
         log.info("relay resumes", position=position, sequence=sequence)
         return sequence, position
 
-    async def _publish_on(self, sequence: int, position: int) -> None:
-        while True:
-            obey_cancellation()
-            self._bell.clear()
-            stored = await self._log.read(position, BATCH)
-            if not stored:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL):
-                        await self._bell.wait()
-                continue
-            sequence = await self._publish(stored, sequence)
-            position = stored[-1].position
-            self._published(
-                position, len(stored), position if len(stored) < BATCH else await self._log.head()
-            )
+    async def _publish_next(self, sequence: int, position: int) -> tuple[int, int]:
+        self._bell.hush()
+        stored = await self._log.read(position, BATCH)
+        if not stored:
+            await self._bell.wait()
+            return sequence, position
+        sequence = await self._publish(stored, sequence)
+        position = stored[-1].position
+        self._published(position, len(stored), position if len(stored) < BATCH else await self._log.head())
+        return sequence, position
 
     async def _publish(self, stored: Sequence[StoredEvent], sequence: int) -> int:
         waiting: list[asyncio.Future[PubAck]] = []

@@ -78,9 +78,7 @@ async def change_password(
                 "Password incorrect", details={"currentPassword": ["Is not correct"]}
             )
         events = account.change_password(hashed, spared=command.session_id)
-        after = ACCOUNTS.fold(account, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(refs[0], events)])
+        return Proposal(outcome=ACCOUNTS.after(account, events), events=[(refs[0], events)])
 
     return await store.change_together(refs, decide, metadata)
 
@@ -127,8 +125,7 @@ async def reset_password(
         if account.identities_to_unlink != unlinked:
             raise ConcurrentChangeError("Somebody else changed this at the same time")
         events = account.reset_password(hashed)
-        after = ACCOUNTS.fold(account, events)
-        assert after is not None
+        after = ACCOUNTS.after(account, events)
         released = [
             (ref, Claim.release(claim.state, kind, account.id))
             for ref, claim, kind in zip(refs[2:], loaded[2:], kinds, strict=True)

@@ -109,8 +109,7 @@ async def update_account(
         if wanted is not None and hashed is not None:
             require_live(loaded[-1].state, account, clock.now())
             events += account.change_password(hashed, spared=wanted.session_id)
-        after = ACCOUNTS.fold(account, events)
-        assert after is not None
+        after = ACCOUNTS.after(account, events)
         withdrawn = [
             # A link to set a password may be in the mailbox that was given up.
             (ref, SignIn.of(states[len(claims)], account.id, account.id).withdraw_reset())

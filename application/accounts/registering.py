@@ -204,8 +204,7 @@ async def registration_of(
         ),
         *(RoleGranted(account_id=account_id, role=role) for role in sorted(person.roles)),
     ]
-    account = ACCOUNTS.fold(None, events)
-    assert account is not None
+    account = ACCOUNTS.after(None, events)
     username_ref = StreamRef(CLAIMS, keys.claim_id(USERNAME, username))
     return Registration(account=account, events=events, claims=(email_ref, username_ref))
 

@@ -188,8 +188,7 @@ async def refresh_session(
         if account is None or session.impersonator is not None or not is_live(session, account, now):
             raise AuthenticationError("Invalid or expired token")
         events = session.exchange(command.generation, now, session_lifetime)
-        after = SESSIONS.fold(session, events)
-        assert after is not None
+        after = SESSIONS.after(session, events)
         if after.revoked:
             raise _TokenReusedError("Invalid or expired token")
         return Proposal(outcome=SignedIn(account=account, session=after), events=[(refs[0], events)])
@@ -249,8 +248,6 @@ async def revoke_other_sessions(
         if command.spared is not None:
             require_live(loaded[1].state, account, clock.now())
         events = account.revoke_sessions("revoked by their owner", spared=command.spared)
-        after = ACCOUNTS.fold(account, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(account_ref, events)])
+        return Proposal(outcome=ACCOUNTS.after(account, events), events=[(account_ref, events)])
 
     return await store.change_together([account_ref, *spared], decide, metadata)

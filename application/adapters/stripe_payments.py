@@ -75,7 +75,7 @@ class InvalidSignatureError(InvalidInputError):
 class StripePayments:
     def __init__(self, api_key: str, webhook_secret: str, *, api_base: str | None = None) -> None:
         self._webhook_secret = webhook_secret
-        self._http = stripe.AIOHTTPClient(
+        self._http = _Http(
             timeout=aiohttp.ClientTimeout(total=ANSWERS_WITHIN), proxy=_proxy_to(api_base or stripe.api_base)
         )
         self._client = stripe.StripeClient(
@@ -197,10 +197,31 @@ class StripePayments:
         await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
 
 
+class _Http(stripe.AIOHTTPClient):
+    """The SDK's own tells of an outage, and tries again, only where the head of the answer did not come either.
+
+    It leaves the connection, too, to who collects garbage, where somebody gives up waiting for the rest.
+    """
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        args, named = self._get_request_args_kwargs(method, url, headers, post_data)
+        try:
+            async with self._session.request(*args, **named) as response:
+                return await response.read(), response.status, response.headers
+        except (aiohttp.ClientError, OSError) as lost:  # the second is also that it took too long
+            self._handle_request_error(lost)
+
+
 def _proxy_to(address: str) -> str | None:
     """Through what the process is to go out, as everything else here reads it from the environment."""
     asked = urlsplit(address)
-    return None if proxy_bypass(asked.hostname or "") else getproxies().get(asked.scheme)
+    if proxy_bypass(asked.netloc):
+        return None
+    known = getproxies()
+    proxy = known.get(asked.scheme) or known.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 async def _asked(call: Any) -> PaymentIntent:

@@ -55,8 +55,7 @@ async def apply_coupon(
         lines = orderable(seen(cart, shelf.listings, shelf.hidden, found.tree))
         quote(lines, found.at(now, tariff, sending)).require_coupon(found.coupon)
         events = cart.apply_coupon(held.promotion_id, held.code, now)
-        after = CARTS.fold(cart, events)
-        assert after is not None
+        after = CARTS.after(cart, events)
         priced = PricedCart(cart=after, shelf=shelf, dealt=found)
         return Proposal(outcome=priced, events=[(cart_ref, events)])
 

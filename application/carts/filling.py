@@ -193,8 +193,7 @@ async def _changed(
         }
         shelf = Shelf(listings=around.listings, sellers={**around.sellers, **named})
         decided = decide(cart, shelf)
-        after = CARTS.fold(cart, decided.events)
-        assert after is not None
+        after = CARTS.after(cart, decided.events)
         found = dealt(held, loaded[deals_from:])
         if after.coupon is None and held is not None:
             found = replace(found, coupon=None)

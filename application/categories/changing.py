@@ -11,7 +11,6 @@ from msgspec import UNSET, UnsetType
 from application.categories.creating import (
     THE_TREE,
     PlacedCategory,
-    after,
     category_named,
     older_categories,
     slug_claim,
@@ -67,10 +66,9 @@ async def change_category(
             (claim, taken(held.state, category.id)) for claim, held in zip(claims, loaded[2:], strict=True)
         ]
         events = _changes(category, command, parent_id)
-        changed = after(category, events)
+        changed = CATEGORIES.after(category, events)
         filed = [*grown, *tree.file(changed)]
-        standing = TREE.fold(tree, filed)
-        assert standing is not None
+        standing = TREE.after(tree, filed)
         return Proposal(
             outcome=PlacedCategory(category=changed, parent_number=standing.number_of(changed.parent_id)),
             events=[(ref, events), (THE_TREE, filed), *claimed],
@@ -95,7 +93,9 @@ async def order_categories(
             category = known(each.state)
             reordered = category.reorder(place)
             events.append((ref, reordered))
-            outcome.append(PlacedCategory(category=after(category, reordered), parent_number=parent_number))
+            outcome.append(
+                PlacedCategory(category=CATEGORIES.after(category, reordered), parent_number=parent_number)
+            )
         return Proposal(outcome=outcome, events=events)
 
     return await store.change_together([THE_TREE, *refs], decide, metadata)

@@ -19,7 +19,7 @@ from domain.categories.category import (
     SlugExistsError,
     require_schema,
 )
-from domain.categories.events import CATEGORY_TREE, CategoryCreated, CategoryEvent, TreeEvent
+from domain.categories.events import CATEGORY_TREE, CategoryCreated, TreeEvent
 from domain.categories.tree import TREE, CategoryTree, planted
 from domain.claims.claim import CLAIMS, Claim
 from domain.claims.events import ClaimEvent
@@ -161,12 +161,6 @@ def taken(claim: Claim | None, category_id: CategoryId) -> list[ClaimEvent]:
     if claimed is None:
         raise SlugExistsError
     return claimed
-
-
-def after(category: Category, events: Sequence[CategoryEvent]) -> Category:
-    folded = CATEGORIES.fold(category, events)
-    assert folded is not None
-    return folded
 
 
 async def _recorded(reference: str, store: EventStore, keys: Keys) -> Category | None:

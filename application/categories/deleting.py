@@ -11,7 +11,6 @@ from application.categories.changing import known
 from application.categories.creating import (
     CATEGORY_SLUG,
     THE_TREE,
-    after,
     category_called,
     category_named,
     older_categories,
@@ -96,14 +95,14 @@ async def delete_category(
             state = known(next(rest).state)
             moves = state.move(successor_id)
             moved.append((child, moves))
-            places = tree.file(after(state, moves))
+            places = tree.file(CATEGORIES.after(state, moves))
             filed += places
             tree = TREE.evolve(tree, places[0])
         listings = sum(shelf.state.listings for shelf in rest if shelf.state is not None)
         filed += tree.remove(category.id, successor_id, listings=listings)
         events = category.delete(successor)
         return Proposal(
-            outcome=after(category, events),
+            outcome=CATEGORIES.after(category, events),
             events=[(ref, events), *moved, (THE_TREE, filed), *released],
         )
 

@@ -90,9 +90,7 @@ async def change_collection(
             (claim, _taken(held.state, collection.id)) for claim, held in zip(claims, loaded[1:], strict=True)
         ]
         events = _changes(collection, command)
-        after = COLLECTIONS.fold(collection, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(ref, events), *claimed])
+        return Proposal(outcome=COLLECTIONS.after(collection, events), events=[(ref, events), *claimed])
 
     return await store.change_together([ref, *claims], decide, metadata)
 
@@ -121,9 +119,7 @@ async def delete_collection(
             (claim, Claim.release(held.state, COLLECTION_SLUG, collection.id))
             for claim, held in zip(claims, loaded[1:], strict=True)
         ]
-        after = COLLECTIONS.fold(collection, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(ref, events), *released])
+        return Proposal(outcome=COLLECTIONS.after(collection, events), events=[(ref, events), *released])
 
     return await store.change_together([ref, *claims], decide, metadata)
 

@@ -76,6 +76,4 @@ def _refs(account_id: AccountId, seller_id: SellerId) -> list[StreamRef[Any, Any
 
 
 def _proposal(ref: StreamRef[Any, Any], following: Following, events: Sequence[Any]) -> Proposal[Following]:
-    after = FOLLOWS.fold(following, events)
-    assert after is not None
-    return Proposal(outcome=after, events=[(ref, events)])
+    return Proposal(outcome=FOLLOWS.after(following, events), events=[(ref, events)])

@@ -157,9 +157,7 @@ async def change_listing(
         if plan.after:
             described, moved = _described(listing, command, plan, states)
             events, changes = [*described, *events], [*changes, *moved]
-        after = LISTINGS.fold(listing, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(ref, events), *changes])
+        return Proposal(outcome=LISTINGS.after(listing, events), events=[(ref, events), *changes])
 
     return await store.change_together(refs, decide, metadata)
 
@@ -255,8 +253,7 @@ def _described(
         first, *further = plan.after
         events += listing.categorize(first, states[first].present.slug, further)
         moved = shelved(listing.id, listing.number, plan.before, plan.after)
-    after = LISTINGS.fold(listing, events)
-    assert after is not None
+    after = LISTINGS.after(listing, events)
     after.require_described(schema_of(plan.after[0], tree))
     return events, moved
 

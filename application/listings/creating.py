@@ -167,8 +167,7 @@ async def create_listing(
         if command.publish:
             kind = None if seller is None else seller.kind
             events += listing.publish(schema=schema, expires_at=expiry_of(kind, now, lifetime))
-        after = LISTINGS.fold(listing, events)
-        assert after is not None
+        after = LISTINGS.after(listing, events)
         return Proposal(
             about=listing_id,
             outcome=after,

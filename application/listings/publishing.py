@@ -127,8 +127,6 @@ async def _into_the_catalogue(
             require_selling(seller)
         expires_at = expiry_of(None if seller is None else seller.kind, now, lifetime)
         events = decide(listing, loaded[1].state, expires_at)
-        after = LISTINGS.fold(listing, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(ref, events)])
+        return Proposal(outcome=LISTINGS.after(listing, events), events=[(ref, events)])
 
     return await store.change_together(refs, propose, metadata)

@@ -131,17 +131,13 @@ def mails_for(event: Event) -> list[Template]:
             return [template] if template is not None else []
 
 
-FOR_ADMINS: Final[frozenset[type[Event]]] = frozenset({SalesReportGenerated})
-"""Causes that are about nobody's account: every admin is written to."""
-
-
 def is_for_admins(event: Event) -> bool:
-    """Nobody but they look after what the house sells."""
+    """It is about nobody's account. Nobody but they look after what the house sells."""
     match event:
-        case LowStockReached(account_id=None):
+        case SalesReportGenerated() | LowStockReached(account_id=None):
             return True
         case _:
-            return type(event) in FOR_ADMINS
+            return False
 
 
 async def recipients_of(event: Event, admins: Admins) -> Sequence[AccountId]:

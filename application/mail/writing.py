@@ -204,15 +204,22 @@ class Writer:
         return _Content(to=account.email, fields={"listings": fields})
 
     def _report(self, report: SalesReportGenerated, account: Account) -> _Content:
-        figures = (report.day, report.orders, report.items, report.revenue, report.refunds)
+        row = sales_row(
+            report.day,
+            report.orders,
+            report.items,
+            revenue=report.revenue,
+            refunds=report.refunds,
+            lost_disputes=report.lost_disputes,
+        )
         table = Attachment(
             name=f"sales-{report.day}.csv",
             content_type="text/csv",
-            content=csv_of(SALES_COLUMNS, [sales_row(*figures)]),
+            content=csv_of(SALES_COLUMNS, [row]),
         )
         fields = {
             "report": report,
-            "net": report.revenue - report.refunds,
+            "net": report.revenue - report.refunds - report.lost_disputes,
             "link": f"{self._origin}/admin/reports/sales",
         }
         return _Content(to=account.email, fields=fields, attachments=(table,))

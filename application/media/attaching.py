@@ -66,8 +66,7 @@ async def reorder_media(command: ReorderMedia, metadata: Metadata, *, store: Eve
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Shown]:
         listing = editable(loaded[0].state, command.caller)
         events = listing.reorder_media(command.media_ids)
-        after = LISTINGS.fold(listing, events)
-        assert after is not None
+        after = LISTINGS.after(listing, events)
         shown = Shown(listing=after, media=tuple(each.present for each in loaded[1:]))
         return Proposal(outcome=shown, events=[(refs[0], events)])
 

@@ -139,9 +139,7 @@ async def _fail(
 
 
 def _after(media: Media, events: Sequence[MediaEvent]) -> Media:
-    after = MEDIA.fold(media, events)
-    assert after is not None
-    return after
+    return MEDIA.after(media, events)
 
 
 async def _tidy(media: Media, objects: ObjectStore) -> None:

@@ -11,7 +11,9 @@ import msgspec
 
 from application.errors import ConcurrentChangeError
 from application.orders.references import known_order
+from application.orders.stock import listings_of
 from application.payments.paying import PaymentResult, RecordPaymentResult, record_payment_result
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -24,11 +26,10 @@ from application.ports import (
 )
 from domain import cancelling
 from domain.accounts.events import Caller
-from domain.kernel import OrderId, stream_id
+from domain.kernel import OrderId
 from domain.listings.listing import LISTINGS
 from domain.orders.events import CancelCause, OrderStatus
 from domain.orders.order import ORDERS, Order
-from domain.payments.payment import PAYMENTS
 from domain.promotions.redemptions import REDEMPTIONS
 from domain.redeeming import given_back
 
@@ -120,8 +121,8 @@ class _Taken(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             order=StreamRef(ORDERS, order.id),
             intent_id=intent_id,
-            listings=[StreamRef(LISTINGS, line.listing_id) for line in order.lines],
-            payment=[StreamRef(PAYMENTS, stream_id("payment", intent_id))] if intent_id else [],
+            listings=listings_of(order),
+            payment=[payment_ref(intent_id)] if intent_id else [],
             counts=[StreamRef(REDEMPTIONS, count) for count in given_back(order)],
         )
 
@@ -146,10 +147,8 @@ class _Taken(msgspec.Struct, frozen=True, kw_only=True):
             reason=verdict.reason,
             closed=verdict.closed,
         )
-        after = ORDERS.fold(order, cancellation.order)
-        assert after is not None
         return Proposal(
-            outcome=after,
+            outcome=ORDERS.after(order, cancellation.order),
             events=[
                 (self.order, cancellation.order),
                 *((ref, cancellation.payment) for ref in self.payment),

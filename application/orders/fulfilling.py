@@ -10,10 +10,10 @@ from uuid import uuid4
 import msgspec
 
 from application.orders.references import known_order
+from application.orders.stock import committed, listings_of
 from application.ports import Changed, Clock, EventStore, Loaded, Metadata, Proposal, StreamRef
 from domain.accounts.events import Caller
-from domain.kernel import Event, ForbiddenError, InvalidInputError, OrderId
-from domain.listings.listing import LISTINGS
+from domain.kernel import ForbiddenError, InvalidInputError, OrderId
 from domain.orders.events import (
     NoteVisibility,
     OrderEvent,
@@ -64,9 +64,7 @@ async def advance_order(
     order = known_order((await store.load(ORDERS, command.order_id)).state)
     order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, order.id)
     starts = command.caller.is_admin and not order.committed
-    listing_refs: list[StreamRef[Any, Any]] = [
-        StreamRef(LISTINGS, line.listing_id) for line in order.lines if starts
-    ]
+    listing_refs = listings_of(order) if starts else []
     note_id, now = uuid4(), clock.now()
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Order]:
@@ -80,17 +78,11 @@ async def advance_order(
                 shipment=command.shipment,
             )
         ]
-        stock: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
-        if any(isinstance(event, OrderProcessingStarted) for event in events):
-            stock = [
-                (ref, listing.present.commit(current.id, line.quantity))
-                for ref, listing, line in zip(listing_refs, loaded[1:], current.lines, strict=True)
-            ]
+        started = any(isinstance(event, OrderProcessingStarted) for event in events)
+        stock = committed(current, listing_refs, loaded[1:]) if started else []
         if command.note:
             events += current.add_note(note_id, command.caller, command.note, NoteVisibility.EVERYBODY, now)
-        return Proposal(
-            outcome=known_order(ORDERS.fold(current, events)), events=[(order_ref, events), *stock]
-        )
+        return Proposal(outcome=ORDERS.after(current, events), events=[(order_ref, events), *stock])
 
     return await store.change_together([order_ref, *listing_refs], decide, metadata)
 

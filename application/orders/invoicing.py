@@ -52,7 +52,7 @@ async def issue_invoice(
         (given,) = InvoiceSeries.give(loaded[1].state, now.year, order.id)
         issued = order.issue_invoice(invoice_number(given.year, given.serial), now)
         return Proposal(
-            outcome=known_order(ORDERS.fold(order, issued)),
+            outcome=ORDERS.after(order, issued),
             events=[(order_ref, issued), (series_ref, [given] if issued else [])],
         )
 

@@ -260,8 +260,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         elif not order.total.minor:
             # The provider takes no payment of nothing, so nobody would ever say that it has come.
             order_events += order.confirm("", self.at)
-        after = ORDERS.fold(None, order_events)
-        assert after is not None
+        after = ORDERS.after(None, order_events)
         return Settled(
             order=after,
             order_events=order_events,

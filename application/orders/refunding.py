@@ -44,6 +44,13 @@ class RetryRefund(msgspec.Struct, frozen=True, kw_only=True):
     refund_id: str
 
 
+class RetryRefundOfPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """By an admin, also where there is no order: money for none, or that was asked back before there was one."""
+
+    intent_id: str
+    refund_id: str
+
+
 class RetryFailedRefund(msgspec.Struct, frozen=True, kw_only=True):
     """By time. Nothing happens to one that is tried again already, was often enough, or whose money went otherwise."""
 
@@ -89,6 +96,15 @@ async def retry_refund(command: RetryRefund, metadata: Metadata, *, store: Event
     if found is None:
         raise RefundNotFoundError("Refund not found")
     return await _retried(_payment_ref(found.intent_id), command.refund_id, metadata, store)
+
+
+async def retry_refund_of_payment(
+    command: RetryRefundOfPayment, metadata: Metadata, *, store: EventStore
+) -> Changed[Refunded]:
+    ref = _payment_ref(command.intent_id)
+    if (await store.load(PAYMENTS, ref.id)).state is None:
+        raise PaymentNotFoundError("Payment not found")
+    return await _retried(ref, command.refund_id, metadata, store)
 
 
 async def retry_failed_refund(

@@ -12,6 +12,7 @@ import msgspec
 
 from application.errors import ConcurrentChangeError
 from application.orders.references import known_order
+from application.payments.references import payment_ref
 from application.ports import Changed, Clock, EventStore, Loaded, Metadata, Proposal, StreamRef
 from domain import returning
 from domain.accounts.events import Caller
@@ -20,7 +21,6 @@ from domain.listings.listing import LISTINGS
 from domain.money import Money
 from domain.orders.events import OrderEvent
 from domain.orders.order import ORDERS, Order
-from domain.payments.payment import PAYMENTS
 
 
 class ReturnItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +146,7 @@ class _Back(msgspec.Struct, frozen=True, kw_only=True):
             order=StreamRef(ORDERS, order.id),
             intent_id=intent_id,
             listings=[StreamRef(LISTINGS, each) for each in order.a_return(command.return_id).lines],
-            payment=[StreamRef(PAYMENTS, stream_id("payment", intent_id))] if intent_id else [],
+            payment=[payment_ref(intent_id)] if intent_id else [],
         )
 
     @property
@@ -198,5 +198,5 @@ async def _judged(
 def _proposed(
     ref: StreamRef[Any, Any], order: Order, return_id: UUID, events: Sequence[OrderEvent]
 ) -> Proposal[Returned]:
-    after = known_order(ORDERS.fold(order, events))
+    after = ORDERS.after(order, events)
     return Proposal(outcome=Returned(order=after, return_id=return_id), events=[(ref, events)])

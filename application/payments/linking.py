@@ -11,7 +11,9 @@ import msgspec
 
 from application.errors import PaymentProviderError
 from application.orders.references import known_order
+from application.orders.stock import committed, listings_of
 from application.payments.paying import account_in, amount_of, attempt_of, glanced, opened_for
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -25,8 +27,7 @@ from application.ports import (
 )
 from domain import paying
 from domain.accounts.events import Caller
-from domain.kernel import Event, InvalidInputError, OrderId, stream_id
-from domain.listings.listing import LISTINGS
+from domain.kernel import InvalidInputError, OrderId
 from domain.money import Money
 from domain.orders.order import ORDERS, Order
 from domain.orders.pricing import Tariff
@@ -71,7 +72,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ref(self) -> StreamRef[Any, Any]:
-        return StreamRef(PAYMENTS, stream_id("payment", self.intent_id))
+        return payment_ref(self.intent_id)
 
     def linked(self, known: Payment | None, order: Order, at: datetime) -> Settled:
         """What is to be recorded of the payment and of the order, which may be paid by it already.
@@ -89,12 +90,10 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
             told.append(
                 opened_for(self.intent, None, account_id=order.account_id, number=order.account_number)
             )
-        payment = PAYMENTS.fold(known, told)
-        assert payment is not None
+        payment = PAYMENTS.after(known, told)
         if self.intent is not None and self.intent.status == "succeeded":
             told += payment.succeed(self.intent.brand, self.intent.last4, amount_of(self.intent))
-        payment = PAYMENTS.fold(known, told)
-        assert payment is not None
+        payment = PAYMENTS.after(known, told)
         settled = paying.linked(payment, order, at)
         return Settled(payment=[*told, *settled.payment], order=settled.order, commits=settled.commits)
 
@@ -104,7 +103,7 @@ async def prepared_payment(intent_id: str, store: EventStore, payments: PaymentP
     unusable = {"paymentIntentId": ["Must be a payment that was not closed"]}
     if not _NAME.fullmatch(intent_id):
         raise PaymentFailedError("There is no such payment", details=unusable)
-    known: Payment | None = await glanced(StreamRef(PAYMENTS, stream_id("payment", intent_id)), store)
+    known: Payment | None = await glanced(payment_ref(intent_id), store)
     if known is not None and known.over:
         return Prepared(intent_id=intent_id, intent=None)
     try:
@@ -144,7 +143,7 @@ async def prepare_payment(
             return []
         return [opened_for(intent, None, account_id=account_id, number=command.caller.number)]
 
-    return await store.change(PAYMENTS, stream_id("payment", intent.id), decide, metadata)
+    return await store.change(PAYMENTS, payment_ref(intent.id).id, decide, metadata)
 
 
 async def link_payment(
@@ -153,9 +152,8 @@ async def link_payment(
     """After the order was placed: the same as when it is placed with it."""
     prepared = await prepared_payment(command.intent_id, store, payments)
     order: Order = known_order((await store.load(ORDERS, command.order_id)).state)
-    lines = order.lines
     order_ref: StreamRef[Any, Any] = StreamRef(ORDERS, order.id)
-    listing_refs: list[StreamRef[Any, Any]] = [StreamRef(LISTINGS, line.listing_id) for line in lines]
+    listing_refs = listings_of(order)
     now = clock.now()
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Order]:
@@ -163,14 +161,9 @@ async def link_payment(
         current.require_visible_to(command.caller)
         current.require_payable()
         settled = prepared.linked(loaded[1].state, current, now)
-        stock: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
-        if settled.commits:
-            stock = [
-                (ref, listing.present.commit(current.id, line.quantity))
-                for ref, listing, line in zip(listing_refs, loaded[2:], lines, strict=True)
-            ]
+        stock = committed(current, listing_refs, loaded[2:]) if settled.commits else []
         return Proposal(
-            outcome=paying.order_after(current, settled.order),
+            outcome=ORDERS.after(current, settled.order),
             events=[(order_ref, settled.order), (prepared.ref, settled.payment), *stock],
         )
 

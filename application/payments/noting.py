@@ -9,7 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from application.errors import ConcurrentChangeError
-from application.payments.paying import PaymentResult, glanced, result_of, settle
+from application.payments.paying import PaymentResult, glanced, result_of, settle, with_its_order
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -76,7 +77,7 @@ async def record_refunds(
     command: RecordRefunds, metadata: Metadata, *, store: EventStore, payments: PaymentProvider, clock: Clock
 ) -> Changed[Payment | None]:
     """Nothing for a payment that is none of ours. That it was made at all may be what we were not told either."""
-    known: Payment | None = await glanced(_payment_ref(command.intent_id), store)
+    known: Payment | None = await glanced(payment_ref(command.intent_id), store)
     if known is None:
         return Changed(state=None, version=0)
     if not known.made:
@@ -136,41 +137,26 @@ async def _noted(
     metadata: Metadata,
     store: EventStore,
 ) -> Changed[Payment | None]:
-    known: Payment | None = await glanced(_payment_ref(intent_id), store)
-    if known is None:
-        return Changed(state=None, version=0)
-    try:
-        return await _noted_of(known, note, metadata, store)
-    except ConcurrentChangeError:
-        # Its order was placed a moment ago. That happens once in its life.
-        now: Payment | None = (await store.load(PAYMENTS, known.id)).state
-        if now is None or now.order_id == known.order_id:
-            raise
-        return await _noted_of(now, note, metadata, store)
+    async def noted(known: Payment | None) -> Changed[Payment | None]:
+        if known is None:
+            return Changed(state=None, version=0)
+        order_id = known.order_id
+        ref = payment_ref(intent_id)
+        order_refs: list[StreamRef[Any, Any]] = [] if order_id is None else [StreamRef(ORDERS, order_id)]
 
+        def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
+            payment: Payment = loaded[0].present
+            if payment.order_id != order_id:
+                raise ConcurrentChangeError("Its order was placed meanwhile")
+            settled = note(payment, loaded[1].present if order_refs else None)
+            return Proposal(
+                outcome=PAYMENTS.fold(payment, settled.payment),
+                events=[(ref, settled.payment), *((each, settled.order) for each in order_refs)],
+            )
 
-async def _noted_of(
-    known: Payment,
-    note: Callable[[Payment, Order | None], Settled],
-    metadata: Metadata,
-    store: EventStore,
-) -> Changed[Payment | None]:
-    payment_ref = _payment_ref(known.intent_id)
-    order_refs: list[StreamRef[Any, Any]] = (
-        [] if known.order_id is None else [StreamRef(ORDERS, known.order_id)]
-    )
+        return await store.change_together([ref, *order_refs], decide, metadata)
 
-    def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[Payment | None]:
-        payment: Payment = loaded[0].present
-        if payment.order_id != known.order_id:
-            raise ConcurrentChangeError("Its order was placed meanwhile")
-        settled = note(payment, loaded[1].present if order_refs else None)
-        return Proposal(
-            outcome=PAYMENTS.fold(payment, settled.payment),
-            events=[(payment_ref, settled.payment), *((ref, settled.order) for ref in order_refs)],
-        )
-
-    return await store.change_together([payment_ref, *order_refs], decide, metadata)
+    return await with_its_order(intent_id, noted, store)
 
 
 def _with_refunds(
@@ -189,12 +175,8 @@ def _with_refunds(
             status=refund.status,
             code=refund.failure_code,
         )
-        payment = paying.payment_after(payment, told.payment)
-        order = order and paying.order_after(order, told.order)
+        payment = PAYMENTS.after(payment, told.payment)
+        order = order and ORDERS.after(order, told.order)
         of_payment += told.payment
         of_order += told.order
     return Settled(payment=of_payment, order=of_order)
-
-
-def _payment_ref(intent_id: str) -> StreamRef[Any, Any]:
-    return StreamRef(PAYMENTS, stream_id("payment", intent_id))

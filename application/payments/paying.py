@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from application.errors import ConcurrentChangeError
 from application.orders.references import known_order
+from application.orders.stock import committed, listings_of
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -26,8 +28,7 @@ from application.ports import (
 )
 from domain import paying
 from domain.accounts.events import Caller
-from domain.kernel import AccountId, Event, ForbiddenError, OrderId, PaymentId, stream_id
-from domain.listings.listing import LISTINGS
+from domain.kernel import AccountId, ForbiddenError, OrderId, PaymentId, stream_id
 from domain.money import Money
 from domain.orders.order import (
     ORDERS,
@@ -113,7 +114,7 @@ async def _requested(
         order.require_amount(command.amount)
     order.require_payable()
     if order.intent_id:
-        payment = await store.load(PAYMENTS, stream_id("payment", order.intent_id))
+        payment = await store.load(PAYMENTS, payment_ref(order.intent_id).id)
         if payment.state is not None:
             return Changed(state=payment.state, version=payment.version)
     # One that was closed would be given again by the name that it was asked for.
@@ -136,8 +137,7 @@ async def _requested(
             raise ConcurrentChangeError("Its payment has changed meanwhile")
         opened = [] if loaded[0].state is not None else [opened_for(intent, current)]
         linked = current.link_payment(intent.id, amount_of(intent))
-        after = PAYMENTS.fold(loaded[0].state, opened)
-        assert after is not None
+        after = PAYMENTS.after(loaded[0].state, opened)
         return Proposal(outcome=after, events=[(refs[0], opened), (refs[1], linked)])
 
     try:
@@ -157,15 +157,15 @@ async def confirm_payment(
     """
     if metadata.once is not None:
         await store.raise_if_answered(metadata.once)
-    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", command.intent_id))
-    known: Payment | None = await glanced(payment_ref, store, within=A_DAY)
+    ref = payment_ref(command.intent_id)
+    known: Payment | None = await glanced(ref, store, within=A_DAY)
     if known is not None and known.order_id is None:
-        known = (await store.load(PAYMENTS, payment_ref.id)).state
+        known = (await store.load(PAYMENTS, ref.id)).state
     if known is None:
         raise PaymentNotFoundError("Payment not found")
     # Of which order it is never changes from then on, so that one question is enough for both as they are now.
     order_refs = [] if known.order_id is None else [StreamRef(ORDERS, known.order_id)]
-    loaded, *of_order = await store.load_many([payment_ref, *order_refs])
+    loaded, *of_order = await store.load_many([ref, *order_refs])
     payment: Payment = loaded.present
     if not command.caller.is_admin and payment.account_id != command.caller.account_id:
         raise ForbiddenError("You don't have permission to confirm this payment")
@@ -240,37 +240,48 @@ async def settle(
     clock: Clock,
 ) -> Changed[T | None]:
     """The same, for those who want to know something else of it; nothing for an intent that is nothing to us."""
-    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", told.intent.id))
-    known: Payment | None = await glanced(payment_ref, store)
-    order_id = known.order_id if known else _order_in(told.intent)
+
+    def settled(known: Payment | None) -> Awaitable[Changed[T | None]]:
+        return _settled(told, known, metadata, outcome, store=store, clock=clock)
+
+    return await with_its_order(told.intent.id, settled, store)
+
+
+async def with_its_order(
+    intent_id: str, act: Callable[[Payment | None], Awaitable[Changed[T]]], store: EventStore
+) -> Changed[T]:
+    """Act on a payment as a glance shows it; once more, as it is now, if its order was placed a moment ago.
+
+    That happens once in its life. ``act`` tells by ``ConcurrentChangeError`` that the payment is of another order.
+    """
+    ref = payment_ref(intent_id)
+    known: Payment | None = await glanced(ref, store)
     try:
-        return await _settled(told, order_id, metadata, outcome, known=known, store=store, clock=clock)
+        return await act(known)
     except ConcurrentChangeError:
-        # Its order was placed a moment ago. That happens once in its life.
-        now = (await store.load(PAYMENTS, payment_ref.id)).state
-        if now is None or now.order_id == order_id:
+        now: Payment | None = (await store.load(PAYMENTS, ref.id)).state
+        if now is None or (known is not None and now.order_id == known.order_id):
             raise
-        return await _settled(told, now.order_id, metadata, outcome, known=now, store=store, clock=clock)
+        return await act(now)
 
 
 async def _settled(
     told: RecordPaymentResult,
-    order_id: OrderId | None,
+    known: Payment | None,
     metadata: Metadata,
     outcome: Outcome[T],
     *,
-    known: Payment | None,
     store: EventStore,
     clock: Clock,
 ) -> Changed[T | None]:
     intent = told.intent
+    order_id = known.order_id if known else _order_in(intent)
     order: Order | None = await glanced(StreamRef(ORDERS, order_id), store) if order_id else None
     if known is None and not _concerns_us(told, order):
         return Changed(state=None, version=0)
-    payment_ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", intent.id))
+    ref = payment_ref(intent.id)
     order_refs: list[StreamRef[Any, Any]] = [] if order is None else [StreamRef(ORDERS, order.id)]
-    lines = order.lines if order is not None and told.result is PaymentResult.SUCCEEDED else ()
-    listing_refs: list[StreamRef[Any, Any]] = [StreamRef(LISTINGS, line.listing_id) for line in lines]
+    listing_refs = listings_of(order) if order and told.result is PaymentResult.SUCCEEDED else []
     now = clock.now()
 
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[T | None]:
@@ -284,29 +295,22 @@ async def _settled(
                 adopted = current.link_payment(intent.id, amount_of(intent))
         elif before.order_id != (None if current is None else current.id):
             raise ConcurrentChangeError("Its order was placed meanwhile")
-        payment = PAYMENTS.fold(before, opened)
-        assert payment is not None
+        payment = PAYMENTS.after(before, opened)
         if current is not None:
-            current = paying.order_after(current, adopted)
+            current = ORDERS.after(current, adopted)
         settled = _told(told, payment, current, now)
-        stock: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = []
-        if settled.commits and current is not None:
-            stock = [
-                (ref, listing.present.commit(current.id, line.quantity))
-                for ref, listing, line in zip(listing_refs, loaded[2:], lines, strict=True)
-            ]
-        after = PAYMENTS.fold(payment, settled.payment)
-        assert after is not None
+        stock = committed(current, listing_refs, loaded[2:]) if current and settled.commits else []
+        after = PAYMENTS.after(payment, settled.payment)
         return Proposal(
-            outcome=outcome(after, current and paying.order_after(current, settled.order)),
+            outcome=outcome(after, current and ORDERS.after(current, settled.order)),
             events=[
-                (payment_ref, [*opened, *settled.payment]),
-                *((ref, [*adopted, *settled.order]) for ref in order_refs),
+                (ref, [*opened, *settled.payment]),
+                *((each, [*adopted, *settled.order]) for each in order_refs),
                 *stock,
             ],
         )
 
-    return await store.change_together([payment_ref, *order_refs, *listing_refs], decide, metadata)
+    return await store.change_together([ref, *order_refs, *listing_refs], decide, metadata)
 
 
 def _told(told: RecordPaymentResult, payment: Payment, order: Order | None, now: datetime) -> Settled:

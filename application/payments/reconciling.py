@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from application.payments.noting import RecordDispute, RecordRefunds, record_dispute, record_refunds
 from application.payments.paying import A_DAY, result_of, settle
+from application.payments.references import payment_ref
 from application.ports import (
     Changed,
     Clock,
@@ -19,9 +20,7 @@ from application.ports import (
     PaymentProvider,
     ProviderDispute,
     ProviderRefund,
-    StreamRef,
 )
-from domain.kernel import stream_id
 from domain.orders.order import ORDERS, Order
 from domain.paying import NO_ORDER
 from domain.payments.events import PaymentEvent
@@ -72,7 +71,7 @@ async def compare_recent(
 
 async def _is_news(intent_id: str, knows: Callable[[Payment], bool], store: EventStore) -> bool:
     """Whether a payment of ours has not heard of it, which an old memory of it does not say for certain."""
-    ref: StreamRef[Any, Any] = StreamRef(PAYMENTS, stream_id("payment", intent_id))
+    ref = payment_ref(intent_id)
     (remembered,) = await store.glance([ref], within=A_DAY)
     if remembered.state is not None and knows(remembered.state):
         return False
@@ -143,7 +142,7 @@ async def reconcile_payment(
 
 
 async def _known(intent_id: str, store: EventStore) -> Payment:
-    payment: Payment | None = (await store.load(PAYMENTS, stream_id("payment", intent_id))).state
+    payment: Payment | None = (await store.load(PAYMENTS, payment_ref(intent_id).id)).state
     if payment is None:
         raise PaymentNotFoundError("Payment not found")
     return payment

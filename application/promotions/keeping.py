@@ -84,8 +84,7 @@ async def create_promotion(
         coupon, code_claimed = code.decided(states, "")
         terms = replace(wished, slug=chosen, code=coupon, scope=scope)
         created = Promotion.create(promotion_id, number, terms, active=command.active)
-        promotion = PROMOTIONS.fold(None, created)
-        assert promotion is not None
+        promotion = PROMOTIONS.after(None, created)
         offers: Offers = loaded[1].state or Offers()
         posted = offers.post(promotion.offer, now) if promotion.automatic and promotion.active else []
         return Proposal(
@@ -119,8 +118,7 @@ async def change_promotion(
         events = promotion.change(replace(promotion.terms, **changes))
         if command.active is not None:
             events += promotion.switch(active=command.active)
-        after = PROMOTIONS.fold(promotion, events)
-        assert after is not None
+        after = PROMOTIONS.after(promotion, events)
         offers: Offers = loaded[1].state or Offers()
         shown: list[OfferEvent] = (
             offers.post(after.offer, now) if after.automatic and after.active else offers.withdraw(after.id)
@@ -149,8 +147,7 @@ async def delete_promotion(
         _, slug_released = slug.decided(states, promotion.terms.slug)
         _, code_released = code.decided(states, promotion.terms.code)
         deleted = promotion.delete()
-        after = PROMOTIONS.fold(promotion, deleted)
-        assert after is not None
+        after = PROMOTIONS.after(promotion, deleted)
         offers: Offers = loaded[1].state or Offers()
         return Proposal(
             outcome=after,

@@ -31,9 +31,7 @@ async def generate_sales_report(
     def decide(loaded: Sequence[Loaded[Any]]) -> Proposal[SalesReport]:
         roster: Roster = loaded[1].state or Roster()
         events = SalesReport.generate(loaded[0].state, command.day, command.figures, roster.admins)
-        after = SALES_REPORTS.fold(loaded[0].state, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(ref, events)])
+        return Proposal(outcome=SALES_REPORTS.after(loaded[0].state, events), events=[(ref, events)])
 
     return await store.change_together([ref, _ROSTER], decide, metadata)
 

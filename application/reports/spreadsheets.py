@@ -18,12 +18,16 @@ _UNSEEN: Final = " \u00a0\u200b\ufeff"
 """What stands before a formula without changing it, for some."""
 
 
-SALES_COLUMNS: Final = ("date", "orders", "items", "revenue", "refunds", "netRevenue", "currency")
+SALES_COLUMNS: Final = (
+    "date", "orders", "items", "revenue", "refunds", "lostDisputes", "netRevenue", "currency",
+)  # fmt: skip
 
 
-def sales_row(day: date, orders: int, items: int, revenue: Money, refunds: Money) -> tuple[Cell, ...]:
+def sales_row(
+    day: date, orders: int, items: int, *, revenue: Money, refunds: Money, lost_disputes: Money
+) -> tuple[Cell, ...]:
     """What a day came to, as one of ``SALES_COLUMNS``."""
-    sums = (revenue, refunds, revenue - refunds)
+    sums = (revenue, refunds, lost_disputes, revenue - refunds - lost_disputes)
     return (day.isoformat(), orders, items, *(amount(each.minor) for each in sums), revenue.currency)
 
 

@@ -102,8 +102,7 @@ async def edit_review(
         review = present(loaded[0].state)
         there(loaded[1].state)
         events = review.edit(command.caller, command.rating, command.comment, now)
-        after = REVIEWS.fold(review, events)
-        assert after is not None
+        after = REVIEWS.after(review, events)
         return Proposal(outcome=Reviewed(review=after, listing=listing), events=[(ref, events)])
 
     return await store.change_together(refs, decide, metadata)
@@ -120,9 +119,7 @@ async def delete_review(command: DeleteReview, metadata: Metadata, *, store: Eve
         events = review.delete(command.caller)
         anew = review.may_be_written_anew(command.caller)
         released = Claim.release(loaded[1].state, ONLY_REVIEW, review.id) if anew else []
-        after = REVIEWS.fold(review, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(ref, events), (claim_ref, released)])
+        return Proposal(outcome=REVIEWS.after(review, events), events=[(ref, events), (claim_ref, released)])
 
     return await store.change_together([ref, claim_ref], decide, metadata)
 

@@ -64,14 +64,12 @@ async def apply_to_sell(
         applied("")  # refused for what it is, whatever becomes of the slug
         chosen, claimed = slug.decided(loaded[2:], seller)
         events = applied(chosen)
-        after = SELLERS.fold(seller, events)
-        assert after is not None
+        after = SELLERS.after(seller, events)
         proposed: list[tuple[StreamRef[Any, Any], Sequence[Event]]] = [(seller_ref, events), *claimed]
         if auto_approve:
             verified = after.verify()
             events += verified
-            after = SELLERS.fold(after, verified)
-            assert after is not None
+            after = SELLERS.after(after, verified)
             proposed.append((account_ref, account.grant(Role.SELLER)))
         return Proposal(outcome=after, events=proposed)
 

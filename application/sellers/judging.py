@@ -65,8 +65,7 @@ async def _judge(
     def propose(loaded: Sequence[Loaded[Any]]) -> Proposal[Seller]:
         seller: Seller = loaded[0].present
         events = decide(seller)
-        after = SELLERS.fold(seller, events)
-        assert after is not None
+        after = SELLERS.after(seller, events)
         account = found(loaded[1].state)
         role = account.grant(Role.SELLER) if after.entitled else account.revoke(Role.SELLER)
         return Proposal(outcome=after, events=[(refs[0], events), (refs[1], role)] if events else [])

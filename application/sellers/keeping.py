@@ -93,9 +93,7 @@ async def change_seller_profile(
         )
         if command.logo is not None:
             events += seller.change_logo(command.logo)
-        after = SELLERS.fold(seller, events)
-        assert after is not None
-        return Proposal(outcome=after, events=[(ref, events), *claimed])
+        return Proposal(outcome=SELLERS.after(seller, events), events=[(ref, events), *claimed])
 
     claims = slug.refs.values() if slug is not None else ()
     return await store.change_together([ref, *claims], decide, metadata)
@@ -151,8 +149,7 @@ async def _change_shipping(
     def propose(loaded: Sequence[Loaded[Any]]) -> Proposal[Shipping]:
         seller = _known(loaded[0].state)
         events = decide(seller)
-        after = SELLERS.fold(seller, events)
-        assert after is not None
+        after = SELLERS.after(seller, events)
         outcome = Shipping(id=profile_id, profile=after.shipping.get(profile_id))
         return Proposal(outcome=outcome, events=[(ref, events)])
 

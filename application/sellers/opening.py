@@ -33,8 +33,7 @@ async def open_house_seller(
             return Proposal(outcome=house, events=[])
         chosen, claimed = slug.decided(loaded[1:], house)
         events = Seller.open_house(house, command.shop_name, chosen)
-        opened = SELLERS.fold(None, events)
-        assert opened is not None
+        opened = SELLERS.after(None, events)
         return Proposal(outcome=opened, events=[(ref, events), *claimed])
 
     return await store.change_together([ref, *slug.refs.values()], decide, metadata)

@@ -57,8 +57,7 @@ async def add_to_wishlist(
             raise UserNotFoundError("User not found")
         listing = visible(loaded[1].state, loaded[2].state)
         events = wishlist.add(listing.id, now)
-        after = WISHLISTS.fold(wishlist, events)
-        assert after is not None
+        after = WISHLISTS.after(wishlist, events)
         return Proposal(
             outcome=Wished(listing=listing, added_at=after.items[listing.id]), events=[(ref, events)]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from uuid import UUID
@@ -48,22 +48,27 @@ def units_of(returns: Iterable[Return]) -> dict[ListingId, int]:
 def worth_of(
     lines: Iterable[OrderLine], tax: Money, shipping: Money, units: Mapping[ListingId, int]
 ) -> Money:
-    """What so many units of these lines were sold for, with their part of ``tax``; and, of all of them, ``shipping``.
+    """What so many units of these lines were sold for, with their part of ``tax``; and, of all, ``shipping``."""
+    sold = tuple(lines)
+    charged = [((line.discounted_total - line.promotion_discount).minor, line.quantity) for line in sold]
+    back = [units.get(line.listing_id, 0) for line in sold]
+    return Money(sum(worth_by_line(charged, back, tax.minor, shipping.minor)), tax.currency)
 
-    Of several returns each is worth what this grows by: so all that comes back of an order is worth its total, to the
+
+def worth_by_line(
+    charged: Sequence[tuple[int, int]], back: Sequence[int], tax: int, shipping: int
+) -> list[int]:
+    """The same by line, and then what is not the goods': tax and shipping. All sums are in minor units.
+
+    ``charged`` is what each line came to and of how many units it was, ``back`` how many of these come back. Of
+    several returns each is worth what this grows by: so all that comes back of an order is worth its total, to the
     cent, in how many parts it may come (half up, C48).
     """
-    whole = back = 0
-    everything = True
-    for line in lines:
-        charged = (line.discounted_total - line.promotion_discount).minor
-        quantity = min(units.get(line.listing_id, 0), line.quantity)
-        whole += charged
-        back += _part(charged, quantity, line.quantity)
-        everything = everything and quantity == line.quantity
-    if everything:
-        return Money(whole, tax.currency) + tax + shipping
-    return Money(back + _part(tax.minor, back, whole), tax.currency)
+    of_lines = zip(charged, back, strict=True)
+    goods = [_part(amount, min(units, quantity), quantity) for (amount, quantity), units in of_lines]
+    if all(units >= quantity for (_, quantity), units in zip(charged, back, strict=True)):
+        return [*goods, tax + shipping]
+    return [*goods, _part(tax, sum(goods), sum(amount for amount, _ in charged))]
 
 
 def _part(amount: int, of: int, whole: int) -> int:

@@ -17,7 +17,8 @@ class SalesReportGenerated(Event, frozen=True, kw_only=True, tag="sales_report_g
     """What a day of UTC came to, mailed to ``recipients``: who was an admin then.
 
     ``orders`` are those whose money came on that day, ``revenue`` is their totals, ``items`` how many units were in
-    them. ``refunds`` is what went back on that day, of whichever orders.
+    them. ``refunds`` is what was sent back on that day, ``lost_disputes`` what banks took for good on it, of whichever
+    orders; reports of earlier days do not know of disputes.
     """
 
     day: date
@@ -26,6 +27,7 @@ class SalesReportGenerated(Event, frozen=True, kw_only=True, tag="sales_report_g
     refunds: Money
     items: int
     recipients: tuple[AccountId, ...]
+    lost_disputes: Money = Money(0)
 
 
 ReportEvent: TypeAlias = SalesReportGenerated

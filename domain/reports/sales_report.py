@@ -18,6 +18,7 @@ class SalesFigures(msgspec.Struct, frozen=True, kw_only=True):
     orders: int
     revenue: Money
     refunds: Money
+    lost_disputes: Money
     items: int
 
 
@@ -37,6 +38,7 @@ class SalesReport(msgspec.Struct, frozen=True, kw_only=True):
                 orders=figures.orders,
                 revenue=figures.revenue,
                 refunds=figures.refunds,
+                lost_disputes=figures.lost_disputes,
                 items=figures.items,
                 recipients=tuple(sorted(recipients)),
             )

@@ -57,10 +57,6 @@ class Categories:
         parent = self._recorded.get(category.parent_id) if category.parent_id else None
         return [category] if parent is None else [*self.branch(parent), category]
 
-    def ids_below(self, category: Category) -> list[CategoryId]:
-        """By which listings are found that are in the category, or in one that is open below it (C22)."""
-        return [each.id for each in self.found_in(category)]
-
     def found_in(self, category: Category) -> list[Category]:
         """The category, those that are open below it, and those that were deleted in favour of one of them."""
         if not self.is_open(category):

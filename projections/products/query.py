@@ -115,7 +115,7 @@ def is_understood(asked: ProductFilter, mark: Mark, engine: str) -> bool:
 
 
 class FoundProduct(msgspec.Struct, frozen=True, kw_only=True):
-    """A product as ready bytes: everybody finds it (``visible``), or may at least read it (``readable``).
+    """A product as ready bytes; everybody may read it (``readable``), or only who keeps it.
 
     ``kept`` is what its seller and admins read besides, as ready bytes, too. ``seller`` is the state of its shop, if
     there is any. With ``moved_from`` it was asked for by a slug that it had before.
@@ -126,7 +126,6 @@ class FoundProduct(msgspec.Struct, frozen=True, kw_only=True):
     kept: bytes
     version: int
     slug: str
-    visible: bool
     readable: bool
     deleted: bool
     seller_id: UUID
@@ -193,7 +192,7 @@ class ProductSearch(Protocol):
 
 
 _FOUND: Final = """
-    SELECT p.key, p.body, p.kept, p.version, p.slug, p.visible, p.readable, p.deleted, p.seller_id, s.document
+    SELECT p.key, p.body, p.kept, p.version, p.slug, p.readable, p.deleted, p.seller_id, s.document
     FROM products p LEFT JOIN sellers s ON s.key = p.seller_id
 """
 BY_NUMBER: Final = f"{_FOUND} WHERE p.number = %s"
@@ -217,14 +216,13 @@ async def product_by(reads: Reads, reference: int | UUID | str) -> FoundProduct 
                 moved_from = reference
     if row is None:
         return None
-    key, body, kept, version, slug, visible, readable, deleted, seller_id, seller = row
+    key, body, kept, version, slug, readable, deleted, seller_id, seller = row
     return FoundProduct(
         key=key,
         body=body,
         kept=kept,
         version=version,
         slug=slug,
-        visible=visible,
         readable=readable,
         deleted=deleted,
         seller_id=seller_id,

@@ -56,21 +56,23 @@ class RefundPage(msgspec.Struct, frozen=True, kw_only=True):
 async def refunds_page(reads: Reads, status: RefundState | None, piece: Piece) -> RefundPage:
     """Of whatever orders, the last that something happened to first."""
     question = Question(
-        columns="document, order_id",
+        columns="document, order_id, payment_id",
         source="refunds",
         where="true" if status is None else "status = %s",
         parameters=[] if status is None else [status.value],
-        beside="LEFT JOIN orders o ON o.key = page.order_id",
-        shown="page.document, o.number",
+        beside="LEFT JOIN orders o ON o.key = page.order_id LEFT JOIN payments p ON p.key = page.payment_id",
+        shown="page.document, o.number, p.intent_id",
     )
     found = await question.ask(reads, _NEWEST, piece)
-    bodies = [_body(_decode(document), number) for document, number in found.rows]
+    bodies = [_body(_decode(document), *names) for document, *names in found.rows]
     return RefundPage(total=found.total, bodies=bodies, last=found.last)
 
 
-def _body(refund: RefundDocument, order_number: str | None) -> dict[str, Any]:
+def _body(refund: RefundDocument, order_number: str | None, intent_id: str | None) -> dict[str, Any]:
+    """Without one or the other where there is no order, or its read model has not come that far."""
     return {
         "id": refund.refund_id,
+        "paymentIntentId": intent_id,
         "orderId": order_number,
         "amount": refund.amount.units(),
         "currency": refund.amount.currency,

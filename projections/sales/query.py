@@ -15,12 +15,17 @@ MOST_TOLD: Final = 100
 
 
 class DaySales(msgspec.Struct, frozen=True, kw_only=True):
-    """``orders`` are those whose money came on that day; ``refunds`` went back on it, of whichever orders."""
+    """``orders`` are those whose money came on that day; the rest went back on it, of whichever orders.
+
+    ``refunds`` we sent back, ``lost_disputes`` took the payers' banks; both are less than nothing where more came to us
+    again.
+    """
 
     day: date
     orders: int = 0
     revenue: int = 0
     refunds: int = 0
+    lost_disputes: int = 0
     items: int = 0
 
 
@@ -33,6 +38,8 @@ class SoldBy(msgspec.Struct, frozen=True, kw_only=True):
     orders: int
     items: int
     revenue: int
+    refunds: int = 0
+    lost_disputes: int = 0
 
 
 class SoldProduct(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,48 +51,76 @@ class SoldProduct(msgspec.Struct, frozen=True, kw_only=True):
     orders: int
     items: int
     revenue: int
+    refunds: int = 0
+    lost_disputes: int = 0
 
 
-_BY_DAY: Final = """
-SELECT day, sum(orders)::bigint, sum(revenue)::bigint, sum(refunds)::bigint, sum(items)::bigint FROM (
-    SELECT day, count(*) AS orders, sum(total) AS revenue, 0 AS refunds, sum(units) AS items
+_SOLD: Final = """
+FROM sales CROSS JOIN LATERAL unnest(listing_ids, seller_ids, line_units, line_revenues)
+    AS line (listing_id, seller_id, units, revenue)
+WHERE sales.day BETWEEN %s AND %s
+"""
+
+_BACK: Final = """
+FROM sales CROSS JOIN LATERAL unnest(back_days, back_lines, back_amounts, back_lost) AS back (day, line, amount, lost)
+WHERE last_back_day >= %s AND back.day BETWEEN %s AND %s
+"""
+
+_SUMS_OF_SOLD: Final = """
+count(DISTINCT sales.key) AS orders, sum(line.revenue) AS revenue, 0 AS refunds, 0 AS lost, sum(line.units) AS items
+"""
+
+_SUMS_OF_BACK: Final = """
+0, 0, sum(CASE WHEN back.lost THEN 0 ELSE back.amount END), sum(CASE WHEN back.lost THEN back.amount ELSE 0 END), 0
+"""
+
+_SUMS: Final = """
+sum(orders)::bigint, sum(revenue)::bigint AS revenue, sum(refunds)::bigint, sum(lost)::bigint, sum(items)::bigint
+"""
+
+_BY_DAY: Final = f"""
+SELECT day, {_SUMS} FROM (
+    SELECT day, count(*) AS orders, sum(total) AS revenue, 0 AS refunds, 0 AS lost, sum(units) AS items
     FROM sales WHERE day BETWEEN %s AND %s GROUP BY day
     UNION ALL
-    SELECT refund.day, 0, 0, sum(refund.amount), 0
-    FROM sales CROSS JOIN LATERAL unnest(refund_days, refund_amounts) AS refund (day, amount)
-    WHERE last_refund_day >= %s AND refund.day BETWEEN %s AND %s GROUP BY refund.day
+    SELECT back.day, {_SUMS_OF_BACK} {_BACK} GROUP BY back.day
 ) AS parts GROUP BY day ORDER BY day
 """
 
-_LINES: Final = """
-FROM sales CROSS JOIN LATERAL unnest(listing_ids, seller_ids, line_units, line_revenues)
-    AS line (listing_id, seller_id, units, revenue)
-WHERE day BETWEEN %s AND %s
+_OF_SELLER: Final = f"""
+SELECT day, {_SUMS} FROM (
+    SELECT sales.day, {_SUMS_OF_SOLD} {_SOLD}
+        AND seller_ids @> ARRAY[%s]::uuid[] AND line.seller_id = %s GROUP BY sales.day
+    UNION ALL
+    SELECT back.day, {_SUMS_OF_BACK} {_BACK}
+        AND sales.day IS NOT NULL AND seller_ids @> ARRAY[%s]::uuid[] AND seller_ids[back.line] = %s GROUP BY back.day
+) AS parts GROUP BY day ORDER BY day
 """
 
-_SHARES: Final = """
-SELECT count(DISTINCT sales.key) AS orders, sum(line.units)::bigint AS items, sum(line.revenue)::bigint AS revenue
+
+def _shares(whose: str) -> str:
+    """Also of those of whom nothing was sold in these days, and something went back."""
+    return f"""
+SELECT {whose}_id, {_SUMS} FROM (
+    SELECT line.{whose}_id, {_SUMS_OF_SOLD} {_SOLD} GROUP BY line.{whose}_id
+    UNION ALL
+    SELECT {whose}_ids[back.line], {_SUMS_OF_BACK} {_BACK} AND back.line > 0 GROUP BY {whose}_ids[back.line]
+) AS parts GROUP BY {whose}_id ORDER BY revenue DESC, {whose}_id LIMIT %s
 """
+
+
+_SHARE: Final = "share.orders, share.items, share.revenue, share.refunds, share.lost"
 
 _BY_SELLER: Final = f"""
-SELECT share.seller_id, sellers.number, sellers.shop_name, share.orders, share.items, share.revenue
-FROM (
-    {_SHARES}, line.seller_id {_LINES} GROUP BY line.seller_id ORDER BY revenue DESC, line.seller_id LIMIT %s
-) AS share
-LEFT JOIN sellers ON sellers.key = share.seller_id ORDER BY share.revenue DESC, share.seller_id
+SELECT share.id, sellers.number, sellers.shop_name, {_SHARE}
+FROM ({_shares("seller")}) AS share (id, orders, revenue, refunds, lost, items)
+LEFT JOIN sellers ON sellers.key = share.id ORDER BY share.revenue DESC, share.id
 """
 
 _BY_PRODUCT: Final = f"""
-SELECT share.listing_id, products.number, products.title, share.orders, share.items, share.revenue
-FROM (
-    {_SHARES}, line.listing_id {_LINES} GROUP BY line.listing_id ORDER BY revenue DESC, line.listing_id LIMIT %s
-) AS share
-LEFT JOIN products ON products.key = share.listing_id ORDER BY share.revenue DESC, share.listing_id
-"""
-
-_OF_SELLER: Final = f"""
-SELECT sales.day, count(DISTINCT sales.key), sum(line.revenue)::bigint, 0, sum(line.units)::bigint
-{_LINES} AND seller_ids @> ARRAY[%s]::uuid[] AND line.seller_id = %s GROUP BY sales.day ORDER BY sales.day
+SELECT share.id, products.number, products.title, {_SHARE}
+FROM ({_shares("listing")}) AS share (id, orders, revenue, refunds, lost, items)
+LEFT JOIN products ON products.key = share.id ORDER BY share.revenue DESC, share.id
 """
 
 
@@ -95,25 +130,42 @@ async def sales_by_day(reads: Reads, start: date, end: date) -> list[DaySales]:
 
 
 async def sales_of_seller(reads: Reads, seller_id: UUID, start: date, end: date) -> list[DaySales]:
-    """The same of one seller's lines, of which no refunds are known; revenue is of the goods alone."""
-    return _days(await reads.all(_OF_SELLER, start, end, seller_id, seller_id))
+    """The same of what one seller's lines brought in, which is for the goods alone, and of what these bear."""
+    own = (seller_id, seller_id)
+    return _days(await reads.all(_OF_SELLER, start, end, *own, start, start, end, *own))
 
 
 async def sales_by_seller(reads: Reads, start: date, end: date) -> list[SoldBy]:
-    rows = await reads.all(_BY_SELLER, start, end, MOST_TOLD)
+    rows = await reads.all(_BY_SELLER, start, end, start, start, end, MOST_TOLD)
     return [
-        SoldBy(seller_id=seller_id, number=number, name=name, orders=orders, items=items, revenue=revenue)
-        for seller_id, number, name, orders, items, revenue in rows
+        SoldBy(
+            seller_id=seller_id,
+            number=number,
+            name=name,
+            orders=orders,
+            items=items,
+            revenue=revenue,
+            refunds=refunds,
+            lost_disputes=lost,
+        )
+        for seller_id, number, name, orders, items, revenue, refunds, lost in rows
     ]
 
 
 async def sales_by_product(reads: Reads, start: date, end: date) -> list[SoldProduct]:
-    rows = await reads.all(_BY_PRODUCT, start, end, MOST_TOLD)
+    rows = await reads.all(_BY_PRODUCT, start, end, start, start, end, MOST_TOLD)
     return [
         SoldProduct(
-            listing_id=listing_id, number=number, title=title, orders=orders, items=items, revenue=revenue
+            listing_id=listing_id,
+            number=number,
+            title=title,
+            orders=orders,
+            items=items,
+            revenue=revenue,
+            refunds=refunds,
+            lost_disputes=lost,
         )
-        for listing_id, number, title, orders, items, revenue in rows
+        for listing_id, number, title, orders, items, revenue, refunds, lost in rows
     ]
 
 
@@ -122,8 +174,8 @@ async def first_day_of_sales(reads: Reads) -> date | None:
     return None if row is None else row[0]
 
 
-def _days(rows: list[tuple[date, int, int, int, int]]) -> list[DaySales]:
+def _days(rows: list[tuple[date, int, int, int, int, int]]) -> list[DaySales]:
     return [
-        DaySales(day=day, orders=orders, revenue=revenue, refunds=refunds, items=items)
-        for day, orders, revenue, refunds, items in rows
+        DaySales(day=day, orders=orders, revenue=revenue, refunds=refunds, lost_disputes=lost, items=items)
+        for day, orders, revenue, refunds, lost, items in rows
     ]

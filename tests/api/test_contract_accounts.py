@@ -4,7 +4,7 @@ A row is done when it is called here and answers as it says. ``{words}`` in path
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from io import BytesIO
 from typing import Any, Literal
@@ -1057,25 +1057,10 @@ class TestDescription:
         return document
 
     def test_knows_every_row(self, described: dict[str, Any]) -> None:
-        for row in ROWS:
-            method, path = row.call.partition("?")[0].split(" ")
-            operations = [
-                operations[method.lower()]
-                for template, operations in described["paths"].items()
-                if method.lower() in operations and is_like(path, template.removeprefix("/api/v1"))
-            ]
-            assert any(str(row.status) in operation["responses"] for operation in operations), row.id
-            if row.body is not None:
-                assert any("requestBody" in operation for operation in operations), row.id
+        assert_described(described["paths"], ROWS)
 
     def test_knows_every_refusal(self, described: dict[str, Any]) -> None:
-        for row in REFUSALS:
-            method, path = row.call.partition("?")[0].split(" ")
-            assert any(
-                str(row.status) in operations[method.lower()]["responses"]
-                for template, operations in described["paths"].items()
-                if method.lower() in operations and is_like(path, template.removeprefix("/api/v1"))
-            ), row
+        assert_described(described["paths"], REFUSALS)
 
     def test_no_default_is_itself_illegal(self, described: dict[str, Any]) -> None:
         for name, component in described["components"]["schemas"].items():
@@ -1090,3 +1075,17 @@ def is_like(path: str, template: str) -> bool:
     return len(given) == len(parts) and all(
         part.startswith("{") or part == word for word, part in zip(given, parts, strict=True)
     )
+
+
+def assert_described(paths: dict[str, Any], rows: Iterable[Row | Refusal]) -> None:
+    """The API's description has each row's path, its answer and, where one is sent, its body."""
+    for row in rows:
+        method, path = row.call.partition("?")[0].split(" ")
+        operations = [
+            operations[method.lower()]
+            for template, operations in paths.items()
+            if method.lower() in operations and is_like(path, template.removeprefix("/api/v1"))
+        ]
+        assert any(str(row.status) in operation["responses"] for operation in operations), row
+        if row.body is not None:
+            assert any("requestBody" in operation for operation in operations), row

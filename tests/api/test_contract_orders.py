@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.api.shop import ADDRESS, CARRIERS_SECRET, Client, Shop, a_product, assert_problem
-from tests.api.test_contract_accounts import Refusal, Row, assert_shows, is_like
+from tests.api.test_contract_accounts import Refusal, Row, assert_described, assert_shows
 from workers.local.stripe_simulator import signature
 
 S2_LINE = {
@@ -486,17 +486,7 @@ def test_every_row_is_asked_for_in_one_way() -> None:
 
 def test_the_description_knows_every_row_and_every_refusal(shop: Shop) -> None:
     paths = httpx.get(f"{shop.origin}/docs/json").json()["paths"]
-    rows: tuple[Row | Refusal, ...] = (*ROWS, *REFUSALS)
-    for row in rows:
-        method, path = row.call.partition("?")[0].split(" ")
-        operations = [
-            operations[method.lower()]
-            for template, operations in paths.items()
-            if method.lower() in operations and is_like(path, template.removeprefix("/api/v1"))
-        ]
-        assert any(str(row.status) in operation["responses"] for operation in operations), row
-        if row.body is not None:
-            assert any("requestBody" in operation for operation in operations), row
+    assert_described(paths, (*ROWS, *REFUSALS))
 
 
 class TestStatus:

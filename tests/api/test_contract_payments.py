@@ -57,6 +57,12 @@ ROWS = (
     ("S4-PAY-01", "post", "/payments/stripe", ("200",)),
     ("admin list", "get", "/admin/payments", ("200", "401", "403")),
     ("admin one", "get", "/admin/payments/{id}", ("200", "401", "403", "404")),
+    (
+        "admin retry",
+        "post",
+        "/admin/payments/{id}/refunds/{id}/retry",
+        ("200", "401", "403", "404", "422"),
+    ),
 )
 
 

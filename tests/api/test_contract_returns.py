@@ -16,9 +16,12 @@ from pypdf import PdfReader
 from application.bootstrap import write_side
 from application.ports import Metadata
 from domain.accounts.events import Role
-from domain.kernel import OrderId
+from domain.kernel import OrderId, stream_id
 from domain.orders.events import OrderEvent, OrderStatus
 from domain.orders.order import ORDERS, Order
+from domain.paying import NO_ORDER
+from domain.payments.events import PaymentEvent
+from domain.payments.payment import PAYMENTS, Payment
 from tests.api.shop import ADDRESS, PASSWORD, Client, Shop, a_product, assert_problem, soon
 from tests.api.test_contract_accounts import assert_shows
 from tests.conftest import FreshDatabase
@@ -108,6 +111,22 @@ def deliver(shop: Shop, placed: dict[str, Any], *parcels: int) -> None:
             await write.store.change(ORDERS, order_id, arrived, Metadata(actor="tests"))
 
     shop.run(arrive())
+
+
+def ask_back(shop: Shop, intent_id: str) -> None:
+    """As it is done with what nobody has placed an order with, when enough time has passed."""
+
+    async def ask() -> None:
+        async with write_side(shop.settings) as write:
+
+            def asked(payment: Payment | None) -> list[PaymentEvent]:
+                assert payment is not None
+                return payment.request_refund(payment.refundable, NO_ORDER)
+
+            metadata = Metadata(actor="tests")
+            await write.store.change(PAYMENTS, stream_id("payment", intent_id), asked, metadata)
+
+    shop.run(ask())
 
 
 def stock(shop: Shop, product: dict[str, Any]) -> int:
@@ -400,6 +419,10 @@ class TestRefunds:
         assert_problem(shop.guest.post(path, WHY), 401, "UNAUTHORIZED")
         assert_problem(buyer.post(path, WHY), 403, "FORBIDDEN")
         assert_problem(buyer.post(f"{path}/x/retry"), 403, "FORBIDDEN")
+        of_payment = f"/admin/payments/{placed['paymentIntentId']}/refunds/x/retry"
+        assert_problem(shop.guest.post(of_payment), 401, "UNAUTHORIZED")
+        for other in (buyer, shop.staff(Role.SELLER), shop.staff(Role.AUDITOR)):
+            assert_problem(other.post(of_payment), 403, "FORBIDDEN")
         assert_problem(buyer.get("/admin/refunds"), 403, "FORBIDDEN")
         assert_problem(shop.guest.get("/admin/refunds"), 401, "UNAUTHORIZED")
         assert_problem(admin.get("/admin/refunds?status=lost"), 400, "VALIDATION_ERROR", "status")
@@ -483,6 +506,54 @@ class TestMoneyThatTakesItsTime:
         soon(lambda: order()["paymentStatus"] == "refunded", "the second try")
         assert order()["returnStatus"] == "refunded"
         assert admin.made(f"{path}/{refund['id']}/retry")["id"] == again["id"]
+
+    def test_is_sent_once_more_though_there_is_no_order(
+        self, shop: Shop, admin: Client, buyer: Client
+    ) -> None:
+        intent_id = buyer.made("/payments/intents", {"amount": 700})["id"]
+        paying = {"paymentMethodId": "pm_card_refundFail"}
+        buyer.made(f"/payments/intents/{intent_id}/confirm", paying)
+        ask_back(shop, intent_id)
+
+        def refunds() -> list[dict[str, Any]]:
+            seen = {"X-Min-Log-Position": str(shop.head())}
+            found: list[dict[str, Any]] = admin.get(f"/admin/payments/{intent_id}", headers=seen).json()[
+                "refunds"
+            ]
+            return found
+
+        soon(lambda: [each["status"] for each in refunds()] == ["succeeded"], "the refund")
+        (refund,) = refunds()
+        path = f"/admin/payments/{intent_id}/refunds"
+        retry = admin.post(f"{path}/{refund['id']}/retry")
+        assert_problem(retry, 422, "REFUND_NOT_FAILED", "status")
+        self.settle(shop, {"paymentIntentId": intent_id}, "failed")
+        soon(lambda: [each["status"] for each in refunds()] == ["failed"], "its failure")
+        seen = {"X-Min-Log-Position": str(shop.head())}
+        failed = admin.get("/admin/refunds?status=failed", headers=seen).json()["refunds"]
+        assert [(each["id"], each["orderId"]) for each in failed if each["paymentIntentId"] == intent_id] == [
+            (refund["id"], None)
+        ]
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        again = admin.post(f"{path}/{refund['id']}/retry", headers=key)
+        assert again.status_code == 200, again.text
+        assert again.json() == {
+            "id": f"{intent_id}-2",
+            "paymentIntentId": intent_id,
+            "amount": 7,
+            "currency": "USD",
+            "reason": "no_order",
+            "status": "requested",
+            "failureReason": None,
+            "retryOf": refund["id"],
+            "createdAt": None,
+        }
+        assert admin.post(f"{path}/{refund['id']}/retry", headers=key).content == again.content
+        assert admin.made(f"{path}/{refund['id']}/retry")["id"] == again.json()["id"]
+        soon(lambda: [each["status"] for each in refunds()] == ["failed", "succeeded"], "the second try")
+        assert_problem(admin.post(f"{path}/none/retry"), 404, "REFUND_NOT_FOUND")
+        other = admin.post(f"/admin/payments/pi_none/refunds/{refund['id']}/retry")
+        assert_problem(other, 404, "PAYMENT_NOT_FOUND")
 
 
 class TestInvoices:

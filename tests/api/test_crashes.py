@@ -222,8 +222,7 @@ def assert_read_models_equal_the_log(
             expected = ("processing", "paid") if order.paying else ("pending", "pending")
             assert (seen.json()["status"], seen.json()["paymentStatus"]) == expected
             history = histories[uuid.UUID(order.uuid)]
-            state = ORDERS.fold(None, [each.event for each in history])
-            assert state is not None
+            state = ORDERS.after(None, [each.event for each in history])
             assert seen.json() == msgspec.json.decode(encode(order_body(state, history[-1].timestamp)))
 
 

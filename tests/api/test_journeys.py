@@ -353,7 +353,14 @@ def test_sellers_send_what_is_theirs(
     answered(admin.post("/admin/jobs/low-stock-alerts/run"), 202)
     assert offered["title"] in text_of(shop.mail(person["email"], "Low stock"))
     earned = seen(shop, seller, "/sellers/me/reports/sales")
-    assert (earned["orders"], earned["items"]) == (1, 2)
+    assert (earned["orders"], earned["items"], earned["netRevenue"]) == (1, 2, earned["revenue"])
+    answered(admin.post(f"{mine}/refunds", {"amount": order["total"], "reason": "Both came broken"}), 201)
+    soon(lambda: seen(shop, buyer, mine)["paymentStatus"] == "refunded", "the refund")
+    back = seen(shop, seller, "/sellers/me/reports/sales")
+    assert (back["refunds"], back["lostDisputes"], back["netRevenue"]) == (earned["revenue"], 0, 0)
+    shares = seen(shop, admin, "/admin/reports/sales?by=seller")["sellers"]
+    (share,) = [each for each in shares if each["sellerId"] == offered["sellerId"]]
+    assert {name: back[name] for name in ("revenue", "refunds", "netRevenue")}.items() <= share.items()
 
 
 def test_admins_look_after_it(shop: Shop, admin: Client, product: dict[str, Any]) -> None:
@@ -387,6 +394,7 @@ def test_admins_look_after_it(shop: Shop, admin: Client, product: dict[str, Any]
         "/admin/jobs",
         "/orders/all",
         "/admin/reports/sales?by=seller",
+        "/admin/reports/sales?by=product",
     ):
         for style in ("", "page=1", "cursor="):
             answered(admin.get(f"{listed}{'&' if '?' in listed else '?'}{style}"))

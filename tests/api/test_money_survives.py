@@ -358,8 +358,7 @@ def assert_stock_is_right(recorded: Sequence[Recorded[Any]], initial: Mapping[uu
     for listing_id, history in streams_of(recorded, LISTINGS.name).items():
         listing: Listing | None = None
         for each in history:
-            listing = LISTINGS.fold(listing, [each.event])
-            assert listing is not None
+            listing = LISTINGS.after(listing, [each.event])
             assert 0 <= listing.reserved <= listing.stock
         assert listing is not None
         sold = back = 0
@@ -413,7 +412,6 @@ def assert_buyers_see_the_log(
         assert client.get("/orders", headers=now).json()["total"] == len(customer.placed)
         for placed in customer.placed[::5]:
             history = histories[uuid.UUID(placed["uuid"])]
-            state = ORDERS.fold(None, [each.event for each in history])
-            assert state is not None
+            state = ORDERS.after(None, [each.event for each in history])
             seen = client.get(f"/orders/{placed['id']}", headers=now).json()
             assert seen == msgspec.json.decode(encode(order_body(state, history[-1].timestamp)))

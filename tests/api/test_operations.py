@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from api.app import create_app
 from api.problems import validation_status
@@ -417,6 +418,14 @@ def test_a_bug_tells_the_client_nothing_and_the_log_everything(
     assert (problem.status_code, problem.json()["code"]) == (500, "INTERNAL_ERROR")
     assert "secret" not in problem.text
     assert "the secret of the house" in capsys.readouterr().out
+
+
+def test_reads_have_as_many_connections_as_the_operator_says(shop: Shop) -> None:
+    from litestar.testing import TestClient
+
+    app = create_app(replace(shop.settings, database_pool_size=3))
+    with TestClient(app):
+        assert app.state.backend.read.reads.pool.max_size == 3
 
 
 def test_browsers_of_our_storefront_may_ask(shop: Shop, product: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from api import ready
 from api.catalogue import ProductQuery
 from api.input import Body, by_name, decode_query
-from api.ready import CATEGORIES, Ready, ReadyAnswers, Shared, etag_of, is_among, share, shown
+from api.ready import ANY_PRODUCT, CATEGORIES, Ready, ReadyAnswers, Shared, etag_of, is_among, share
 from projections.generations import Moved
 from projections.products.effects import IN_STOCK, LISTED, RATED
 
@@ -302,12 +302,9 @@ class TestSharing:
         share(request, shows=[PHONE])
         assert request.scope["state"]["shared"].holdable is holdable
 
-    def test_products_that_cannot_be_told_may_be_any(self) -> None:
-        bodies = [b'{"id":1,"uuid":"%b","title":"x"}' % str(PHONE).encode(), b'{"title":"uuid"}']
-        assert shown(bodies[:1]) == [PHONE]
-        assert shown(bodies) is None
+    def test_what_happens_to_any_product_is_told_by_the_products(self) -> None:
         request = asked(b"")
-        share(request, shows=shown(bodies), on=CATEGORIES)
+        share(request, on=ANY_PRODUCT | CATEGORIES)
         shared = request.scope["state"]["shared"]
         assert shared.on == {LISTED, RATED, IN_STOCK, *CATEGORIES}
         assert shared.models == {"products", "categories"}

@@ -15,10 +15,13 @@ import pytest
 
 from domain.accounts.events import Role
 from tests.api.shop import ADDRESS, Client, Shop, a_product, assert_problem, soon, text_of
+from tests.api.test_contract_payments import an_event, sent
+from tests.api.test_contract_returns import deliver
 from tests.conftest import FreshDatabase
 
 REPORT = "/admin/reports/sales"
 OWN = "/sellers/me/reports/sales"
+FIGURES = ("orders", "revenue", "refunds", "lostDisputes", "netRevenue")
 
 
 def today() -> date:
@@ -58,6 +61,20 @@ def bought(shop: Shop, product: dict[str, Any], quantity: int = 1) -> tuple[Clie
     return buyer, order
 
 
+def disputed(shop: Shop, order: dict[str, Any], units: float, status: str) -> None:
+    """So says the provider; there is one dispute of each order."""
+    about = {
+        "id": f"dp_{order['uuid']}",
+        "object": "dispute",
+        "payment_intent": order["paymentIntentId"],
+        "amount": round(units * 100),
+        "currency": "usd",
+        "reason": "fraudulent",
+        "status": status,
+    }
+    assert sent(shop, an_event("charge.dispute.closed", about)).status_code == 200
+
+
 def grown(before: dict[str, Any], after: dict[str, Any], *names: str) -> list[float]:
     return [round(after[name] - before[name], 2) for name in names]
 
@@ -88,7 +105,7 @@ class TestOfTheShop:
         }
         days = [today() - timedelta(days=29 - number) for number in range(30)]
         assert [day["date"] for day in after["byDay"]] == [str(day) for day in days]
-        for name in ("orders", "revenue", "refunds", "items"):
+        for name in ("orders", "revenue", "refunds", "lostDisputes", "netRevenue", "items"):
             assert round(sum(day[name] for day in after["byDay"]), 2) == after[name]
         assert grown(before["byDay"][-1], after["byDay"][-1], "orders", "items") == [1, 2]
 
@@ -102,6 +119,25 @@ class TestOfTheShop:
         assert grown(before, after, "orders", "revenue", "refunds", "netRevenue") == [
             0, 0, order["total"], -order["total"],
         ]  # fmt: skip
+
+    def test_disputes_are_taken_off_once_they_are_lost(
+        self, shop: Shop, admin: Client, product: dict[str, Any]
+    ) -> None:
+        _, order = bought(shop, product)
+        total = order["total"]
+        before = sales(admin, shop)
+        disputed(shop, order, total, "needs_response")
+        assert grown(before, sales(admin, shop), *FIGURES) == [0, 0, 0, 0, 0]
+        disputed(shop, order, total, "lost")
+        after = sales(admin, shop)
+        assert grown(before, after, *FIGURES) == [0, 0, 0, total, -total]
+        today_before, today_after = (report["byDay"][-1] for report in (before, after))
+        assert grown(today_before, today_after, "lostDisputes", "netRevenue") == [total, -total]
+        row = rows(asked(admin, shop, format="csv"))[-1]
+        assert float(row["lostDisputes"]) == today_after["lostDisputes"]
+        assert float(row["netRevenue"]) == today_after["netRevenue"]
+        disputed(shop, order, total, "won")
+        assert grown(before, sales(admin, shop), *FIGURES) == [0, 0, 0, 0, 0]
 
     def test_a_range_without_sales_has_its_days_all_the_same(self, shop: Shop, admin: Client) -> None:
         body = sales(admin, shop, start="2020-02-27", end="2020-03-01")
@@ -127,6 +163,9 @@ class TestOfTheShop:
             "orders": 1,
             "items": 3,
             "revenue": 14175.0,
+            "refunds": 0.0,
+            "lostDisputes": 0.0,
+            "netRevenue": 14175.0,
         }
         (house,) = [
             share
@@ -147,7 +186,7 @@ class TestOfTheShop:
             name = f"sales-{today() - timedelta(days=29)}-{today()}.csv"
             assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
             assert [*table[0]] == [
-                "date", "orders", "items", "revenue", "refunds", "netRevenue", "currency",
+                "date", "orders", "items", "revenue", "refunds", "lostDisputes", "netRevenue", "currency",
             ]  # fmt: skip
             assert len(table) == 30
             body = sales(admin, shop)["byDay"][-1]
@@ -198,10 +237,50 @@ class TestOfASeller:
         }
         assert body["byDay"][-1]["revenue"] + body["byDay"][0]["revenue"] == 180.0
         assert rows(asked(seller, shop, OWN, format="csv"))[-1].keys() == {
-            "date", "orders", "items", "revenue",
+            "date", "orders", "items", "revenue", "refunds", "lostDisputes", "netRevenue",
         }  # fmt: skip
         other = sales(shop.user("/auth/signup"), shop, OWN)
         assert (other["orders"], other["revenue"]) == (0, 0)
+
+    def test_tells_what_went_back_of_their_own_lines(
+        self, shop: Shop, admin: Client, category: str, product: dict[str, Any]
+    ) -> None:
+        seller, other = shop.user("/auth/signup"), shop.user("/auth/signup")
+        own, others = [
+            each.made("/products", a_product(category, price=price, discountPercentage=0, status="active"))
+            for each, price in ((seller, 100), (other, 50))
+        ]
+        buyer = shop.user()
+        items = [{"productId": own["id"], "quantity": 2}, {"productId": others["id"], "quantity": 1}]
+        order = buyer.made("/orders", {"items": items, "shippingAddress": ADDRESS})
+        buyer.made(
+            f"/payments/intents/{order['paymentIntentId']}/confirm", {"paymentMethodId": "pm_card_visa"}
+        )
+        deliver(shop, order)
+        wanted = {"reason": "Too small", "items": [{"id": own["id"], "quantity": 1}]}
+        path = f"/orders/{order['id']}/returns"
+        with shop.also("workers.reactor"):
+            worth = seller.made(f"{path}/{buyer.made(path, wanted)['id']}/receive")["refundAmount"]
+            soon(lambda: self.figures(seller, shop)[2] > 0, "the refund")
+        assert worth == 108  # with its part of the tax, which is no seller's
+        assert self.figures(seller, shop) == [1, 200, 100, 0, 100]
+        assert self.figures(other, shop) == [1, 50, 0, 0, 50]
+        disputed(shop, order, order["total"] - worth, "lost")
+        assert self.figures(seller, shop) == [1, 200, 100, 100, 0]
+        assert self.figures(other, shop) == [1, 50, 0, 50, 0]
+        days = rows(asked(seller, shop, OWN, format="csv"))
+        assert sum(float(day["lostDisputes"]) for day in days) == 100
+        for by, name, whose in (("seller", "sellerId", own["sellerId"]), ("product", "uuid", own["uuid"])):
+            (share,) = [each for each in sales(admin, shop, by=by)[f"{by}s"] if each[name] == whose]
+            assert [share[name] for name in FIGURES] == [1, 200, 100, 100, 0]
+            (row,) = [each for each in rows(asked(admin, shop, by=by, format="csv")) if each[name] == whose]
+            assert [float(row[name]) for name in FIGURES] == [1, 200, 100, 100, 0]
+
+    def figures(self, seller: Client, shop: Shop) -> list[float]:
+        body = sales(seller, shop, OWN)
+        for name in FIGURES:
+            assert round(sum(day[name] for day in body["byDay"]), 2) == body[name]
+        return [body[name] for name in FIGURES]
 
     def test_is_for_sellers(self, shop: Shop, buyer: Client) -> None:
         assert_problem(shop.guest.get(OWN), 401, "UNAUTHORIZED")
@@ -230,6 +309,7 @@ def test_the_daily_report_comes_by_mail_to_every_admin_with_a_table(unreported: 
         assert attached.get_filename() == f"sales-{yesterday}.csv"
         (row,) = csv.DictReader(io.StringIO(attached.get_content()))
         assert (row["date"], row["orders"], row["netRevenue"]) == (str(yesterday), "0", "0.00")
+        assert (row["refunds"], row["lostDisputes"]) == ("0.00", "0.00")
     assert [mail for mail in unreported.mails(other) if "sales" in mail["Subject"]] == []
     for admin in admins:
         (job,) = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -26,12 +27,14 @@ class _InProcess(stripe.HTTPClient):
     def __init__(self, http: httpx.AsyncClient) -> None:
         super().__init__()
         self.http = http
+        self.requests: list[str] = []
         self.before: Callable[[], Awaitable[None]] | None = None
         self.after: Callable[[], Awaitable[None]] | None = None
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
+        self.requests.append(f"{method.upper()} {urlsplit(url).path}")
         before, self.before = self.before, None
         if before is not None:
             await before()
@@ -74,6 +77,7 @@ class InProcessStripe(StripePayments):
         """Nothing has happened yet, and from now on it does by this clock, and only when somebody says so."""
         self._clock = clock
         self.forget()
+        self._asked.requests.clear()
         await self.control("forget")
         await self.control("pace", settle_after=None)
 
@@ -90,6 +94,11 @@ class InProcessStripe(StripePayments):
             self._asked.after = what
         else:
             self._asked.before = what
+
+    @property
+    def requests(self) -> list[str]:
+        """What we have asked for since it began: method and path."""
+        return self._asked.requests
 
     def forget(self) -> None:
         """Nothing happens meanwhile after all."""

@@ -491,6 +491,14 @@ class Buying(RuleBasedStateMachine):
             self.places.positions.clear()
         self.run(self.reacted(process))
 
+    @rule(process=processes, done=st.booleans(), hours=st.sampled_from([11, 24, 48]))
+    def react_and_come_back_late(self, process: int, done: bool, hours: int) -> None:
+        """It is cut off when it asks the provider, which knows no keys any more when it is asked again."""
+        self.stripe.lose(answer=done)
+        self.run(self.reacted(process))
+        self.shop.clock.at += timedelta(hours=hours)
+        self.run(self.reacted(process))
+
     async def reacted(self, process: int) -> None:
         reactor = Reactor(self.shop.log, self.places, self.buses[process], self.shop.clock)
         for reaction in AT_THE_PROVIDER:
@@ -642,6 +650,8 @@ class Buying(RuleBasedStateMachine):
                     assert refund.amount > payment.refundable, "its money went back otherwise"
                     self.asked_back[cast(OrderId, payment.order_id)] -= refund.amount.minor
         assert held[None] == 0
+        sent = [each["metadata"].get("refundId") for each in self.run(self.stripe.all("refunds"))]
+        assert len(set(sent)) == len(sent), "something was sent back twice"
         for order in orders.values():
             if order.paid and not order.cancelled:
                 asked = self.asked_back[order.id] + self.paid_too_late(order, payments)

@@ -118,9 +118,7 @@ RECEIVED = OrderReturnReceived(
 
 
 def order_after(*events: OrderEvent) -> Order:
-    order = ORDERS.fold(None, [PLACED, *events])
-    assert order is not None
-    return order
+    return ORDERS.after(None, [PLACED, *events])
 
 
 def said(event: OrderMailCause, *before: OrderEvent) -> Mapping[str, Any]:

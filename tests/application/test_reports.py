@@ -17,7 +17,7 @@ from domain.reports.sales_report import SalesFigures
 from tests.application.shop import Shop
 from workers.jobs import MOST_DAYS, report_sales
 
-NOTHING = SalesFigures(orders=0, revenue=Money(0), refunds=Money(0), items=0)
+NOTHING = SalesFigures(orders=0, revenue=Money(0), refunds=Money(0), lost_disputes=Money(0), items=0)
 
 
 class SalesBook:
@@ -53,13 +53,16 @@ class TestTheDailyReport:
         admins = [await an_admin(shop, name) for name in ("ann", "bob")]
         await shop.buyer()
         yesterday = shop.clock.now().date() - timedelta(days=1)
-        figures = SalesFigures(orders=2, revenue=Money(1800), refunds=Money(300), items=4)
+        figures = SalesFigures(
+            orders=2, revenue=Money(1800), refunds=Money(300), lost_disputes=Money(70), items=4
+        )
         book = SalesBook({yesterday: figures})
         expected = SalesReportGenerated(
             day=yesterday,
             orders=2,
             revenue=Money(1800),
             refunds=Money(300),
+            lost_disputes=Money(70),
             items=4,
             recipients=tuple(sorted(admins)),
         )

@@ -452,8 +452,7 @@ class TestRefunding:
         assert order.refunded == Money(500)
         told = refund_failed(payment, order, asked.refund_id, "lost_or_stolen_card", "no")
         assert [type(event) for event in [*told.payment, *told.order]] == [RefundFailed, OrderRefundFailed]
-        after = ORDERS.fold(order, list(told.order))
-        assert after is not None
+        after = ORDERS.after(order, list(told.order))
         assert (after.refunded, after.payment_status) == (Money(0), PaymentStatus.PAID)
 
     async def test_of_what_is_for_no_order(self, shop: Shop) -> None:
@@ -468,8 +467,7 @@ class TestRefunding:
             client_secret="secret",
             created_at=datetime(2026, 11, 21, tzinfo=UTC),
         )
-        paid = PAYMENTS.fold(None, [created, PaymentSucceeded(payment_id=payment_id)])
-        assert paid is not None
+        paid = PAYMENTS.after(None, [created, PaymentSucceeded(payment_id=payment_id)])
         asked = paid.request_refund(Money(700), "no_order")
         await shop.store.change(
             PAYMENTS,
@@ -494,8 +492,7 @@ class TestRefunding:
             created_at=datetime(2026, 11, 21, tzinfo=UTC),
         )
         succeeded = PaymentSucceeded(payment_id=payment_id)
-        paid = PAYMENTS.fold(None, [created, succeeded])
-        assert paid is not None
+        paid = PAYMENTS.after(None, [created, succeeded])
         asked = paid.request_refund(sold.order.total, "not_owed")
         await shop.store.change(PAYMENTS, payment_id, lambda _: [created, succeeded, *asked], METADATA)
         head = await shop.log.head()

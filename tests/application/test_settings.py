@@ -207,3 +207,13 @@ def test_how_long_things_can_be_returned_and_refunds_wait_is_said_in_the_environ
     for name in ("RETURN_WINDOW", "REFUND_RETRY_AFTER"):
         with pytest.raises(SettingsError, match=name):
             Settings.read({**given, name: "soon"})
+
+
+def test_further_fonts_are_in_folders_that_are_there(tmp_path: Path) -> None:
+    given = {"DATABASE_URL": "postgresql://db", "JWT_SECRET": "x" * 32, "TRADELOG_MASTER_KEY": "key"}
+    assert Settings.read(given).font_folders == ()
+    settings = Settings.read({**given, "INVOICE_FONTS": f"{tmp_path}, {tmp_path.parent}"})
+    assert settings.font_folders == (tmp_path, tmp_path.parent)
+    missing = tmp_path / "missing"
+    with pytest.raises(SettingsError, match=f"INVOICE_FONTS: '{missing}' is not a folder"):
+        Settings.read({**given, "INVOICE_FONTS": str(missing)})

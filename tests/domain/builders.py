@@ -30,9 +30,7 @@ def an_account(caller: Caller = BUYER, *events: AccountEvent) -> Account:
         username="emily",
         password_hash="",
     )
-    account = ACCOUNTS.fold(None, [registered, *events])
-    assert account is not None
-    return account
+    return ACCOUNTS.after(None, [registered, *events])
 
 
 def deals(tariff: Tariff | None = None, **fields: Any) -> Deals:
@@ -66,6 +64,4 @@ def a_listing_created(number: int = 1, **fields: Any) -> ListingCreated:
 def a_listing(*events: ListingEvent, number: int = 1, **fields: Any) -> Listing:
     """An active listing with ten units at 10.00, unless ``fields`` say otherwise."""
     history = [a_listing_created(number, **fields), ListingPublished(listing_id=listing_id(number)), *events]
-    listing = LISTINGS.fold(None, history)
-    assert listing is not None
-    return listing
+    return LISTINGS.after(None, history)

@@ -72,9 +72,7 @@ def placed() -> OrderPlaced:
 
 
 def order_after(*events: OrderEvent, first: OrderPlaced | None = None) -> Order:
-    order = ORDERS.fold(None, [first or placed(), *events])
-    assert order is not None
-    return order
+    return ORDERS.after(None, [first or placed(), *events])
 
 
 def payment_after(*events: PaymentEvent) -> Payment:
@@ -87,9 +85,7 @@ def payment_after(*events: PaymentEvent) -> Payment:
         client_secret="secret",
         created_at=NOW,
     )
-    payment = PAYMENTS.fold(None, [created, *events])
-    assert payment is not None
-    return payment
+    return PAYMENTS.after(None, [created, *events])
 
 
 def cancelled(order: Order, payment: Payment | None = None, **fields: Any) -> Cancellation:

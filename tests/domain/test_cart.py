@@ -40,9 +40,7 @@ ID = cart_of(BUYER.account_id)
 
 
 def cart_after(*events: CartEvent) -> Cart:
-    cart = CARTS.fold(None, [CartOpened(cart_id=ID, account_id=BUYER.account_id), *events])
-    assert cart is not None
-    return cart
+    return CARTS.after(None, [CartOpened(cart_id=ID, account_id=BUYER.account_id), *events])
 
 
 def added(number: int, quantity: int = 1) -> CartItemAdded:
@@ -184,8 +182,7 @@ class TestPricesThatWereShown:
         events = cart.acknowledge(prices, NOW)
         news = ShownPrice(listing_id=listing_id(2), price=Money(90))
         assert events == [CartPricesAcknowledged(cart_id=ID, prices=(news,), at=NOW)]
-        after = CARTS.fold(cart, events)
-        assert after is not None
+        after = CARTS.after(cart, events)
         assert after.acknowledge(prices, NOW) == []
         assert after.lines == cart.lines
 
@@ -202,8 +199,7 @@ class TestAbandoning:
         cart = self.touched(NOW - timedelta(days=30))
         events = cart.abandon(NOW)
         assert events == [CartAbandoned(cart_id=ID, at=NOW)]
-        after = CARTS.fold(cart, events)
-        assert after is not None
+        after = CARTS.after(cart, events)
         assert (after.lines, after.shown, after.touched_at) == ({}, {}, NOW)
         assert after.abandon(NOW + timedelta(days=60)) == []
 
@@ -251,8 +247,7 @@ class CartMachine(RuleBasedStateMachine):
         self.now = NOW
 
     def happened(self, events: Sequence[CartEvent]) -> None:
-        cart = CARTS.fold(self.cart, events)
-        assert cart is not None
+        cart = CARTS.after(self.cart, events)
         self.cart = cart
         self.history += events
 

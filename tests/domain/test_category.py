@@ -71,11 +71,9 @@ class TestACategory:
         assert lamps.describe(name="Category 1", slug=None) == []
         events = lamps.describe(name="Lights", slug="lights")
         assert events == [CategoryUpdated(category_id=lamps.id, name="Lights", slug="lights")]
-        lights = CATEGORIES.fold(lamps, events)
-        assert lights is not None
+        lights = CATEGORIES.after(lamps, events)
         assert (lights.slug, lights.former_slugs) == ("lights", ("lamps",))
-        again = CATEGORIES.fold(lights, lights.describe(slug="lamps"))
-        assert again is not None
+        again = CATEGORIES.after(lights, lights.describe(slug="lamps"))
         assert (again.slug, again.former_slugs) == ("lamps", ("lights",))
 
     def test_changes_once_however_often_it_is_asked(self) -> None:
@@ -202,14 +200,11 @@ class TestTheTree:
         assert set(last.predecessors(category_id(1))) == {category_id(2), category_id(3)}
 
     def test_an_older_category_counts_as_full_and_so_does_its_successor(self) -> None:
-        tree = TREE.fold(None, planted([category(1), category(2)]))
-        assert tree is not None
+        tree = TREE.after(None, planted([category(1), category(2)]))
         with pytest.raises(CategoryNotEmptyError):
             tree.remove(category_id(1), None, listings=0)
-        tree = TREE.fold(tree, tree.file(category(3)))
-        assert tree is not None
-        tree = TREE.fold(tree, tree.remove(category_id(1), category_id(3), listings=0))
-        assert tree is not None
+        tree = TREE.after(tree, tree.file(category(3)))
+        tree = TREE.after(tree, tree.remove(category_id(1), category_id(3), listings=0))
         assert tree.places[category_id(3)].uncounted
         assert tree.file(category(3)) == []
 
@@ -227,6 +222,5 @@ def test_a_shelf_counts_what_comes_and_goes() -> None:
     listing = ListingId(stream_id("listing", 1))
     shelved = ListingShelved(category_id=category_id(1), listing_id=listing)
     unshelved = ListingUnshelved(category_id=category_id(1), listing_id=listing)
-    shelf = CATEGORY_SHELVES.fold(None, [shelved, shelved, unshelved])
-    assert shelf is not None
+    shelf = CATEGORY_SHELVES.after(None, [shelved, shelved, unshelved])
     assert shelf.listings == 1

@@ -29,9 +29,7 @@ CREATED = CollectionCreated(collection_id=ID, number=1, name="Summer", slug="sum
 
 
 def after(*events: CollectionEvent) -> Collection:
-    collection = COLLECTIONS.fold(None, [CREATED, *events])
-    assert collection is not None
-    return collection
+    return COLLECTIONS.after(None, [CREATED, *events])
 
 
 def test_products_are_added_once_and_stay_where_they_are() -> None:

@@ -59,9 +59,7 @@ PROMOTION = PromotionId(listing_id(78))
 
 
 def cart_with(*events: CartEvent) -> Cart:
-    cart = CARTS.fold(None, [CartOpened(cart_id=ID, account_id=BUYER.account_id), *events])
-    assert cart is not None
-    return cart
+    return CARTS.after(None, [CartOpened(cart_id=ID, account_id=BUYER.account_id), *events])
 
 
 def in_it(number: int, quantity: int = 1, price: int | None = 1000) -> CartItemAdded:
@@ -86,9 +84,7 @@ def a_seller(*, suspended: bool = False) -> Seller:
         ),
         *([SellerSuspended(seller_id=OTHER, account_id=account, cause="admin")] if suspended else []),
     ]
-    seller = SELLERS.fold(None, events)
-    assert seller is not None
-    return seller
+    return SELLERS.after(None, events)
 
 
 def seen_one(
@@ -229,8 +225,7 @@ class TestSyncing:
         for shown, known in ((None, 1800), (2000, 1800), (1000, 900)):
             price = None if shown is None else Money(shown)
             wish = Wish(reference="1", listing_id=listing_id(1), quantity=1, price=price)
-            cart = CARTS.fold(cart_with(), synced(cart_with(), [wish], shelf, NOW))
-            assert cart is not None
+            cart = CARTS.after(cart_with(), synced(cart_with(), [wish], shelf, NOW))
             assert cart.content == [CartLine(listing_id=listing_id(1), quantity=1, price=Money(known))]
 
 
@@ -249,8 +244,7 @@ def test_merging_takes_nothing_away_and_gives_no_more_than_there_is(
         for number, quantity in wished
     ]
     events, left_out = merged(cart, wishes, shelf_of(*listings), NOW)
-    after = CARTS.fold(cart, events)
-    assert after is not None
+    after = CARTS.after(cart, events)
     left = {each.reference: each for each in left_out}
     for number in range(1, 7):
         before, now = (each.lines.get(listing_id(number), 0) for each in (cart, after))

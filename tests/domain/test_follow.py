@@ -26,9 +26,7 @@ NOBODY = Following(account_id=BUYER.account_id)
 
 
 def following_after(*events: FollowEvent) -> Following:
-    following = FOLLOWS.fold(None, events)
-    assert following is not None
-    return following
+    return FOLLOWS.after(None, events)
 
 
 class TestFollowing:

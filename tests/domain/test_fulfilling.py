@@ -95,9 +95,7 @@ def placed() -> OrderPlaced:
 
 
 def order_after(*events: OrderEvent) -> Order:
-    order = ORDERS.fold(None, [placed(), *events])
-    assert order is not None
-    return order
+    return ORDERS.after(None, [placed(), *events])
 
 
 def shipped(parcel: int = 1, **said: Any) -> ParcelShipped:
@@ -264,8 +262,7 @@ class TestAdvancing:
                 order.require_sent_by(other)
 
     def test_an_order_of_earlier_days_has_its_parcels_too(self) -> None:
-        order = ORDERS.fold(None, [replace(placed(), parcels=())])
-        assert order is not None
+        order = ORDERS.after(None, [replace(placed(), parcels=())])
         assert [(parcel.seller_id, parcel.shipping) for parcel in order.parcels] == [
             (HOUSE_SELLER, Money(500)),
             (SHOP, Money(0)),

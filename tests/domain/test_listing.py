@@ -116,9 +116,7 @@ def illustrated(count: int) -> Listing:
 
 
 def after(listing: Listing, events: Sequence[ListingEvent]) -> Listing:
-    folded = LISTINGS.fold(listing, events)
-    assert folded is not None
-    return folded
+    return LISTINGS.after(listing, events)
 
 
 def reserved(quantity: int) -> StockReserved:
@@ -549,8 +547,7 @@ class TestStock:
                     events = listing.adjust_stock(quantity)
             except InsufficientStockError:
                 continue
-            folded = LISTINGS.fold(listing, events)
-            assert folded is not None
+            folded = LISTINGS.after(listing, events)
             listing = folded
             assert 0 <= listing.reserved <= listing.stock
 

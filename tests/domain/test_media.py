@@ -85,9 +85,7 @@ SOMEBODY = Caller(account_id=AccountId(stream_id("account", 9)), number=9)
 
 
 def after(*events: MediaEvent) -> Media:
-    media = MEDIA.fold(None, [REQUESTED, *events])
-    assert media is not None
-    return media
+    return MEDIA.after(None, [REQUESTED, *events])
 
 
 def another(number: int, *events: MediaEvent) -> Media:

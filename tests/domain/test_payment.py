@@ -47,9 +47,7 @@ def a_payment(*events: PaymentEvent, order: bool = False) -> Payment:
         client_secret="secret",
         created_at=NOW,
     )
-    payment = PAYMENTS.fold(None, [created, *events])
-    assert payment is not None
-    return payment
+    return PAYMENTS.after(None, [created, *events])
 
 
 def asked_back(minor: int, number: int = 1) -> RefundRequested:

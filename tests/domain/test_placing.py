@@ -91,11 +91,9 @@ class TestPlacing:
     @pytest.mark.parametrize("last", [SUSPENDED, CLOSED], ids=lambda event: type(event).__name__)
     def test_nothing_is_bought_of_a_seller_who_is_gone(self, last: SellerEvent) -> None:
         theirs = a_listing(number=1, seller_id=OPENED.seller_id)
-        seller = SELLERS.fold(None, [OPENED])
-        assert seller is not None
+        seller = SELLERS.after(None, [OPENED])
         place(want(1), listings=[theirs], sellers=[seller])
-        gone = SELLERS.fold(seller, [last])
-        assert gone is not None
+        gone = SELLERS.after(seller, [last])
         with pytest.raises(ProductNotFoundError) as refused:
             place(want(1), listings=[theirs], sellers=[gone])
         assert refused.value.details == {"productId": 1}
@@ -144,9 +142,7 @@ class TestPlacing:
 
 
 def order_after(*events: OrderConfirmed | OrderPaymentFailed | OrderPaymentLinked) -> Order:
-    order = ORDERS.fold(None, [place(want(1))[0], *events])
-    assert order is not None
-    return order
+    return ORDERS.after(None, [place(want(1))[0], *events])
 
 
 LINKED = OrderPaymentLinked(order_id=ORDER_ID, intent_id="pi_1")

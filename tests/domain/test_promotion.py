@@ -63,9 +63,7 @@ def terms(**fields: Any) -> Terms:
 
 def a_promotion(*events: Any, **fields: Any) -> Promotion:
     created = PromotionCreated(promotion_id=ID, number=1, active=True, terms=terms(**fields))
-    promotion = PROMOTIONS.fold(None, [created, *events])
-    assert promotion is not None
-    return promotion
+    return PROMOTIONS.after(None, [created, *events])
 
 
 def offer(number: int = 1, **fields: Any) -> Offer:
@@ -148,8 +146,7 @@ class TestTheRoster:
 
     def test_what_has_ended_makes_room(self) -> None:
         ended = offer(1, ends_at=NOW - timedelta(seconds=1), starts_at=NOW - A_DAY)
-        offers = OFFERS.fold(None, [OfferPosted(offer=ended)])
-        assert offers is not None
+        offers = OFFERS.after(None, [OfferPosted(offer=ended)])
         assert offers.running(NOW) == ()
         assert offers.post(offer(2), NOW) == [
             OfferWithdrawn(promotion_id=ended.promotion_id),
@@ -158,8 +155,7 @@ class TestTheRoster:
         assert offers.post(ended, NOW) == [OfferWithdrawn(promotion_id=ended.promotion_id)]
 
     def test_there_is_an_end_to_it(self) -> None:
-        offers = OFFERS.fold(None, [OfferPosted(offer=offer(number)) for number in range(MOST_OFFERS)])
-        assert offers is not None
+        offers = OFFERS.after(None, [OfferPosted(offer=offer(number)) for number in range(MOST_OFFERS)])
         with pytest.raises(TooManyPromotionsError):
             offers.post(offer(MOST_OFFERS), NOW)
         assert offers.post(offer(1, name="New"), NOW) == [OfferPosted(offer=offer(1, name="New"))]

@@ -114,9 +114,7 @@ def placed(lines: list[OrderLine] | None = None, tariff: Tariff | None = None, *
 
 
 def order_after(*events: OrderEvent, first: OrderPlaced | None = None) -> Order:
-    order = ORDERS.fold(None, [first or placed(), *events])
-    assert order is not None
-    return order
+    return ORDERS.after(None, [first or placed(), *events])
 
 
 def delivered(*events: OrderEvent, first: OrderPlaced | None = None) -> Order:
@@ -124,9 +122,7 @@ def delivered(*events: OrderEvent, first: OrderPlaced | None = None) -> Order:
     order = order_after(LINKED, CONFIRMED, first=first)
     numbers = [parcel.number for parcel in order.parcels]
     arrived = order.advance(OrderStatus.DELIVERED, NOW, parcels=numbers, may_skip=True)
-    after = ORDERS.fold(order, [*arrived, *events])
-    assert after is not None
-    return after
+    return ORDERS.after(order, [*arrived, *events])
 
 
 def payment_of(order: Order, *events: PaymentEvent) -> Payment:
@@ -139,9 +135,7 @@ def payment_of(order: Order, *events: PaymentEvent) -> Payment:
         client_secret="secret",
         created_at=NOW,
     )
-    payment = PAYMENTS.fold(None, [created, *events])
-    assert payment is not None
-    return payment
+    return PAYMENTS.after(None, [created, *events])
 
 
 def asked(return_id: UUID = FIRST, **units: int) -> OrderReturnRequested:

@@ -72,9 +72,7 @@ def submit(listing: Listing | None, opinion: Opinion = OPINION, **known: Any) ->
 
 
 def after(*events: ReviewEvent) -> Review:
-    review = REVIEWS.fold(None, [SUBMITTED, *events])
-    assert review is not None
-    return review
+    return REVIEWS.after(None, [SUBMITTED, *events])
 
 
 def replaced(**fields: Any) -> Opinion:

@@ -69,9 +69,7 @@ SHIPPING_ADDED = ShippingProfileAdded(**WHO, profile_id=SHIPPING_ID, profile=SHI
 
 
 def seller_after(*events: SellerEvent) -> Seller:
-    seller = SELLERS.fold(None, events)
-    assert seller is not None
-    return seller
+    return SELLERS.after(None, events)
 
 
 def apply(seller: Seller | None, *, agreed_to_terms: bool = True) -> list[SellerEvent]:

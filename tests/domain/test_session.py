@@ -27,9 +27,7 @@ def reuse_of(generation: int) -> list[SessionEvent]:
 
 
 def session_after(*events: SessionEvent) -> Session:
-    session = SESSIONS.fold(None, [STARTED, *events])
-    assert session is not None
-    return session
+    return SESSIONS.after(None, [STARTED, *events])
 
 
 class TestExchanging:

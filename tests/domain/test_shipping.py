@@ -105,8 +105,7 @@ class TestAParcel:
         added = ShippingProfileAdded(
             seller_id=ANN, account_id=None, profile_id=SMALL, profile=PROFILES[SMALL]
         )
-        seller = SELLERS.fold(None, [opened, added])
-        assert seller is not None
+        seller = SELLERS.after(None, [opened, added])
         assert profiles_of([seller]) == {SMALL: PROFILES[SMALL]}
 
 

@@ -23,9 +23,7 @@ EMPTY = Wishlist(account_id=BUYER.account_id)
 
 
 def after(*events: WishlistEvent) -> Wishlist:
-    wishlist = WISHLISTS.fold(None, events)
-    assert wishlist is not None
-    return wishlist
+    return WISHLISTS.after(None, events)
 
 
 class TestWishing:

@@ -425,6 +425,15 @@ class TestIdempotency:
         made = [event for event in events_of(client, first.id) if event.type == "payment_intent.created"]
         assert len(made) == 1
 
+    def test_a_key_that_was_forgotten_makes_another_one(
+        self, client: stripe.StripeClient, stripe_simulator: StripeSimulator
+    ) -> None:
+        first = new_intent(client, amount=1800, key="forgotten")
+        control(stripe_simulator, "forget-keys", {})
+        again = new_intent(client, amount=1900, key="forgotten")
+        assert again.id != first.id
+        assert new_intent(client, amount=1900, key="forgotten") == again
+
     def test_another_request_with_the_same_key_is_refused(self, client: stripe.StripeClient) -> None:
         new_intent(client, amount=1800, key="other-request")
         with pytest.raises(stripe.IdempotencyError) as refusal:

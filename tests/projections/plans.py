@@ -34,9 +34,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def indexes(self) -> set[str]:
         return {node["Index Name"] for node in self.nodes if "Index Name" in node}
 
-    def sorts(self) -> bool:
-        return any("Sort" in node["Node Type"] for node in self.nodes)
-
 
 async def explained(connection: AsyncConnection[Any], query: str, parameters: Any) -> Plan:
     explaining = await connection.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), parameters)

@@ -37,12 +37,11 @@ from tests.projections.test_promotions import (
     LISTING,
     in_the_cart,
     read_models,
-    reads,
     record,
     stand,
 )
 
-__all__ = ["reads", "stand"]
+__all__ = ["stand"]
 
 PROFILE = UUID(int=7)
 PROMOTION = PromotionId(stream_id("promotion", 1))

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -49,12 +48,11 @@ from projections.collections.query import (
     collections_page,
     collections_with,
 )
-from projections.engine import prepare
 from projections.keyset import Piece
 from projections.products.projector import PRODUCTS
 from projections.products.query import ProductFilter, SortBy, products_page
 from projections.projection import Projection
-from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
+from tests.projections.engine.shelf import Stand, open_stand
 
 READ_MODELS: tuple[Projection[Any], ...] = (PRODUCTS, CATEGORY_TREE, COLLECTION_LIST)
 SIZE = Attribute(key="size", label="Size", type=AttributeType.STRING)
@@ -93,48 +91,19 @@ def listed(number: int, category: int, price: int) -> list[Event]:
 
 @pytest.fixture
 async def stand(database_url: str) -> AsyncIterator[Stand]:
-    async with open_shop(database_url) as shop, open_pool(database_url) as pool:
-        stand = Stand(shop, pool, None, "postgres")
-        await prepare(pool, READ_MODELS, stand.sink_for)
-        async with stand.running(*READ_MODELS):
-            yield stand
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[ReadPool]:
-    async with ReadPool(database_url) as pool:
-        yield pool
+    async with open_stand(database_url, *READ_MODELS) as stand, stand.running(*READ_MODELS):
+        yield stand
 
 
 async def record(stand: Stand, *events: Any) -> None:
     """The events, each in its stream, and in all read models."""
-    position = await stand.shop.record([(stream_of(event), event) for event in events])
-
-    async def seen() -> bool:
-        return all([await stand.position(each.name) >= position for each in READ_MODELS])
-
-    await until(seen)
+    await stand.recorded([(stream_of(event), event) for event in events], *READ_MODELS)
 
 
 def stream_of(event: Any) -> UUID:
     fields = ("category_id", "collection_id", "listing_id")
     own = fields[2:] if isinstance(event, ListingCreated) else fields
     return next(UUID(str(getattr(event, name))) for name in own if hasattr(event, name))
-
-
-async def rebuilt(stand: Stand, projection: Projection[Any]) -> dict[UUID, Any]:
-    """What the whole log comes to, read anew."""
-    documents: dict[UUID, Any] = {}
-    for recorded in await stand.shop.log.decode(await stand.shop.log.read(0, 10_000)):
-        if type(recorded.event) in projection.events:
-            for key in projection.keys(recorded):
-                documents[key] = projection.fold(documents.get(key), recorded, key)
-    return {key: document for key, document in documents.items() if document is not None}
-
-
-async def kept(reads: ReadPool, projection: Projection[Any]) -> dict[UUID, Any]:
-    rows = await reads.all(f"SELECT key, document FROM {projection.name}")
-    return {key: msgspec.json.decode(document, type=projection.document) for key, document in rows}
 
 
 def below(categories: Categories, reference: int | UUID | str) -> set[CategoryId]:
@@ -184,7 +153,7 @@ async def test_the_tree_as_it_grows_changes_and_shrinks(stand: Stand, reads: Rea
     for name in ("lamps", "lights", 2, cat(2)):
         assert below(categories, name) == {cat(2), cat(4)}
     assert categories.called("chairs") is None
-    assert await kept(reads, CATEGORY_TREE) == await rebuilt(stand, CATEGORY_TREE)
+    assert await stand.kept(CATEGORY_TREE) == await stand.folded(CATEGORY_TREE)
 
 
 def test_what_is_below_one_that_is_not_active_is_not_seen() -> None:
@@ -246,4 +215,4 @@ async def test_collections_and_what_is_to_be_seen_of_them(stand: Stand, reads: R
     assert (await collections_page(reads, CollectionFilter(), Piece(limit=1))).total == 2
     await record(stand, CollectionDeleted(collection_id=WINTER))
     assert await collection_by(reads, 2) is None
-    assert await kept(reads, COLLECTION_LIST) == await rebuilt(stand, COLLECTION_LIST)
+    assert await stand.kept(COLLECTION_LIST) == await stand.folded(COLLECTION_LIST)

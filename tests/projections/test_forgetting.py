@@ -117,7 +117,9 @@ class Shown:
     async def product(self, number: int) -> tuple[dict[str, Any], bool]:
         found = await product_by(self.reads, number)
         assert found is not None
-        return json.loads(found.body), found.visible
+        seen = await self.reads.one("SELECT visible FROM products WHERE number = %s", number)
+        assert seen is not None
+        return json.loads(found.body), seen[0]
 
     async def listed(self) -> list[int]:
         """The products that everybody sees."""

@@ -282,8 +282,9 @@ VALUES = {
     "code": "CASE WHEN i % 20 = 0 THEN '' ELSE 'code' || i END",
     "active": "i % 100 = 0",
     "hidden": "i % 10 = 0",
-    "refund_days": "ARRAY[date '2026-01-01' + i / 10]",
-    "last_refund_day": "CASE WHEN i % 50 = 0 THEN date '2026-01-01' + i / 10 END",
+    "back_days": "ARRAY[date '2026-01-01' + i / 10]",
+    "back_lost": "ARRAY[i % 100 = 0]",
+    "last_back_day": "CASE WHEN i % 50 = 0 THEN date '2026-01-01' + i / 10 END",
     "erase_after": "CASE WHEN i % 50 = 0 THEN timestamptz '2026-11-20' + i * interval '1 minute' END",
 }
 TYPICAL: dict[type[Any], str] = {

@@ -37,7 +37,6 @@ from projections.adapters.read_pool import ReadPool
 from projections.carts.projector import CART_CONTENTS
 from projections.carts.query import cart_of_account
 from projections.categories.projector import CATEGORY_TREE
-from projections.engine import prepare
 from projections.keyset import Piece
 from projections.products.projector import PRODUCTS
 from projections.projection import Projection
@@ -50,7 +49,7 @@ from projections.promotions.query import (
     running_promotions,
 )
 from projections.sellers.projector import SELLER_LIST
-from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
+from tests.projections.engine.shelf import Stand, open_stand
 
 READ_MODELS: tuple[Projection[Any], ...] = (
     PRODUCTS,
@@ -69,16 +68,8 @@ ORDER = OrderId(stream_id("order", "ORD-1"))
 
 @pytest.fixture
 async def stand(database_url: str) -> AsyncIterator[Stand]:
-    async with open_shop(database_url) as shop, open_pool(database_url) as pool:
-        stand = Stand(shop, pool, None, "postgres")
-        await prepare(pool, READ_MODELS, stand.sink_for)
+    async with open_stand(database_url, *READ_MODELS) as stand:
         yield stand
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[ReadPool]:
-    async with ReadPool(database_url) as pool:
-        yield pool
 
 
 @asynccontextmanager
@@ -89,12 +80,7 @@ async def read_models(stand: Stand) -> AsyncIterator[None]:
 
 async def record(stand: Stand, *events: tuple[UUID, Event]) -> None:
     """The events, each in its stream, and in all read models."""
-    position = await stand.shop.record(list(events))
-
-    async def seen() -> bool:
-        return all([await stand.position(each.name) >= position for each in READ_MODELS])
-
-    await until(seen)
+    await stand.recorded(events, *READ_MODELS)
 
 
 def promotion_id(number: int) -> PromotionId:

@@ -16,15 +16,18 @@ from domain.orders.events import (
     CancelCause,
     OrderCancelled,
     OrderConfirmed,
+    OrderDisputed,
     OrderLine,
     OrderPlaced,
     OrderRefunded,
     OrderRefundFailed,
+    OrderReturnReceived,
+    OrderReturnRequested,
     PostalAddress,
+    ReturnedLine,
 )
 from domain.sellers.events import HOUSE_SELLER
 from projections.adapters.read_pool import ReadPool
-from projections.engine import prepare
 from projections.products.projector import PRODUCTS
 from projections.sales.projector import SALES
 from projections.sales.query import (
@@ -39,7 +42,7 @@ from projections.sales.query import (
 )
 from projections.sellers.projector import SELLER_LIST
 from tests.domain.builders import a_listing_created
-from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
+from tests.projections.engine.shelf import Stand, open_stand
 
 READ_MODELS = (SALES, PRODUCTS, SELLER_LIST)
 ANN = AccountId(stream_id("account", 1))
@@ -112,28 +115,54 @@ def came_back(number: int, minor: int, intent: str = "pi_1") -> tuple[UUID, Even
     )
 
 
+def disputed(number: int, minor: int, status: str, intent: str = "pi_1") -> tuple[UUID, Event]:
+    return order(number), OrderDisputed(
+        order_id=order(number), intent_id=intent, dispute_id="dp_1", amount=Money(minor), status=status
+    )
+
+
+def returned(number: int, of: int, quantity: int, minor: int) -> list[tuple[UUID, Event]]:
+    """So many units of the listing ``of`` are asked for, received, and refunded with ``minor``."""
+    return_id = uuid5(order(number), f"{of}")
+    return [
+        (order(number), event)
+        for event in (
+            OrderReturnRequested(
+                order_id=order(number),
+                account_id=ANN,
+                return_id=return_id,
+                lines=(ReturnedLine(listing_id=listing(of), quantity=quantity),),
+                reason="Ann finds it too small",
+                requested_at=NOON,
+            ),
+            OrderReturnReceived(
+                order_id=order(number),
+                account_id=ANN,
+                return_id=return_id,
+                restocked=True,
+                refund=Money(minor),
+                refund_id=f"refund {minor}",
+                received_at=NOON,
+            ),
+            OrderRefunded(
+                order_id=order(number),
+                intent_id="pi_1",
+                refund_id=f"refund {minor}",
+                amount=Money(minor),
+                return_id=return_id,
+            ),
+        )
+    ]
+
+
 @pytest.fixture
 async def stand(database_url: str) -> AsyncIterator[Stand]:
-    async with open_shop(database_url) as shop, open_pool(database_url) as pool:
-        stand = Stand(shop, pool, None, "postgres")
-        await prepare(pool, READ_MODELS, stand.sink_for)
-        async with stand.running(*READ_MODELS):
-            yield stand
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[ReadPool]:
-    async with ReadPool(database_url) as pool:
-        yield pool
+    async with open_stand(database_url, *READ_MODELS) as stand, stand.running(*READ_MODELS):
+        yield stand
 
 
 async def record(stand: Stand, *events: tuple[UUID, Event]) -> None:
-    position = await stand.shop.record(list(events))
-
-    async def seen() -> bool:
-        return all([await stand.position(each.name) >= position for each in READ_MODELS])
-
-    await until(seen)
+    await stand.recorded(events, *READ_MODELS)
 
 
 class TestByDay:
@@ -205,6 +234,32 @@ class TestByDay:
         everything = await sales_by_day(reads, date(2026, 1, 1), date(2099, 1, 1))
         assert everything == [DaySales(day=MONDAY, orders=1, revenue=700, items=1)]
 
+    async def test_a_dispute_counts_on_the_day_on_which_it_is_lost_and_not_once_it_is_won(
+        self, stand: Stand, reads: ReadPool
+    ) -> None:
+        sold = DaySales(day=MONDAY, orders=1, revenue=1500, items=2)
+        ever: Any = (MONDAY, date(2099, 1, 1))
+        await record(
+            stand,
+            placed(1, 1500, line(1, 2, 1500)),
+            confirmed(1, NOON),
+            disputed(1, 900, "needs_response"),
+            disputed(1, 70, "lost", "pi_twice"),
+        )
+        assert await sales_by_day(reads, *ever) == [sold]
+        before = datetime.now(UTC).date()
+        await record(stand, disputed(1, 900, "lost"))
+        first, lost = await sales_by_day(reads, *ever)
+        assert first == sold
+        assert before <= lost.day <= datetime.now(UTC).date()
+        assert lost == DaySales(day=lost.day, lost_disputes=900)
+        await record(stand, refunded(1, 600))
+        after = (await sales_by_day(reads, *ever))[1:]
+        assert (sum(day.refunds for day in after), sum(day.lost_disputes for day in after)) == (600, 900)
+        await record(stand, disputed(1, 900, "won"))
+        after = (await sales_by_day(reads, *ever))[1:]
+        assert (sum(day.refunds for day in after), sum(day.lost_disputes for day in after)) == (600, 0)
+
     async def test_nothing_sold_is_nothing(self, reads: ReadPool, stand: Stand) -> None:
         assert await sales_by_day(reads, MONDAY, MONDAY) == []
         assert await first_day_of_sales(reads) is None
@@ -239,8 +294,82 @@ class TestShares:
         assert await sales_of_seller(reads, SellerId(uuid5(OTHER, "nobody")), *days) == []
 
 
+class TestWhatWentBack:
+    """Of an order over 20.00: 8.00 of ours, 10.00 of another seller's, 2.00 of tax and shipping."""
+
+    LINES = (line(1, 2, 800), line(2, 4, 1000, seller=OTHER))
+    EVER: Any = (MONDAY, date(2099, 1, 1))
+
+    async def test_of_a_return_is_borne_by_the_goods_that_came_back(
+        self, stand: Stand, reads: ReadPool
+    ) -> None:
+        await record(
+            stand, placed(1, 2000, *self.LINES), confirmed(1, NOON), *returned(1, of=2, quantity=2, minor=500)
+        )
+        assert await self.of_sellers(reads) == {HOUSE_SELLER: (800, 0, 0), OTHER: (1000, 500, 0)}
+        assert await self.of_products(reads) == {listing(1): (800, 0, 0), listing(2): (1000, 500, 0)}
+        assert await self.of_one(reads, OTHER) == (1000, 500, 0)
+        assert await self.of_one(reads, HOUSE_SELLER) == (800, 0, 0)
+
+    async def test_for_no_return_is_borne_by_all_with_tax_and_shipping(
+        self, stand: Stand, reads: ReadPool
+    ) -> None:
+        await record(
+            stand,
+            placed(1, 2000, *self.LINES),
+            confirmed(1, NOON),
+            refunded(1, 1000),
+            disputed(1, 500, "lost"),
+        )
+        assert await self.of_sellers(reads) == {HOUSE_SELLER: (800, 400, 200), OTHER: (1000, 500, 250)}
+        assert await self.of_products(reads) == {listing(1): (800, 400, 200), listing(2): (1000, 500, 250)}
+        for seller, figures in (await self.of_sellers(reads)).items():
+            assert await self.of_one(reads, SellerId(seller)) == figures
+        (*_, last) = await sales_by_day(reads, *self.EVER)
+        assert (last.refunds, last.lost_disputes) == (1000, 500)
+        await record(stand, came_back(1, 1000), disputed(1, 500, "won"))
+        assert await self.of_sellers(reads) == {HOUSE_SELLER: (800, 0, 0), OTHER: (1000, 0, 0)}
+
+    async def test_is_told_of_those_too_of_whom_nothing_was_sold_meanwhile(
+        self, stand: Stand, reads: ReadPool
+    ) -> None:
+        await record(stand, placed(1, 1000, line(2, 4, 1000, seller=OTHER)), confirmed(1, NOON))
+        before = datetime.now(UTC).date()
+        await record(stand, refunded(1, 1000))
+        meanwhile: Any = (before, date(2099, 1, 1))
+        assert await sales_by_seller(reads, *meanwhile) == [
+            SoldBy(seller_id=OTHER, number=None, name=None, orders=0, items=0, revenue=0, refunds=1000)
+        ]
+        assert await sales_by_product(reads, *meanwhile) == [
+            SoldProduct(
+                listing_id=listing(2), number=None, title=None, orders=0, items=0, revenue=0, refunds=1000
+            )
+        ]
+        (day,) = await sales_of_seller(reads, OTHER, *meanwhile)
+        assert day == DaySales(day=day.day, refunds=1000)
+        assert await sales_by_seller(reads, MONDAY, MONDAY) == [
+            SoldBy(seller_id=OTHER, number=None, name=None, orders=1, items=4, revenue=1000)
+        ]
+
+    async def of_sellers(self, reads: ReadPool) -> dict[UUID, tuple[int, int, int]]:
+        shares = await sales_by_seller(reads, *self.EVER)
+        return {share.seller_id: (share.revenue, share.refunds, share.lost_disputes) for share in shares}
+
+    async def of_products(self, reads: ReadPool) -> dict[UUID, tuple[int, int, int]]:
+        shares = await sales_by_product(reads, *self.EVER)
+        return {share.listing_id: (share.revenue, share.refunds, share.lost_disputes) for share in shares}
+
+    async def of_one(self, reads: ReadPool, seller: SellerId) -> tuple[int, int, int]:
+        days = await sales_of_seller(reads, seller, *self.EVER)
+        revenue, refunds, lost = (
+            sum(getattr(day, name) for day in days) for name in ("revenue", "refunds", "lost_disputes")
+        )
+        return revenue, refunds, lost
+
+
 async def test_nothing_personal_is_kept(stand: Stand) -> None:
     await record(stand, placed(1, 1500, line(1, 1, 1500)), confirmed(1, NOON), refunded(1, 5))
+    await record(stand, *returned(1, of=1, quantity=1, minor=7), disputed(1, 9, "lost"))
     cancelled = OrderCancelled(
         order_id=order(1), account_id=ANN, cause=CancelCause.BUYER, reason="Ann", cancelled_at=NOON
     )

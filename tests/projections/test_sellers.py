@@ -33,7 +33,6 @@ from domain.sellers.events import (
     seller_of,
 )
 from projections.adapters.read_pool import ReadPool
-from projections.engine import prepare
 from projections.follows.projector import FOLLOW_LIST
 from projections.keyset import Piece
 from projections.products.projector import PRODUCTS
@@ -49,7 +48,7 @@ from projections.sellers.query import (
     sellers_page,
 )
 from projections.sellers.shop import FoundShop, Shop, own_body, public_body
-from tests.projections.engine.shelf import Stand, open_pool, open_shop, until
+from tests.projections.engine.shelf import Stand, open_stand
 
 READ_MODELS: tuple[Projection[Any], ...] = (PRODUCTS, SELLER_LIST, FOLLOW_LIST)
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -59,16 +58,8 @@ ANNS, BEAS = seller_of(ANN), seller_of(BEA)
 
 @pytest.fixture
 async def stand(database_url: str) -> AsyncIterator[Stand]:
-    async with open_shop(database_url) as shop, open_pool(database_url) as pool:
-        stand = Stand(shop, pool, None, "postgres")
-        await prepare(pool, READ_MODELS, stand.sink_for)
+    async with open_stand(database_url, *READ_MODELS) as stand:
         yield stand
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[ReadPool]:
-    async with ReadPool(database_url) as pool:
-        yield pool
 
 
 @asynccontextmanager
@@ -79,12 +70,7 @@ async def read_models(stand: Stand) -> AsyncIterator[None]:
 
 async def record(stand: Stand, *events: Event) -> None:
     """The events, each in its stream, and in all three read models."""
-    position = await stand.shop.record([(stream_of(event), event) for event in events])
-
-    async def seen() -> bool:
-        return all([await stand.position(each.name) >= position for each in READ_MODELS])
-
-    await until(seen)
+    await stand.recorded([(stream_of(event), event) for event in events], *READ_MODELS)
 
 
 def stream_of(event: Any) -> UUID:
@@ -154,21 +140,6 @@ def shown(found: FoundShop | None) -> dict[str, Any]:
 async def names(reads: ReadPool, **asked: Any) -> list[str]:
     found = await sellers_page(reads, SellerFilter(**asked), Piece())
     return [each.shop.seller.profile.shop_name for each in found.shops]
-
-
-async def folded(stand: Stand, projection: Projection[Any]) -> dict[UUID, Any]:
-    """What the whole log comes to, read anew."""
-    documents: dict[UUID, Any] = {}
-    for recorded in await stand.shop.log.decode(await stand.shop.log.read(0, 10_000)):
-        if type(recorded.event) in projection.events:
-            for key in projection.keys(recorded):
-                documents[key] = projection.fold(documents.get(key), recorded, key)
-    return {key: document for key, document in documents.items() if document is not None}
-
-
-async def kept(reads: ReadPool, projection: Projection[Any]) -> dict[UUID, Any]:
-    rows = await reads.all(f"SELECT key, document FROM {projection.name}")
-    return {key: msgspec.json.decode(document, type=projection.document) for key, document in rows}
 
 
 async def test_a_shop_is_found_by_all_its_names(stand: Stand, reads: ReadPool) -> None:
@@ -260,8 +231,8 @@ async def test_nothing_is_left_of_who_was_erased_and_a_rebuild_comes_to_the_same
             ),
             suspended(ANN),
         )
-        live = await kept(reads, SELLER_LIST)
-        assert live == await folded(stand, SELLER_LIST)
+        live = await stand.kept(SELLER_LIST)
+        assert live == await stand.folded(SELLER_LIST)
         await record(
             stand,
             AccountErased(account_id=ANN, erased_at=AT),
@@ -283,7 +254,7 @@ async def test_nothing_is_left_of_who_was_erased_and_a_rebuild_comes_to_the_same
         assert await follower_count_of(reads, BEAS) == 0
         assert await reads.all("SELECT key FROM follows") == []
         for projection in (SELLER_LIST, FOLLOW_LIST):
-            assert await kept(reads, projection) == await folded(stand, projection)
+            assert await stand.kept(projection) == await stand.folded(projection)
 
 
 async def test_who_is_erased_is_forgotten_without_being_closed_too(stand: Stand, reads: ReadPool) -> None:
@@ -294,7 +265,7 @@ async def test_who_is_erased_is_forgotten_without_being_closed_too(stand: Stand,
     )
     async with read_models(stand):
         await record(stand, opened, renamed, AccountErased(account_id=ANN, erased_at=AT))
-        (shop,) = (await kept(reads, SELLER_LIST)).values()
+        (shop,) = (await stand.kept(SELLER_LIST)).values()
         assert isinstance(shop, Shop)
         assert (shop.seller.status, shop.seller.profile) == (SellerStatus.CLOSED, ShopProfile())
 

@@ -120,8 +120,7 @@ class TestTheLog:
 
     def test_everybody_who_offers_something_may(self, generated: Generated) -> None:
         for seller_id in {listing.seller_id for listing in generated.listings}:
-            seller = SELLERS.fold(None, generated.of_stream(seller_id))
-            assert seller is not None
+            seller = SELLERS.after(None, generated.of_stream(seller_id))
             assert seller.sells
 
     def test_what_they_say_of_themselves_is_as_their_category_wants_it(self, generated: Generated) -> None:

@@ -131,7 +131,7 @@ class TestABugInOneReaction:
         try:
             await until(lambda: places.positions.get(REACTION.name, 0) > head)
             await shop.order(await shop.buyer("other"), (await shop.listing(title="Other"), 1))
-            reactor.ring()
+            reactor.bell.ring()
             head = await shop.log.head()
             await until(lambda: places.positions[REACTION.name] > head)
             assert not running.done()

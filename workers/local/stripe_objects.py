@@ -50,8 +50,10 @@ class Objects:
             );
             CREATE INDEX IF NOT EXISTS events_under_way ON events (delivery) WHERE delivery <> 'done';
             CREATE TABLE IF NOT EXISTS outcomes (id TEXT PRIMARY KEY, outcome TEXT NOT NULL);
-            CREATE TABLE IF NOT EXISTS answers (
-                key TEXT PRIMARY KEY, request TEXT NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL
+            DROP TABLE IF EXISTS answers; -- of earlier days: without the time, and not to be repeated for long
+            CREATE TABLE IF NOT EXISTS given_answers (
+                key TEXT PRIMARY KEY, at INTEGER NOT NULL, request TEXT NOT NULL, status INTEGER NOT NULL,
+                body BLOB NOT NULL
             );
             """
         )
@@ -135,17 +137,21 @@ class Objects:
 
     # Answers to be repeated
 
-    def answer_to(self, key: str) -> tuple[str, int, StripeObject] | None:
-        query = "SELECT request, status, body FROM answers WHERE key = ?"
-        row = self._database.execute(query, (key,)).fetchone()
+    def answer_to(self, key: str, *, since: int) -> tuple[str, int, StripeObject] | None:
+        """One that was given after ``since``, in seconds of the epoch."""
+        query = "SELECT request, status, body FROM given_answers WHERE key = ? AND at > ?"
+        row = self._database.execute(query, (key, since)).fetchone()
         return None if row is None else (row[0], row[1], _decode(row[2]))
 
-    def remember_answer(self, key: str, request: str, status: int, body: StripeObject) -> None:
-        query = "INSERT INTO answers (key, request, status, body) VALUES (?, ?, ?, ?)"
-        self._database.execute(query, (key, request, status, _encode(body)))
+    def remember_answer(self, key: str, at: int, request: str, status: int, body: StripeObject) -> None:
+        query = "INSERT OR REPLACE INTO given_answers (key, at, request, status, body) VALUES (?, ?, ?, ?, ?)"
+        self._database.execute(query, (key, at, request, status, _encode(body)))
+
+    def forget_answers(self) -> None:
+        self._database.execute("DELETE FROM given_answers")
 
     def clear(self) -> None:
-        for table in ("things", "events", "outcomes", "answers"):
+        for table in ("things", "events", "outcomes", "given_answers"):
             self._database.execute(f"DELETE FROM {table}")
 
     def close(self) -> None:

@@ -52,6 +52,8 @@ KEPT_ALIVE: Final = 75
 ENDED_WITHIN: Final = 5
 MOST_METADATA, LONGEST_METADATA_KEY, LONGEST_METADATA_VALUE = 50, 40, 500
 LONGEST_IDEMPOTENCY_KEY: Final = 255
+KEYS_KEPT: Final = 24 * 60 * 60
+"""Seconds after which a key is forgotten. At Stripe it may be later."""
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -203,18 +205,18 @@ class SimulatedStripe:
     def answer(
         self, idempotency_key: str | None, request: str, action: Callable[[], StripeObject]
     ) -> tuple[int, StripeObject, bool]:
-        """Act once per idempotency key: status, body, and whether it is a recorded answer."""
+        """Act once per idempotency key and day: status, body, and whether it is a recorded answer."""
         if idempotency_key is None:
             with self._changing():
                 return *_outcome_of(action), False
         if len(idempotency_key) > LONGEST_IDEMPOTENCY_KEY:
             message = f"Idempotency key is too long (limit: {LONGEST_IDEMPOTENCY_KEY} characters)."
             raise StripeError(400, "idempotency_error", message)
-        known = self.objects.answer_to(idempotency_key)
+        known = self.objects.answer_to(idempotency_key, since=self._now - KEYS_KEPT)
         if known is None:
             with self._changing():
                 status, body = _outcome_of(action)
-                self.objects.remember_answer(idempotency_key, request, status, body)
+                self.objects.remember_answer(idempotency_key, self._now, request, status, body)
             return status, body, False
         known_request, status, body = known
         if known_request != request:
@@ -1114,6 +1116,14 @@ async def forget(request: HttpRequest, stripe: Stripe) -> StripeObject:
     return {}
 
 
+@post("/simulator/forget-keys", status_code=200)
+async def forget_keys(request: HttpRequest, stripe: Stripe) -> StripeObject:
+    """Not Stripe's: no idempotency key was used before, as if a day had passed."""
+    stripe.authenticate(request.headers.get("Authorization", ""))
+    stripe.objects.forget_answers()
+    return {}
+
+
 @get("/simulator/webhooks")
 async def show_webhooks(request: HttpRequest, stripe: Stripe) -> StripeObject:
     """Not Stripe's: what is done to webhooks now, and how many events are `pending`, `dropped` and `done`."""
@@ -1245,6 +1255,7 @@ def create_app(
             change_pace,
             change_webhooks,
             forget,
+            forget_keys,
             show_webhooks,
             redeliver_webhooks,
             health,

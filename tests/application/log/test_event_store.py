@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from application.adapters.appending import Append
+from application.adapters.event_store import EventStore
 from application.adapters.memory_event_log import MemoryEventLog
 from application.errors import (
     ConcurrentChangeError,
@@ -27,7 +28,7 @@ from application.ports import (
     Proposal,
     StreamRef,
 )
-from domain.kernel import Decider, Event, PersonalText
+from domain.kernel import Decider, Event, PersonalText, tag_of
 from tests.application.log.conftest import Asked, World
 from tests.application.log.jars import (
     JARS,
@@ -359,6 +360,130 @@ def _swap(refs: Sequence[StreamRef[Any, Any]]) -> Callable[[Sequence[Loaded[Any]
         )
 
     return decide
+
+
+class TestPresumedNew:
+    """What was named a moment ago is not asked for, and is still decided on as it is."""
+
+    NEW = StreamRef(JARS, B, presumed_new=True)
+
+    async def move(self, store: EventStore, coins: int, metadata: Metadata = SOMEBODY) -> Changed[int]:
+        """Coins from a jar into another one, which is opened for them where it is not there; what is in that then."""
+
+        def decide(jars: Sequence[Loaded[Any]]) -> Proposal[int]:
+            added: list[JarEvent] = [*opened(jars[0].state), CoinsAdded(coins=coins)]
+            after = JARS.fold(jars[0].state, added)
+            assert after is not None
+            return Proposal(
+                outcome=after.coins,
+                events=[(self.NEW, added), (StreamRef(JARS, A), there(jars[1]).take(coins))],
+            )
+
+        return await store.change_together([self.NEW, StreamRef(JARS, A)], decide, metadata)
+
+    async def test_is_made_without_a_question(self, world: World) -> None:
+        await world.store.change(JARS, A, with_coins(5), SOMEBODY)
+        before = world.asked.round_trips
+        assert (await self.move(world.store, 2)).state == 2
+        assert world.asked.round_trips == before + 1
+
+    async def test_one_that_is_there_is_decided_on_again_as_it_is(self, world: World) -> None:
+        await world.store.change(JARS, A, with_coins(5), SOMEBODY)
+        await world.elsewhere.change(JARS, B, with_coins(7), SOMEBODY)
+        changed = await self.move(world.store, 2)
+        assert changed == Changed(state=9, version=3, position=6)
+        assert await events(world, B) == [
+            JarOpened(size=1_000_000),
+            CoinsAdded(coins=7),
+            CoinsAdded(coins=2),
+        ]
+        assert await events(world, A) == [JarOpened(size=1_000_000), CoinsAdded(coins=5), CoinsTaken(coins=2)]
+
+    async def test_one_that_is_remembered_is_decided_on_at_once(self, world: World) -> None:
+        await world.store.change(JARS, A, with_coins(5), SOMEBODY)
+        await world.store.change(JARS, B, with_coins(7), SOMEBODY)
+        before = world.asked.round_trips
+        assert (await self.move(world.store, 2)).state == 9
+        assert world.asked.round_trips == before + 1
+
+    async def test_what_is_not_remembered_beside_it_is_asked_for(self, world: World) -> None:
+        await world.elsewhere.change(JARS, A, with_coins(5), SOMEBODY)
+        assert (await self.move(world.store, 2)).state == 2
+        assert world.asked.round_trips == 2
+
+    async def test_a_refusal_of_what_is_not_there_is_none_of_what_is(self, world: World) -> None:
+        await world.elsewhere.change(JARS, B, with_coins(7), SOMEBODY)
+
+        def decide(jars: Sequence[Loaded[Any]]) -> Proposal[None]:
+            if jars[0].state is None:
+                raise JarEmptyError("not even a jar")
+            return Proposal(outcome=None, events=[(self.NEW, there(jars[0]).take(7))])
+
+        changed = await world.store.change_together([self.NEW], decide, SOMEBODY)
+        assert (changed.version, changed.position) == (3, 3)
+
+    async def test_a_refusal_of_what_is_not_there_is_final_once_the_log_has_said_so(
+        self, world: World
+    ) -> None:
+        def decide(jars: Sequence[Loaded[Any]]) -> Proposal[None]:
+            raise JarEmptyError("not even a jar")
+
+        with pytest.raises(JarEmptyError, match="not even a jar"):
+            await world.store.change_together([self.NEW], decide, SOMEBODY)
+        assert world.asked.round_trips == 1
+        assert await world.log.head() == 0
+
+    async def test_nothing_to_do_is_nothing_only_if_it_is_so_there(self, world: World) -> None:
+        await world.elsewhere.change(JARS, B, with_coins(7), SOMEBODY)
+
+        def empty(jars: Sequence[Loaded[Any]]) -> Proposal[None]:
+            jar: Jar | None = jars[0].state
+            return Proposal(outcome=None, events=[(self.NEW, jar.take(jar.coins) if jar is not None else [])])
+
+        changed = await world.store.change_together([self.NEW], empty, SOMEBODY)
+        assert (changed.version, changed.position) == (3, 3)
+
+    async def test_a_decision_is_void_where_it_only_looked_at_one_that_is_there(self, world: World) -> None:
+        await world.store.change(JARS, A, with_coins(5), SOMEBODY)
+        await world.elsewhere.change(JARS, B, with_coins(7), SOMEBODY)
+
+        def take_as_many(jars: Sequence[Loaded[Any]]) -> Proposal[int]:
+            coins = 0 if jars[0].state is None else 3
+            return Proposal(outcome=coins, events=[(StreamRef(JARS, A), there(jars[1]).take(coins + 1))])
+
+        changed = await world.store.change_together([self.NEW, StreamRef(JARS, A)], take_as_many, SOMEBODY)
+        assert changed.state == 3
+        assert await events(world, A) == [JarOpened(size=1_000_000), CoinsAdded(coins=5), CoinsTaken(coins=4)]
+
+    async def test_the_version_that_is_expected_is_that_in_the_log(self, world: World) -> None:
+        await world.store.change(JARS, A, with_coins(5), SOMEBODY)
+        await world.elsewhere.change(JARS, B, with_coins(7), SOMEBODY)
+        with pytest.raises(ConcurrentChangeError, match="version 2 by now, not 1"):
+            await self.move(world.store, 2, Metadata(actor="a", expected_version=1))
+        assert (await self.move(world.store, 2, Metadata(actor="a", expected_version=2))).version == 3
+
+    async def test_another_try_gets_the_first_answer(self, world: World) -> None:
+        def told(changed: Changed[int]) -> Answer:
+            return Answer(status=201, body=b"%d" % changed.state)
+
+        asked = Metadata(actor="a", once=Once(scope="shop", key="moved", request_hash=b"hash", answer=told))
+        await world.store.change(JARS, A, with_coins(2), SOMEBODY)
+        await self.move(world.elsewhere, 2, asked)
+        for store in (world.store, world.elsewhere):
+            with pytest.raises(AlreadyAnsweredError) as answer:
+                await self.move(store, 2, asked)
+            assert answer.value.answer == Answer(status=201, body=b"2")
+        assert await world.log.head() == 5
+
+    async def test_two_processes_at_once_make_it_once(self, world: World) -> None:
+        await world.store.change(JARS, A, with_coins(50), SOMEBODY)
+        await world.elsewhere.load(JARS, A)
+        moves = [self.move(store, 1) for _ in range(5) for store in (world.store, world.elsewhere)]
+        assert sorted([changed.state for changed in await asyncio.gather(*moves)]) == list(range(1, 11))
+        assert [tag_of(type(event)) for event in await events(world, B)] == [
+            "jar_opened",
+            *["coins_added"] * 10,
+        ]
 
 
 class TestOnce:

@@ -28,7 +28,7 @@ from domain.kernel import CategoryId, Event, ListingId, Recorded, SellerId, stre
 from domain.listings.events import ListingCreated, ListingPriceChanged, StockAdjusted
 from domain.money import Money
 from domain.registry import AGGREGATES, EVENTS
-from projections.engine import Engine
+from projections.engine import Engine, prepare
 from projections.generations import Generation, Generations
 from projections.idling import Idling
 from projections.projection import Doc, Projection, Rows, SearchIndex, read_model
@@ -306,6 +306,30 @@ class Stand:
         rows = await self.generations.list_projections(name or self.name)
         return rows[0].active.position if rows else 0
 
+    async def recorded(self, events: Sequence[tuple[UUID, Event]], *read_models: Projection[Any]) -> None:
+        """The events, each in its stream, and in all these read models."""
+        position = await self.shop.record(list(events))
+
+        async def seen() -> bool:
+            return all([await self.position(each.name) >= position for each in read_models])
+
+        await until(seen)
+
+    async def folded(self, projection: Projection[Any]) -> dict[UUID, Any]:
+        """What the whole log comes to, read anew."""
+        documents: dict[UUID, Any] = {}
+        for recorded in await self.shop.log.decode(await self.shop.log.read(0, 10_000)):
+            if type(recorded.event) in projection.events:
+                for key in projection.keys(recorded):
+                    documents[key] = projection.fold(documents.get(key), recorded, key)
+        return {key: document for key, document in documents.items() if document is not None}
+
+    async def kept(self, projection: Projection[Any]) -> dict[UUID, Any]:
+        """What the read model has."""
+        async with self.pool.connection() as connection:
+            rows = await connection.execute(f"SELECT key, document FROM {projection.name}".encode())
+            return {key: msgspec.json.decode(found, type=projection.document) async for key, found in rows}
+
     async def caught_up(self) -> None:
         target = await self.shop.log.head()
 
@@ -359,6 +383,15 @@ class Stand:
         assert self.search is not None
         found = await self.search.search(index=self.name, body={"query": {"match_all": {}}, "size": 10_000})
         return {UUID(hit["_id"]): msgspec.convert(hit["_source"], document) for hit in found["hits"]["hits"]}
+
+
+@asynccontextmanager
+async def open_stand(url: str, *read_models: Projection[Any]) -> AsyncIterator[Stand]:
+    """With the tables of these read models, on Postgres alone."""
+    async with open_shop(url) as shop, open_pool(url) as pool:
+        stand = Stand(shop, pool, None, "postgres")
+        await prepare(pool, read_models, stand.sink_for)
+        yield stand
 
 
 @asynccontextmanager
