@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from api import security_headers
 from api.edge import Edge, Given
 from api.problems import CODES, envelope
 from api.ready import lines_of
@@ -115,11 +116,14 @@ class Protocol(HttpToolsProtocol):
 
         Whoever is still sending is left to for a moment: they would not get to hear of it if we closed at once.
         """
-        body = encode(envelope(status, CODES[status], message, {}, uuid4().hex))
+        request_id = uuid4().hex
+        body = encode(envelope(status, CODES[status], message, {}, request_id))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
+            (b"x-request-id", request_id.encode()),
+            *security_headers.API,
         ]
         lines = lines_of([*self.server_state.default_headers, *headers])
         self._is_refused, self._is_begun = True, False
