@@ -97,8 +97,8 @@ PERSONS: Final = ("account_id", "reviewer_id", "owner_id")
 """How aggregates call the person whom they tell about."""
 
 
-def _tells_of(state: Any, person: UUID) -> bool:
-    return any(getattr(state, name, None) == person for name in PERSONS)
+def _persons_of(state: Any) -> list[UUID]:
+    return [person for name in PERSONS if (person := getattr(state, name, None)) is not None]
 
 
 class _Command(msgspec.Struct, Generic[T, S], frozen=True):
@@ -169,10 +169,12 @@ class EventStore:
     def forget(self, stream: UUID) -> None:
         """Drop what is remembered of a stream, now or in a moment: its person was erased.
 
-        So is all that tells about that person elsewhere: what they have bought, say, and where it was sent.
+        So is all that tells about that person elsewhere: what they have bought, say, and where it was sent. From now on
+        nothing of it is remembered any more, whatever was read of it before and is still in somebody's hands.
         """
+        self._keys.withdraw(stream)
         for kept in (self._memory, self._on_their_way):
-            for about in [each for each, known in kept.items() if _tells_of(known.state, stream)]:
+            for about in [each for each, known in kept.items() if stream in _persons_of(known.state)]:
                 del kept[about]
             kept.pop(stream, None)
         self._forgotten += 1
@@ -537,6 +539,9 @@ class EventStore:
         return [known[ref.id] for ref in refs]
 
     def _remember(self, stream: UUID, known: _Known) -> None:
+        if self._tells_of_the_erased(known.state):
+            self._memory.pop(stream, None)
+            return
         before = self._memory.get(stream)
         if before is None or before.version <= known.version:
             self._memory[stream] = replace(known, seen_at=monotonic(), upon=None)
@@ -544,9 +549,12 @@ class EventStore:
         while len(self._memory) > self._remembered:
             self._memory.popitem(last=False)
 
+    def _tells_of_the_erased(self, state: Any) -> bool:
+        return any(map(self._keys.is_withdrawn, _persons_of(state)))
+
     def _save_if_long(self, decider: Decider[Any, Any], stream: UUID) -> None:
-        known = self._memory[stream]
-        if decider.snapshot is None or known.version - known.snapshot < self._snapshot_every:
+        known = self._memory.get(stream)
+        if known is None or decider.snapshot is None or known.version - known.snapshot < self._snapshot_every:
             return
         snapshot = Snapshot(
             stream=stream,
