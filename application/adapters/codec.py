@@ -113,11 +113,12 @@ class EventCodec:
         event_id = uuid4()
         person: UUID | None = None
         personal: bytes | None = None
-        if shape.personal:
+        # Where nothing personal is said, it reads as if that had been erased.
+        if shape.personal and (secret := shape.secret(event)) != shape.erased:
             person = None if shape.subject is None else getattr(event, shape.subject)
             cipher = self._keys.system if person is None else await self._keys.cipher_for(person)
             if cipher is not None:
-                personal = cipher.seal(shape.secret(event), event_id.bytes + stream.bytes)
+                personal = cipher.seal(secret, event_id.bytes + stream.bytes)
         envelope = Envelope(
             id=event_id,
             at=at,
