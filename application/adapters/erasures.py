@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final, LiteralString
 from uuid import UUID
 
+import psycopg
+
 from application.adapters.database import Database
 from application.cancelling import obey_cancellation
 from application.errors import UnavailableError
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks."""
 
 _LATE: Final = timedelta(minutes=1)
-"""How long a destruction may take to be seen after the moment that it bears: that is when its statement began."""
+"""How long after the moment that it bears a destruction may be seen: that is when its statement began."""
 
 _NOW: Final[LiteralString] = "SELECT now()"
 _DESTROYED: Final[LiteralString] = """
@@ -68,6 +73,11 @@ class Erasures:
     async def _watch(self) -> None:
         while True:
             obey_cancellation()
-            with suppress(UnavailableError):
+            try:
                 await self.look()
+            except (UnavailableError, psycopg.errors.UndefinedTable):
+                pass  # away, or not made yet: the next look sees what this one did not
+            except Exception:
+                # A bug. To be looked at by somebody; and whoever is erased meanwhile must be forgotten all the same.
+                log.exception("who was erased is not known")
             await asyncio.sleep(LOOK_EVERY)
