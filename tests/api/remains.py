@@ -1,7 +1,7 @@
 """What is left of somebody, wherever anything is kept."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ import psycopg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from psycopg import sql
 
+from projections.product_search.projector import PRODUCT_SEARCH
 from tests.api.shop import Client, Shop, soon
 from workers.jetstream import STREAM
 
@@ -83,6 +84,15 @@ class Remains:
 
     def _files(self, folder: str) -> list[Path]:
         return [path for path in (self._shop.folder / folder).rglob("*") if path.is_file()]
+
+
+@contextmanager
+def own_indexes(opensearch_url: str) -> Iterator[None]:
+    """The node is shared: whatever a shop before this one left there is none of ours, nor ours the next one's."""
+    indexes = f"{opensearch_url}/{PRODUCT_SEARCH.name}_g*"
+    httpx.delete(indexes).raise_for_status()
+    yield
+    httpx.delete(indexes).raise_for_status()
 
 
 def key_of(shop: Shop, person: UUID) -> bytes | None:

@@ -17,7 +17,7 @@ from application.accounts.registering import CreateAccount
 from application.bootstrap import write_side
 from application.ports import Metadata
 from domain.accounts.events import Role
-from tests.api.remains import Remains, key_of, rebuild_all
+from tests.api.remains import Remains, key_of, own_indexes, rebuild_all
 from tests.api.shop import ADDRESS, PASSWORD, Client, Shop, a_person, a_product, a_registration, soon
 from tests.conftest import FreshDatabase
 from workers.local.opensearch import OpenSearch
@@ -251,6 +251,7 @@ def told(
 ) -> Iterator[Told]:
     folder: Path = tmp_path_factory.mktemp("traders")
     with ExitStack() as stack:
+        stack.enter_context(own_indexes(opensearch_server.url))
         url = stack.enter_context(fresh_database())
         shop = stack.enter_context(
             Shop(

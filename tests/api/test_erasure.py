@@ -16,7 +16,7 @@ from application.ports import Metadata
 from application.reviews.importing import ImportReview
 from domain.accounts.events import Role
 from domain.kernel import AccountId, ListingId
-from tests.api.remains import Remains, key_of, rebuild_all
+from tests.api.remains import Remains, key_of, own_indexes, rebuild_all
 from tests.api.shop import PASSWORD, Client, Shop, a_product, soon
 from tests.conftest import FreshDatabase
 
@@ -54,6 +54,7 @@ WORDS = {
 def shop(fresh_database: FreshDatabase, tmp_path: Path, opensearch_url: str) -> Iterator[Shop]:
     """With all its processes, and no time to think it over."""
     with (
+        own_indexes(opensearch_url),
         fresh_database() as url,
         Shop(
             url,
