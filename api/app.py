@@ -95,8 +95,6 @@ OUTDATED: Final = "api.sessions.outdated"
 """By which API processes tell each other what they have ended, without waiting for the relay."""
 ACCOUNTS: Final = "events.*.accounts.>"
 """Roles, suspensions, passwords: on what an account is, it depends what its sessions may."""
-FORGOTTEN_WITHIN: Final = 60.0
-"""Seconds after which nothing is in mind any more of somebody who was erased."""
 
 
 def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
@@ -139,6 +137,8 @@ def create_app(settings: Settings, *, patience: float = PATIENCE) -> Litestar:
                 categories=KnownCategories(read.reads, answers),
                 mails=PostgresMails(write.database),
             )
+            # Whoever is not told by a message is told by the database.
+            write.erasures.tell(parts.authenticator.forget_person)
             app.state.backend = parts
             app.state.authenticator = parts.authenticator
             app.state.metrics = metrics
@@ -340,10 +340,6 @@ async def _hear_of_sessions(nats: Client, parts: BackendParts) -> None:
             telling.add(task)
             task.add_done_callback(telling.discard)
 
-    def forget(person: UUID) -> None:
-        parts.write.keys.forget(person)
-        parts.write.store.forget(person)
-
     async def outdated(message: Msg) -> None:
         what, _, which = message.data.decode().partition(" ")
         authenticator.hear(what, UUID(which))
@@ -357,9 +353,8 @@ async def _hear_of_sessions(nats: Client, parts: BackendParts) -> None:
             account_id = UUID(message.headers["Tradelog-Stream"])
             authenticator.forget_account(account_id)
             if message.headers["Tradelog-Tag"] == tag_of(AccountErased):
-                forget(account_id)
-                # Their key is destroyed a moment later: what was read of them until then must not stay either.
-                asyncio.get_running_loop().call_later(FORGOTTEN_WITHIN, forget, account_id)
+                parts.write.store.forget(account_id)
+                authenticator.forget_person(account_id)
 
     await nats.subscribe(OUTDATED, cb=outdated)
     await nats.subscribe(REVOCATIONS, cb=revoked)

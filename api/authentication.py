@@ -139,6 +139,8 @@ class Authenticator:
             live = await self._look(said)
         elif live.account_id != said.caller.account_id:
             raise AuthenticationError("Invalid or expired token")
+        if said.session_id in self._live:
+            self._keep(token, said)
         caller = said.caller
         if caller.roles != live.roles:
             caller = msgspec.structs.replace(caller, roles=live.roles)
@@ -152,14 +154,9 @@ class Authenticator:
 
     def verified(self, token: str) -> AccessToken:
         """What a token of ours says that has not expired, though its session may have ended."""
-        access = self._verified.get(token)
-        if access is None:
-            access = self._tokens.read_access(token)
-            self._verified[token] = access
-            if len(self._verified) > MOST_REMEMBERED:
-                self._verified.popitem(last=False)
-        elif access.expires_at <= self._clock.now():
-            del self._verified[token]
+        access = self._verified.get(token) or self._tokens.read_access(token)
+        if access.expires_at <= self._clock.now():
+            self._verified.pop(token, None)
             raise TokenExpiredError("Invalid or expired token")
         return access
 
@@ -177,6 +174,19 @@ class Authenticator:
         for look in self._looks:
             if account_id in (look.account_id, look.impersonator):
                 look.outdated = True
+
+    def forget_person(self, account_id: UUID) -> None:
+        """They are erased: in their tokens stands who they were."""
+        self.forget_account(account_id)
+        for token in [each for each, said in self._verified.items() if said.caller.account_id == account_id]:
+            del self._verified[token]
+
+    def _keep(self, token: str, said: AccessToken) -> None:
+        """Only of sessions that are remembered too, so that whoever is forgotten does not come back with a request."""
+        if token not in self._verified:
+            self._verified[token] = said
+            if len(self._verified) > MOST_REMEMBERED:
+                self._verified.popitem(last=False)
 
     async def _look(self, said: AccessToken) -> _Live:
         account_id = said.caller.account_id

@@ -99,11 +99,12 @@ class Commands:
         *,
         status: int = 200,
         conditional: bool = False,
-        person: Callable[[Any], UUID] | None = None,
+        person: Callable[[Any], UUID | None] | None = None,
     ) -> ASGIResponse:
         """Carry out and answer with ``view`` of the new state; ``conditional`` ones heed ``If-Match``.
 
-        ``person`` says of the new state whom the answer tells about, where that is not who asked.
+        ``person`` says of the new state whom the answer tells about, where that is not who asked; nothing, where it
+        tells about nobody else after all.
         """
         carried = await self.carry_out(
             request, command, view, status=status, conditional=conditional, person=person
@@ -118,7 +119,7 @@ class Commands:
         *,
         status: int = 200,
         conditional: bool = False,
-        person: Callable[[Any], UUID] | None = None,
+        person: Callable[[Any], UUID | None] | None = None,
     ) -> Carried:
         bodies: list[bytes] = []
 
@@ -142,9 +143,10 @@ class Commands:
                 seen=self._seen(request, before.position),
             )
         self._note(request, changed.position)
-        if person is not None:
+        whom = person(changed.state) if person is not None else None
+        if whom is not None:
             # Nobody was signed in to ask, and whoever it was about will look next.
-            self._acknowledged.note(f"user:{person(changed.state)}", changed.position)
+            self._acknowledged.note(f"user:{whom}", changed.position)
         # Made while the command was recorded, if it was: the same decision has the same answer.
         body = bodies[-1] if bodies else body_of(changed.state)
         return Carried(

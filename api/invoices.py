@@ -18,7 +18,7 @@ from domain.kernel import stream_id
 from domain.orders.order import Order
 from domain.payments.payment import PAYMENTS, Payment
 from projections.orders.query import order_by_id
-from projections.sellers.profiles import profiles_of
+from projections.sellers.profiles import sellers_of
 
 HttpRequest = Request[Any, Any, Any]
 
@@ -41,8 +41,13 @@ class InvoiceController(Controller):
         position = await backend.reading.fresh(request, "orders", "sellers")
         order = known_order(await order_by_id(backend.read.reads, order_called(ref))).document.order
         order.require_visible_to(caller_of(request))
-        sellers = await profiles_of(backend.read.reads, order.seller_ids)
-        content = invoice_of(order, sellers, await _card(order, backend))
+        sellers = await sellers_of(backend.read.reads, order.seller_ids)
+        content = invoice_of(
+            order,
+            {each: seller.profile for each, seller in sellers.items()},
+            await _card(order, backend),
+            numbers={each: seller.account_number for each, seller in sellers.items()},
+        )
         return ASGIResponse(
             body=await backend.write.invoices.pdf(content),
             encoded_headers=[

@@ -44,7 +44,7 @@ from application.listings.moderating import FlagListing, HideListing, RemoveList
 from application.listings.publishing import PublishListing, RenewListing, UnpublishListing
 from application.slugs import reference_kind
 from domain.accounts.events import Caller
-from domain.kernel import CollectionId, ForbiddenError, ListingId, MediaId
+from domain.kernel import AccountId, CollectionId, ForbiddenError, ListingId, MediaId
 from domain.listings.events import Location, Moderation
 from domain.listings.listing import COMMON, MOST_MEDIA, Listing
 from domain.sellers.events import HOUSE_SELLER, seller_of
@@ -542,11 +542,22 @@ async def _answer(
     status: int = 200,
     conditional: bool = False,
 ) -> ASGIResponse:
-    """The product as S2's clients know it, with what others say of it: that is read anew, and never kept in answers."""
-    carried = await backend.commands.carry_out(request, command, view, status=status, conditional=conditional)
+    """The product as S2's clients know it, with what others say of it: that is read anew, and never kept in answers.
+
+    An answer to an admin tells about the seller: once that one is erased, nothing but its status is repeated.
+    """
+    carried = await backend.commands.carry_out(
+        request, command, view, status=status, conditional=conditional, person=_seller_in
+    )
+    if not carried.body:
+        return carried.response()
     found = await product_by(backend.read.reads, _ANSWERED.decode(carried.body).uuid)
     said = _Said() if found is None else _SAID.decode(found.body)
     return replace(carried, body=joined(carried.body, encode(said))).response()
+
+
+def _seller_in(listing: Listing) -> AccountId | None:
+    return listing.account_id
 
 
 def _view(backend: BackendParts) -> View:

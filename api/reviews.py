@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from litestar import Controller, HttpMethod, Request, delete, get, post, route
 from litestar.params import FromPath, JSONBody
@@ -217,7 +218,9 @@ class ReviewController(Controller):
     ) -> ASGIResponse:
         """Take a review out of sight; it counts no more for the product's rating."""
         command = HideReview(review_id=review_called(ref), reason=data.reason)
-        return await backend.commands.answer(request, command, _moderated_view, conditional=True)
+        return await backend.commands.answer(
+            request, command, _moderated_view, conditional=True, person=_reviewer_in
+        )
 
     @post(
         "/admin/reviews/{ref:str}/unhide",
@@ -229,7 +232,9 @@ class ReviewController(Controller):
     async def unhide(self, request: HttpRequest, ref: FromPath[str], backend: Backend) -> ASGIResponse:
         """Let a hidden review be seen again, and count."""
         command = UnhideReview(review_id=review_called(ref))
-        return await backend.commands.answer(request, command, _moderated_view, conditional=True)
+        return await backend.commands.answer(
+            request, command, _moderated_view, conditional=True, person=_reviewer_in
+        )
 
 
 async def _fresh(request: HttpRequest, backend: BackendParts) -> int:
@@ -264,6 +269,10 @@ def _kept(found: FoundReview) -> dict[str, Any]:
 
 def _own_view(reviewed: Reviewed) -> dict[str, Any]:
     return review_body(reviewed.review, reviewed.listing.number, whole_email=True)
+
+
+def _reviewer_in(review: Review) -> UUID:
+    return review.reviewer_id
 
 
 def _moderated_view(review: Review) -> dict[str, Any]:

@@ -91,6 +91,7 @@ from application.adapters.clock import SystemClock
 from application.adapters.codec import EventCodec
 from application.adapters.database import Database
 from application.adapters.doorbell import NatsDoorbell, NoDoorbell
+from application.adapters.erasures import Erasures
 from application.adapters.event_log import PostgresEventLog
 from application.adapters.event_store import EventStore
 from application.adapters.group_commit import Written
@@ -320,6 +321,7 @@ class WriteSide:
     log: PostgresEventLog
     database: Database
     keys: PostgresPersonKeys
+    erasures: Erasures
     numbers: PostgresNumbers
     tokens: Tokens
     one_time_tokens: SealedOneTimeTokens
@@ -575,6 +577,9 @@ async def write_side(
         clock = SystemClock()
         numbers = PostgresNumbers(database)
         store = await stack.enter_async_context(EventStore(log, codec, keys, clock))
+        erasures = Erasures(database)
+        erasures.tell(store.forget)
+        await stack.enter_async_context(erasures.watched())
         passwords = Argon2Passwords()
         stack.callback(passwords.close)
         payments = StripePayments(
@@ -622,6 +627,7 @@ async def write_side(
             log=log,
             database=database,
             keys=keys,
+            erasures=erasures,
             numbers=numbers,
             tokens=Tokens.from_settings(settings),
             one_time_tokens=SealedOneTimeTokens(master),

@@ -55,6 +55,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     subject: ClassVar[str | None] = None
     """The field that holds the id of the person whom the personal fields tell about."""
 
+    erases: ClassVar[bool] = False
+    """Whether the person is erased by it whose stream it is in."""
+
 
 def personal_fields(event_type: type[Event]) -> dict[str, Personal]:
     """Name and marker of each field of ``event_type`` that is stored encrypted."""

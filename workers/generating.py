@@ -49,7 +49,7 @@ from domain.orders.events import PostalAddress
 from domain.orders.order import ORDERS
 from domain.placing import WantedLine
 from domain.sellers.events import HOUSE_SELLER, ShopProfile, seller_of
-from domain.sellers.seller import SELLERS, require_selling
+from domain.sellers.seller import SELLERS, Seller, require_selling
 from projections.bootstrap import read_side
 from workers.assortment import CITIES, Article, Assortment, Fate
 from workers.seeding import Catalogue, Seeder
@@ -329,8 +329,15 @@ class _Batch:
             categories = self._generator.categories_of(article)
             for category_id in categories:
                 assert states[category_id] is not None, "the catalogue's categories are there"
-            seller_id = self._generator.seller_of(article)
-            created = _created(number, article, slug=slug, categories=categories, seller_id=seller_id)
+            seller: Seller | None = states[self._generator.seller_of(article)]
+            created = _created(
+                number,
+                article,
+                slug=slug,
+                categories=categories,
+                seller_id=self._generator.seller_of(article),
+                account_id=None if seller is None else seller.account_id,
+            )
             record(StreamRef(LISTINGS, listing_id), *self._life_of(created, article))
             for category_id in categories:
                 shelved = ListingShelved(category_id=category_id, listing_id=listing_id)
@@ -372,12 +379,19 @@ def caller_of(account: AccountMade) -> Caller:
 
 
 def _created(
-    number: int, article: Article, *, slug: str, categories: Sequence[CategoryId], seller_id: SellerId
+    number: int,
+    article: Article,
+    *,
+    slug: str,
+    categories: Sequence[CategoryId],
+    seller_id: SellerId,
+    account_id: AccountId | None,
 ) -> ListingCreated:
     return ListingCreated(
         listing_id=ListingId(stream_id("listing", number)),
         number=number,
         seller_id=seller_id,
+        account_id=account_id,
         slug=slug,
         title=article.title,
         description=article.description,

@@ -355,10 +355,6 @@ async def mail_room(
         queue = PostgresMails(database)
         async with EventStore(events, codec, keys, clock) as store:
 
-            def erased(person: UUID) -> None:
-                keys.forget(person)
-                store.forget(person)
-
             async def admins() -> Collection[AccountId]:
                 roster = (await store.load(ADMINS, ROSTER)).state
                 return roster.admins if roster is not None else ()
@@ -376,7 +372,7 @@ async def mail_room(
             waits = Waits(attempts=settings.mail_attempts, first=first, longest=longest)
             places = PostgresReactions(database)
             yield MailRoom(
-                Ledger(events, places, queue, clock, admins=admins, erased=erased, gauges=gauges),
+                Ledger(events, places, queue, clock, admins=admins, erased=store.forget, gauges=gauges),
                 Postman(events, queue, writer, mailer, waits=waits, lease=lease, gauges=gauges),
                 partial(look_after, queue, gauges),
             )

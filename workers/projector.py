@@ -201,7 +201,7 @@ async def main(settings: Settings) -> None:
             client=client,
             search=search,
             measure=measured(),
-            erased=keys.forget,
+            erased=keys.withdraw,
         )
 
         async def work() -> None:

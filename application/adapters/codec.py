@@ -49,6 +49,7 @@ class _Shape:
         "aggregate",
         "decode",
         "erased",
+        "erases",
         "personal",
         "plain",
         "prefix",
@@ -65,6 +66,7 @@ class _Shape:
         self.tag = tag_of(event_type)
         self.decode = msgspec.json.Decoder(event_type).decode
         self.subject = event_type.subject
+        self.erases = event_type.erases
         markers = personal_fields(event_type)
         fields = msgspec.structs.fields(event_type)
         # The tag is a column of its own already.
@@ -103,6 +105,7 @@ class EventCodec:
             for tag, event_type in events.items()
         }
         self._shape_of = {shape.type: shape for shape in self._shapes.values()}
+        self._erasing = frozenset(shape.tag for shape in self._shapes.values() if shape.erases)
 
     async def encode(self, event: Event, stream: UUID, at: datetime, metadata: Metadata) -> tuple[str, bytes]:
         """The event's tag and its stored bytes. Nothing personal is written of people who were erased."""
@@ -110,11 +113,12 @@ class EventCodec:
         event_id = uuid4()
         person: UUID | None = None
         personal: bytes | None = None
-        if shape.personal:
+        # Where nothing personal is said, it reads as if that had been erased.
+        if shape.personal and (secret := shape.secret(event)) != shape.erased:
             person = None if shape.subject is None else getattr(event, shape.subject)
             cipher = self._keys.system if person is None else await self._keys.cipher_for(person)
             if cipher is not None:
-                personal = cipher.seal(shape.secret(event), event_id.bytes + stream.bytes)
+                personal = cipher.seal(secret, event_id.bytes + stream.bytes)
         envelope = Envelope(
             id=event_id,
             at=at,
@@ -130,10 +134,16 @@ class EventCodec:
         return shape.tag, _encode(envelope)
 
     async def decode(self, stored: Sequence[StoredEvent]) -> list[Recorded[Event]]:
-        """The events in the order given; keys that are not at hand are fetched with one query for all."""
+        """The events in the order given; keys that are not at hand are fetched with one query for all.
+
+        From the event on that somebody is erased by, nothing that is personal is read of them, nor what is read
+        together with it.
+        """
         opened: list[tuple[StoredEvent, Envelope]] = []
         persons: set[UUID] = set()
         for row in stored:
+            if row.tag in self._erasing:
+                self._keys.withdraw(row.stream)
             envelope = _decode_envelope(row.state)
             if envelope.personal is not None and envelope.person is not None:
                 persons.add(envelope.person)

@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from math import inf
 from time import monotonic
 from types import TracebackType
@@ -18,7 +19,15 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from application.adapters.appending import Append, CommandLog, CommandResult, NewEvent, Snapshot, Wanted
+from application.adapters.appending import (
+    Append,
+    CommandLog,
+    CommandResult,
+    History,
+    NewEvent,
+    Snapshot,
+    Wanted,
+)
 from application.adapters.codec import EventCodec
 from application.adapters.keys import Cipher, PersonKeys
 from application.errors import (
@@ -90,15 +99,17 @@ class _Known(msgspec.Struct, frozen=True):
 _NOTHING: Final = _Known()
 
 _OF_A_PERSON: Final = b"\0person\0"
-"""Stands before an answer that is sealed with the key of somebody else than who asked, or of who was nobody yet."""
+"""Stands before what is sealed with the key of whose id follows: an answer, where that is somebody else than who asked,
+or who was nobody yet; a snapshot that tells about somebody.
+"""
 
 
 PERSONS: Final = ("account_id", "reviewer_id", "owner_id")
 """How aggregates call the person whom they tell about."""
 
 
-def _tells_of(state: Any, person: UUID) -> bool:
-    return any(getattr(state, name, None) == person for name in PERSONS)
+def _persons_of(state: Any) -> list[UUID]:
+    return [person for name in PERSONS if (person := getattr(state, name, None)) is not None]
 
 
 class _Command(msgspec.Struct, Generic[T, S], frozen=True):
@@ -169,10 +180,12 @@ class EventStore:
     def forget(self, stream: UUID) -> None:
         """Drop what is remembered of a stream, now or in a moment: its person was erased.
 
-        So is all that tells about that person elsewhere: what they have bought, say, and where it was sent.
+        So is all that tells about that person elsewhere: what they have bought, say, and where it was sent. From now on
+        nothing of it is remembered any more, whatever was read of it before and is still in somebody's hands.
         """
+        self._keys.withdraw(stream)
         for kept in (self._memory, self._on_their_way):
-            for about in [each for each, known in kept.items() if _tells_of(known.state, stream)]:
+            for about in [each for each, known in kept.items() if stream in _persons_of(known.state)]:
                 del kept[about]
             kept.pop(stream, None)
         self._forgotten += 1
@@ -515,7 +528,7 @@ class EventStore:
             for stream, of in known.items()
         ]
         forgotten = self._forgotten
-        histories = await self._log.histories(wanted)
+        histories = await self._legible(wanted, await self._log.histories(wanted))
         stored = [event for history in histories for event in history.events]
         recorded = iter(await self._codec.decode(stored) if stored else ())
         for stream, history in zip(list(known), histories, strict=True):
@@ -536,7 +549,36 @@ class EventStore:
             known[stream] = now
         return [known[ref.id] for ref in refs]
 
+    async def _legible(self, wanted: Sequence[Wanted], histories: Sequence[History]) -> Sequence[History]:
+        """The same with snapshots that can be read: of an erased person nobody can, and all events are read instead."""
+        sealed = {
+            number: _sealed_for(history.snapshot.state)
+            for number, history in enumerate(histories)
+            if history.snapshot is not None and history.snapshot.state.startswith(_OF_A_PERSON)
+        }
+        if not sealed:
+            return histories
+        ciphers = await self._keys.ciphers({person for person, _ in sealed.values() if person is not None})
+        legible = [*histories]
+        lost: list[int] = []
+        for number, (person, box) in sealed.items():
+            snapshot = histories[number].snapshot
+            cipher = None if person is None else ciphers[person]
+            if snapshot is None or cipher is None:
+                lost.append(number)
+                continue
+            state = cipher.open(box, _place_of(snapshot))
+            legible[number] = replace(histories[number], snapshot=replace(snapshot, state=state))
+        if lost:
+            whole = await self._log.histories([Wanted(wanted[number].stream) for number in lost])
+            for number, history in zip(lost, whole, strict=True):
+                legible[number] = history
+        return legible
+
     def _remember(self, stream: UUID, known: _Known) -> None:
+        if self._tells_of_the_erased(known.state):
+            self._memory.pop(stream, None)
+            return
         before = self._memory.get(stream)
         if before is None or before.version <= known.version:
             self._memory[stream] = replace(known, seen_at=monotonic(), upon=None)
@@ -544,9 +586,12 @@ class EventStore:
         while len(self._memory) > self._remembered:
             self._memory.popitem(last=False)
 
+    def _tells_of_the_erased(self, state: Any) -> bool:
+        return any(map(self._keys.is_withdrawn, _persons_of(state)))
+
     def _save_if_long(self, decider: Decider[Any, Any], stream: UUID) -> None:
-        known = self._memory[stream]
-        if decider.snapshot is None or known.version - known.snapshot < self._snapshot_every:
+        known = self._memory.get(stream)
+        if known is None or decider.snapshot is None or known.version - known.snapshot < self._snapshot_every:
             return
         snapshot = Snapshot(
             stream=stream,
@@ -555,12 +600,20 @@ class EventStore:
             state=msgspec.json.encode(known.state),
         )
         self._memory[stream] = replace(known, snapshot=known.version)
-        saving = asyncio.get_running_loop().create_task(self._save(snapshot))
+        person = next(iter(_persons_of(known.state)), None) if _is_personal(decider) else None
+        saving = asyncio.get_running_loop().create_task(self._save(snapshot, person))
         self._saving.add(saving)
         saving.add_done_callback(self._saving.discard)
 
-    async def _save(self, snapshot: Snapshot) -> None:
+    async def _save(self, snapshot: Snapshot, person: UUID | None) -> None:
+        """With the key of the person whom it tells about, if it does so; nothing of somebody who is erased."""
         try:
+            if person is not None:
+                cipher = await self._keys.cipher_for(person)
+                if cipher is None:
+                    return
+                box = cipher.seal(snapshot.state, _place_of(snapshot))
+                snapshot = replace(snapshot, state=_OF_A_PERSON + person.bytes + box)
             await self._log.save_snapshot(snapshot)
         except UnavailableError:
             # Nothing is lost but the time to fold the stream from the last one.
@@ -572,10 +625,8 @@ class EventStore:
             return ""
         topic = self._topics.get(decider.snapshot)
         if topic is None:
-            if _tells_about_a_person(decider.snapshot):
-                raise TypeError(
-                    f"{decider!r}: personal fields must not get into snapshots, which are not encrypted"
-                )
+            if _is_personal(decider) and not any(hasattr(decider.snapshot, name) for name in PERSONS):
+                raise TypeError(f"{decider!r}: personal fields get into snapshots only beside whose they are")
             shape = msgspec.json.encode(msgspec.json.schema(decider.snapshot), order="deterministic")
             topic = self._topics[decider.snapshot] = (
                 f"{decider.name}:{hashlib.sha256(shape).hexdigest()[:16]}"
@@ -732,6 +783,17 @@ def _check_version(metadata: Metadata, seen: Sequence[_Known]) -> None:
     expected = metadata.expected_version
     if expected is not None and seen and seen[0].version != expected:
         raise ConcurrentChangeError(f"This is version {seen[0].version} by now, not {expected}")
+
+
+@cache
+def _is_personal(decider: Decider[Any, Any]) -> bool:
+    """Whether its snapshots tell about a person."""
+    return decider.snapshot is not None and _tells_about_a_person(decider.snapshot)
+
+
+def _place_of(snapshot: Snapshot) -> bytes:
+    """What binds a snapshot's ciphertext to its row."""
+    return b"snapshot\0%b%d" % (snapshot.stream.bytes, snapshot.version)
 
 
 def _place(once: Once) -> bytes:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from time import monotonic
-from typing import Final
+from typing import Final, LiteralString
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,9 +20,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from application.adapters.arrays import uuids
 from application.adapters.database import Database
+from domain.accounts.events import AccountErased
+from domain.kernel import tag_of
 
 _NONCE: Final = 12
 _KEY_ID: Final = 4
+
+# After an account was erased, nothing more happens to it.
+_FETCH: Final[LiteralString] = """
+SELECT person, CASE WHEN (
+    SELECT topic FROM stored_events WHERE originator_id = person ORDER BY originator_version DESC LIMIT 1
+) = %s THEN NULL ELSE wrapped END
+FROM person_keys WHERE person = ANY (%s)
+"""
 
 
 class KeyMissingError(Exception):
@@ -87,7 +97,8 @@ class PersonKeys(ABC):
     """A data key per person, made when first needed and kept wrapped by the master key.
 
     Opened keys are remembered for a minute, so that a destroyed one is out of use everywhere soon after; a
-    process that hears of an erasure calls ``forget`` at once.
+    process that hears of an erasure calls ``withdraw`` at once. Nobody gets the key of somebody who is erased, also
+    while it is not destroyed yet: what is recorded or read of them from then on would be kept where nobody forgets it.
     """
 
     def __init__(
@@ -141,11 +152,16 @@ class PersonKeys(ABC):
     async def destroy(self, person: UUID) -> None:
         """Make all that was written with the person's key unreadable for ever."""
         await self._destroy(person)
+        self.withdraw(person)
+
+    def withdraw(self, person: UUID) -> None:
+        """The person is erased: from here on this process does without their key, destroyed or not."""
         self._remember(person, None)
 
-    def forget(self, person: UUID) -> None:
-        """Look the person's key up again when it is next needed."""
-        self._opened.pop(person, None)
+    def is_withdrawn(self, person: UUID) -> bool:
+        """Whether it is known here that the person is erased. Of those long ago it may not be."""
+        known = self._opened.get(person)
+        return known is not None and known[1] is None
 
     def claim_id(self, kind: str, value: str) -> UUID:
         """The claim stream of a unique value; case and ways of encoding it make no difference."""
@@ -158,7 +174,10 @@ class PersonKeys(ABC):
         return hmac.digest(self._requests, request, hashlib.sha256)
 
     def _remember(self, person: UUID, wrapped: bytes | None) -> Cipher | None:
-        cipher = None if wrapped is None else Cipher(self._master.unwrap(wrapped, person))
+        cipher = None
+        # What was asked before the erasure, and is answered after it, brings no key back.
+        if wrapped is not None and not self.is_withdrawn(person):
+            cipher = Cipher(self._master.unwrap(wrapped, person))
         self._opened[person] = (self._clock() + self._seconds, cipher)
         self._opened.move_to_end(person)
         while len(self._opened) > self._remembered:
@@ -167,7 +186,7 @@ class PersonKeys(ABC):
 
     @abstractmethod
     async def _fetch(self, persons: Sequence[UUID]) -> dict[UUID, bytes | None]:
-        """The wrapped keys that are stored; ``None`` for destroyed ones."""
+        """The wrapped keys that are stored; ``None`` for destroyed ones, and of those who are erased."""
 
     @abstractmethod
     async def _create(self, person: UUID, wrapped: bytes) -> None:
@@ -194,9 +213,7 @@ class PostgresPersonKeys(PersonKeys):
         self._database = database
 
     async def _fetch(self, persons: Sequence[UUID]) -> dict[UUID, bytes | None]:
-        rows = await self._database.rows(
-            "SELECT person, wrapped FROM person_keys WHERE person = ANY (%s)", [uuids(persons)]
-        )
+        rows = await self._database.rows(_FETCH, [tag_of(AccountErased), uuids(persons)])
         return dict(rows)
 
     async def _create(self, person: UUID, wrapped: bytes) -> None:

@@ -138,6 +138,7 @@ async def create_listing(
             listing_id=listing_id,
             number=number,
             seller_id=command.seller_id,
+            account_id=None if seller is None else seller.account_id,
             slug=slug,
             title=command.title,
             description=command.description or command.description_short,

@@ -59,13 +59,20 @@ async def issue_invoice(
     return await store.change_together([order_ref, series_ref], decide, metadata)
 
 
-def invoice_of(order: Order, sellers: Mapping[SellerId, ShopProfile], card: str = "") -> Invoice:
+def invoice_of(
+    order: Order,
+    sellers: Mapping[SellerId, ShopProfile],
+    card: str = "",
+    *,
+    numbers: Mapping[SellerId, int] | None = None,
+) -> Invoice:
     """What the order says, as an invoice says it. Before it is issued there is no number, and it says that.
 
-    ``sellers`` are who is known to sell what is in it, ``card`` is what it was paid with, as far as we know.
+    ``sellers`` are who is known to sell what is in it, ``card`` is what it was paid with, as far as we know. By their
+    ``numbers`` those sellers are told apart who have no name, or none any more.
     """
     several = len(order.seller_ids) > 1
-    names = {each: _name_of(sellers.get(each)) for each in order.seller_ids}
+    names = {each: _name_of(sellers.get(each), (numbers or {}).get(each, 0)) for each in order.seller_ids}
     return Invoice(
         number=order.invoice_number,
         order_number=order.number,
@@ -150,11 +157,12 @@ def _party(address: PostalAddress) -> InvoiceParty:
     return InvoiceParty(lines=tuple(line for line in lines if line))
 
 
-def _name_of(profile: ShopProfile | None) -> str:
+def _name_of(profile: ShopProfile | None, number: int) -> str:
     """A shop that is closed has no name any more, and somebody who sells now and then may never have had one."""
+    nameless = f"Seller {number}" if number else _NAMELESS
     if profile is None:
-        return _NAMELESS
-    return profile.shop_name or profile.return_address.full_name or _NAMELESS
+        return nameless
+    return profile.shop_name or profile.return_address.full_name or nameless
 
 
 def _address_of(profile: ShopProfile | None) -> tuple[str, ...]:

@@ -299,6 +299,8 @@ class AccountDeletionCancelled(Event, frozen=True, kw_only=True, tag="account_de
 class AccountErased(Event, frozen=True, kw_only=True, tag="account_erased"):
     """The person's key is destroyed because of this, and everything that knows the person forgets them."""
 
+    erases = True
+
     account_id: AccountId
     erased_at: datetime
 

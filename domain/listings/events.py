@@ -3,12 +3,22 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 
-from domain.kernel import AccountId, CategoryId, Event, ListingId, MediaId, OrderId, SellerId
+from domain.kernel import (
+    AccountId,
+    CategoryId,
+    Event,
+    ListingId,
+    MediaId,
+    OrderId,
+    Personal,
+    PersonalText,
+    SellerId,
+)
 from domain.media.events import Variant
 from domain.money import Money
 
@@ -38,6 +48,12 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     city: str = ""
 
 
+PersonalLocation = Annotated[Location | None, Personal(erased=None)]
+"""Of a listing and its seller, ``account_id`` in what happens to it: the house has none, and listings of earlier days
+do not say. The same goes for what admins say of it and so of them.
+"""
+
+
 class ListingMedia(msgspec.Struct, frozen=True, kw_only=True):
     """An uploaded picture of the thing. There are no ``variants`` until it has been processed."""
 
@@ -55,6 +71,8 @@ class ListingCreated(Event, frozen=True, kw_only=True, tag="listing_created"):
     ``category_id`` is where it belongs, ``further_category_ids`` where it is found besides. A ``unique`` one is sold
     once and for all. ``extras`` are DummyJSON's fields that no rule reads (C50): sku, weight, dimensions, …
     """
+
+    subject = "account_id"
 
     listing_id: ListingId
     number: int
@@ -77,8 +95,9 @@ class ListingCreated(Event, frozen=True, kw_only=True, tag="listing_created"):
     unique: bool = False
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
     further_category_ids: tuple[CategoryId, ...] = ()
-    location: Location | None = None
+    location: PersonalLocation = None
     shipping_profile_id: UUID | None = None
+    account_id: AccountId | None = None
 
 
 class ListingPublished(Event, frozen=True, kw_only=True, tag="listing_published"):
@@ -142,8 +161,11 @@ class ListingCategorized(Event, frozen=True, kw_only=True, tag="listing_categori
 
 
 class ListingRelocated(Event, frozen=True, kw_only=True, tag="listing_relocated"):
+    subject = "account_id"
+
     listing_id: ListingId
-    location: Location | None
+    location: PersonalLocation
+    account_id: AccountId | None = None
 
 
 class ListingShippingChosen(Event, frozen=True, kw_only=True, tag="listing_shipping_chosen"):
@@ -237,8 +259,11 @@ class LowStockReached(Event, frozen=True, kw_only=True, tag="low_stock_reached")
 class ListingHidden(Event, frozen=True, kw_only=True, tag="listing_hidden"):
     """An admin took it out of sight; its seller reads the ``reason``."""
 
+    subject = "account_id"
+
     listing_id: ListingId
-    reason: str = ""
+    reason: PersonalText = ""
+    account_id: AccountId | None = None
 
 
 class ListingUnhidden(Event, frozen=True, kw_only=True, tag="listing_unhidden"):
@@ -248,24 +273,33 @@ class ListingUnhidden(Event, frozen=True, kw_only=True, tag="listing_unhidden"):
 class ListingRemoved(Event, frozen=True, kw_only=True, tag="listing_removed"):
     """An admin took it out of sight for good: only admins can change it, or bring it back by ``ListingRestored``."""
 
+    subject = "account_id"
+
     listing_id: ListingId
-    reason: str = ""
+    reason: PersonalText = ""
+    account_id: AccountId | None = None
 
 
 class ListingFlagged(Event, frozen=True, kw_only=True, tag="listing_flagged"):
     """All flags that admins have put on it, for themselves to find it by; ``note`` is for admins only."""
 
+    subject = "account_id"
+
     listing_id: ListingId
     flags: tuple[str, ...]
-    note: str = ""
+    note: PersonalText = ""
+    account_id: AccountId | None = None
 
 
 class ListingDeleted(Event, frozen=True, kw_only=True, tag="listing_deleted"):
     """It is gone for everybody but admins, who can restore it."""
 
+    subject = "account_id"
+
     listing_id: ListingId
     deleted_at: datetime
-    reason: str = ""
+    reason: PersonalText = ""
+    account_id: AccountId | None = None
 
 
 class ListingRestored(Event, frozen=True, kw_only=True, tag="listing_restored"):

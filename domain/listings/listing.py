@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from domain.accounts.events import Caller
 from domain.attributes import Attribute, AttributeType, Faults, Schema, faults_of_attributes
 from domain.kernel import (
+    AccountId,
     AlreadyExistsError,
     CategoryId,
     Decider,
@@ -23,6 +24,7 @@ from domain.kernel import (
     MediaId,
     NotFoundError,
     OrderId,
+    PersonalText,
     RuleViolatedError,
     SellerId,
     StillReferencedError,
@@ -56,6 +58,7 @@ from domain.listings.events import (
     Location,
     LowStockReached,
     Moderation,
+    PersonalLocation,
     StockAdjusted,
     StockCommitted,
     StockReservationReleased,
@@ -138,6 +141,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     ``category_id`` is where it belongs, ``category`` that category's slug as it was then. ``images`` are pictures that
     others keep, by their addresses; ``media`` were uploaded to us. ``sold_from`` is the status that it was sold in.
+    ``account_id`` is whose it is, where that is known; the house has none.
     ``low_from`` is the number of units at which its seller was told that there are but few, as long as there are.
     """
 
@@ -164,15 +168,16 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any] = {}
     extras: dict[str, Any] = {}
     further_category_ids: tuple[CategoryId, ...] = ()
-    location: Location | None = None
+    location: PersonalLocation = None
     shipping_profile_id: UUID | None = None
+    account_id: AccountId | None = None
     media: tuple[ListingMedia, ...] = ()
     former_slugs: tuple[str, ...] = ()
     expires_at: datetime | None = None
     moderation: Moderation = Moderation.VISIBLE
-    moderation_reason: str = ""
+    moderation_reason: PersonalText = ""
     flags: tuple[str, ...] = ()
-    flag_note: str = ""
+    flag_note: PersonalText = ""
     deleted_at: datetime | None = None
     low_from: int | None = None
 
@@ -409,7 +414,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     def relocate(self, location: Location | None) -> list[ListingEvent]:
         place = None if location is None else blurred(location)
-        return [] if place == self.location else [ListingRelocated(listing_id=self.id, location=place)]
+        if place == self.location:
+            return []
+        return [ListingRelocated(listing_id=self.id, location=place, account_id=self.account_id)]
 
     def choose_shipping(self, profile_id: UUID | None) -> list[ListingEvent]:
         if profile_id == self.shipping_profile_id:
@@ -482,7 +489,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     def hide(self, reason: str) -> list[ListingEvent]:
         if self.moderation is not Moderation.VISIBLE:
             raise ListingHiddenError(f"The listing is {self.moderation} already")
-        return [ListingHidden(listing_id=self.id, reason=reason)]
+        return [ListingHidden(listing_id=self.id, reason=reason, account_id=self.account_id)]
 
     def unhide(self) -> list[ListingEvent]:
         if self.moderation is not Moderation.HIDDEN:
@@ -493,12 +500,12 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         """By an admin, for good."""
         if self.moderation is Moderation.REMOVED:
             return []
-        return [ListingRemoved(listing_id=self.id, reason=reason)]
+        return [ListingRemoved(listing_id=self.id, reason=reason, account_id=self.account_id)]
 
     def flag(self, flags: tuple[str, ...], note: str) -> list[ListingEvent]:
         if (flags, note) == (self.flags, self.flag_note):
             return []
-        return [ListingFlagged(listing_id=self.id, flags=flags, note=note)]
+        return [ListingFlagged(listing_id=self.id, flags=flags, note=note, account_id=self.account_id)]
 
     def delete(self, at: datetime, reason: str = "") -> list[ListingEvent]:
         """Soft: everything else about it stays as it is. Who waits for a payment must get what they were promised."""
@@ -508,7 +515,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             raise ListingInOrderError(
                 f"{self.reserved} units are reserved by open orders", details={"reserved": self.reserved}
             )
-        return [ListingDeleted(listing_id=self.id, deleted_at=at, reason=reason)]
+        deleted = ListingDeleted(listing_id=self.id, deleted_at=at, reason=reason, account_id=self.account_id)
+        return [deleted]
 
     def restore(self) -> list[ListingEvent]:
         if not self.deleted and self.moderation is not Moderation.REMOVED:
@@ -616,6 +624,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
             further_category_ids=event.further_category_ids,
             location=event.location,
             shipping_profile_id=event.shipping_profile_id,
+            account_id=event.account_id,
         )
 
 

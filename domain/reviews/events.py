@@ -62,11 +62,14 @@ class ReviewPurchaseVerified(Event, frozen=True, kw_only=True, tag="review_purch
 class ReviewHidden(Event, frozen=True, kw_only=True, tag="review_hidden"):
     """An admin took it out of sight and out of the mean; only its writer and admins read the ``reason``."""
 
+    subject = "reviewer_id"
+
     review_id: ReviewId
     listing_id: ListingId
     rating: int
-    reason: str
+    reason: PersonalText
     imported: bool = False
+    reviewer_id: UUID | None = None
 
 
 class ReviewUnhidden(Event, frozen=True, kw_only=True, tag="review_unhidden"):

@@ -118,6 +118,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
             rating=self.rating,
             reason=reason,
             imported=self.imported,
+            reviewer_id=self.reviewer_id,
         )
         return [hidden]
 

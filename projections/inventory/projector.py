@@ -110,6 +110,7 @@ def _bare(listing: Listing) -> Listing:
         location=None,
         further_category_ids=(),
         moderation_reason="",
+        account_id=None,
     )
 
 

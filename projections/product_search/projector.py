@@ -154,7 +154,7 @@ def _popularity(product: Product) -> float:
 
 PRODUCT_SEARCH = Projection(
     name="product_search",
-    version=4,
+    version=5,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,

@@ -297,8 +297,9 @@ def _surrounded(product: Product, event: Event, key: UUID) -> Product:
         case SellerSuspended() | SellerReinstated():
             around = replace(product, hidden=isinstance(event, SellerSuspended))
         case SellerClosed():
-            # Where it could be had is where somebody lives, who is forgotten now.
-            around = replace(product, hidden=True, listing=replace(product.listing, location=None))
+            # Where it could be had is where somebody lives, who is forgotten now, and so is what was said of them.
+            listing = replace(product.listing, location=None, moderation_reason="", flag_note="")
+            around = replace(product, hidden=True, listing=listing)
         case CategoryUpdated() | CategoryDeleted():
             around = replace(product, listing=_recategorized(product.listing, event))
         case CollectionProductsAdded() | CollectionProductsArranged() | CollectionProductsRemoved():
@@ -421,7 +422,7 @@ def _forgotten(opinions: Sequence[Opinion], person: UUID) -> tuple[Opinion, ...]
 
 PRODUCTS = Projection(
     name="products",
-    version=7,
+    version=8,
     events=PRODUCT_EVENTS,
     document=Product,
     keys=product_keys,

@@ -55,8 +55,11 @@ def _fold(shown: ShownReview | None, recorded: Recorded[Any], _: UUID) -> ShownR
 
 
 def _forgotten(review: Review) -> Review:
-    """As it reads once the person's key is destroyed: the stars stay, the words and the name do not."""
-    return replace(review, comment="", reviewer_name="", reviewer_email="")
+    """As it reads once the person's key is destroyed: the stars stay, the words and the name do not.
+
+    Nor does what a moderator has said of them.
+    """
+    return replace(review, comment="", reviewer_name="", reviewer_email="", reason="")
 
 
 def _subjects(shown: ShownReview) -> Collection[UUID]:
@@ -80,7 +83,7 @@ def _row(shown: ShownReview) -> dict[str, Any]:
 
 REVIEW_LIST = Projection(
     name="reviews",
-    version=1,
+    version=2,
     events=get_args(ReviewEvent),
     document=ShownReview,
     keys=_keys,

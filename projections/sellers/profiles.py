@@ -9,13 +9,13 @@ from uuid import UUID
 import msgspec
 
 from domain.kernel import SellerId
-from domain.sellers.events import ShopProfile
+from domain.sellers.seller import Seller
 from projections.ports import Reads
 from projections.sellers.shop import Shop
 
 _decode: Final = msgspec.json.Decoder(Shop).decode
 
 
-async def profiles_of(reads: Reads, seller_ids: Collection[UUID]) -> dict[SellerId, ShopProfile]:
+async def sellers_of(reads: Reads, seller_ids: Collection[UUID]) -> dict[SellerId, Seller]:
     rows = await reads.all("SELECT key, document FROM sellers WHERE key = ANY(%s)", list(seller_ids))
-    return {SellerId(key): _decode(document).seller.profile for key, document in rows}
+    return {SellerId(key): _decode(document).seller for key, document in rows}

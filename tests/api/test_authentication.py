@@ -159,6 +159,29 @@ class TestRemembering:
             await world.authenticator.read("one")
         await world.authenticator.read("two")
 
+    async def test_of_whoever_is_erased_no_token_is_kept_in_which_stands_who_they_were(
+        self, world: World
+    ) -> None:
+        world.authenticator.listen(True)
+        for token in ("one", "two"):
+            await world.authenticator.read(token)
+        assert set(world.authenticator._verified) == {"one", "two"}
+        world.authenticator.forget_person(uuid4())
+        assert set(world.authenticator._verified) == {"one", "two"}
+        world.authenticator.forget_person(world.account_id)
+        assert world.authenticator._verified == {}
+        world.account = None
+        for token in ("one", "two"):
+            with pytest.raises(AuthenticationError):
+                await world.authenticator.read(token)
+        assert world.authenticator._verified == {}
+
+    async def test_nor_one_that_was_being_looked_at_then(self, world: World) -> None:
+        world.authenticator.listen(True)
+        world.meanwhile = lambda: world.authenticator.forget_person(world.account_id)
+        await world.authenticator.read("one")
+        assert (world.authenticator._verified, world.authenticator._live) == ({}, {})
+
     @pytest.mark.parametrize("what", ["forget", "forget_account", "listen"])
     async def test_what_ends_while_one_looks_is_not_remembered_as_alive(
         self, world: World, what: str

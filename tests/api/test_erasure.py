@@ -2,28 +2,23 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-import nats
-import psycopg
 import pytest
-from nats.js.api import ConsumerConfig, DeliverPolicy
 from PIL import Image
-from psycopg import sql
 
 from application.bootstrap import write_side
 from application.ports import Metadata
 from application.reviews.importing import ImportReview
 from domain.accounts.events import Role
 from domain.kernel import AccountId, ListingId
+from tests.api.remains import Remains, key_of, own_indexes, rebuild_all
 from tests.api.shop import PASSWORD, Client, Shop, a_product, soon
 from tests.conftest import FreshDatabase
-from workers.jetstream import STREAM
 
 WORDS = {
     "email": "zebulon.quagmire@example.com",
@@ -55,77 +50,11 @@ WORDS = {
 """What is unmistakably theirs."""
 
 
-class Remains:
-    """Everything that the system keeps, as bytes to be searched."""
-
-    def __init__(self, shop: Shop, opensearch_url: str) -> None:
-        self._shop = shop
-        self._opensearch_url = opensearch_url
-
-    def all(self) -> dict[str, bytes]:
-        return {
-            **self.database(),
-            **{f"stream file {path.name}": path.read_bytes() for path in self._files("nats")},
-            "stream": self._shop.run(self.stream()),
-            "search": self.search(),
-            **{f"object {key}": key.encode() + file for key, file in self._shop.stored().items()},
-            **{f"log {path.name}": path.read_bytes() for path in self._shop.folder.glob("*.log")},
-        }
-
-    def words_in(self) -> dict[str, list[str]]:
-        """Which of their words stand where; texts are in bytes and in JSON alike."""
-        found: dict[str, list[str]] = {}
-        for place, content in self.all().items():
-            low = content.lower()
-            words = [word for word in WORDS.values() if word.lower().encode() in low]
-            if words:
-                found[place] = words
-        return found
-
-    def database(self) -> dict[str, bytes]:
-        """Every table, as Postgres would restore it."""
-        dump: dict[str, bytes] = {}
-        with psycopg.connect(self._shop.database_url, autocommit=True) as connection:
-            tables = connection.execute(
-                "SELECT schemaname, tablename FROM pg_tables "
-                "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-            ).fetchall()
-            for schema, table in tables:
-                statement = sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(sql.Identifier(schema, table))
-                # A generation that nobody needs any more may go meanwhile.
-                with suppress(psycopg.errors.UndefinedTable), connection.cursor().copy(statement) as copy:
-                    dump[f"table {table}"] = b"".join(bytes(part) for part in copy)
-        return dump
-
-    async def stream(self) -> bytes:
-        client = await nats.connect(self._shop.nats.url)
-        try:
-            jetstream = client.jetstream()
-            info = await jetstream.stream_info(STREAM)
-            config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
-            consumer = await jetstream.subscribe(
-                "events.>", stream=STREAM, ordered_consumer=True, config=config
-            )
-            messages = [await consumer.next_msg(timeout=10) for _ in range(info.state.messages)]
-            return b"\n".join(
-                message.data + repr(message.headers).encode() + message.subject.encode()
-                for message in messages
-            )
-        finally:
-            await client.close()
-
-    def search(self) -> bytes:
-        httpx.post(f"{self._opensearch_url}/_refresh")
-        return httpx.get(f"{self._opensearch_url}/_all/_search", params={"size": 10_000}).content
-
-    def _files(self, folder: str) -> list[Path]:
-        return [path for path in (self._shop.folder / folder).rglob("*") if path.is_file()]
-
-
 @pytest.fixture
 def shop(fresh_database: FreshDatabase, tmp_path: Path, opensearch_url: str) -> Iterator[Shop]:
     """With all its processes, and no time to think it over."""
     with (
+        own_indexes(opensearch_url),
         fresh_database() as url,
         Shop(
             url,
@@ -299,25 +228,13 @@ class Life:
 
     def rebuilt(self) -> None:
         """Every read model, and each holds what it held before."""
-        names = [each["name"] for each in self.admin.get("/admin/projections").json()["projections"]]
-        before = {name: self._active(name)["generation"] for name in names}
-        for name in names:
-            assert self.admin.post(f"/admin/projections/{name}/rebuild").status_code == 202
-        soon(
-            lambda: all(self._active(name)["generation"] > before[name] for name in names),
-            "a new generation of each",
-            within=60,
-        )
-
-    def _active(self, name: str) -> dict[str, Any]:
-        active: dict[str, Any] = self.admin.get(f"/admin/projections/{name}").json()["active"]
-        return active
+        rebuild_all(self.admin)
 
 
 @pytest.mark.timeout(300)
 def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) -> None:
     life = Life(shop)
-    remains = Remains(shop, opensearch_url)
+    remains = Remains(shop, opensearch_url, WORDS.values())
     public = shop.guest.get(f"/products/{life.own['id']}")
     assert public.status_code == 200
     soon(
@@ -357,7 +274,7 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     head_before = shop.head()
     soon(lambda: len(shop.mails(WORDS["other email"])) >= 2, "the mail with the way back")
     with shop.also("workers.scheduler"):
-        soon(lambda: _key_of(shop, life.uuid) is None, "the key's destruction", within=30)
+        soon(lambda: key_of(shop, life.uuid) is None, "the key's destruction", within=30)
     assert shop.head() > head_before
     soon(lambda: life.admin.get(f"/admin/users/{life.id}").status_code == 404, "the account's end")
     soon(lambda: not remains.words_in(), "forgetting", within=30)
@@ -408,7 +325,7 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     assert gone.status_code == 200
     assert life.admin.post("/admin/jobs/erase-accounts/run").status_code == 202
     with shop.also("workers.scheduler"):
-        soon(lambda: _key_of(shop, UUID(newcomer["user"]["uuid"])) is None, "the second one's end", within=30)
+        soon(lambda: key_of(shop, UUID(newcomer["user"]["uuid"])) is None, "the second one's end", within=30)
 
     life.rebuilt()
     soon(lambda: not remains.words_in(), "forgetting, also where everything was built anew", within=30)
@@ -417,14 +334,6 @@ def test_nothing_is_left_of_an_erased_person(shop: Shop, opensearch_url: str) ->
     assert life.admin.get(f"/admin/payments/{life.intent}").json() == paid
     history = shop.run(_history(shop, life.uuid))
     assert history > 10
-
-
-def _key_of(shop: Shop, person: UUID) -> bytes | None:
-    with psycopg.connect(shop.database_url) as connection:
-        row = connection.execute("SELECT wrapped FROM person_keys WHERE person = %s", [person]).fetchone()
-    assert row is not None
-    key: bytes | None = row[0]
-    return key
 
 
 def _followers(shop: Shop, life: Life) -> int:

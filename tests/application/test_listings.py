@@ -728,7 +728,12 @@ class TestDeleting:
         head = await shop.log.head()
         deleted = (await shop.handle(delete, once("gone"))).state
         assert await shop.events_after(head) == [
-            ListingDeleted(listing_id=listing.id, deleted_at=shop.clock.now(), reason="mine")
+            ListingDeleted(
+                listing_id=listing.id,
+                deleted_at=shop.clock.now(),
+                reason="mine",
+                account_id=jane.account_id,
+            )
         ]
         assert deleted.deleted
         with pytest.raises(AlreadyAnsweredError):

@@ -222,7 +222,12 @@ class TestThinkingBetterOfIt:
         await shop.handle(DeleteReview(review_id=imported.id, caller=buyer))
         assert await shop.events_after(head) == [
             ReviewHidden(
-                review_id=imported.id, listing_id=listing.id, rating=3, reason="spam", imported=True
+                review_id=imported.id,
+                listing_id=listing.id,
+                rating=3,
+                reason="spam",
+                imported=True,
+                reviewer_id=buyer.account_id,
             ),
             ReviewDeleted(review_id=imported.id, listing_id=listing.id, rating=3, hidden=True, imported=True),
         ]

@@ -61,7 +61,13 @@ SUBMITTED = ReviewSubmitted(
     reviewer_email="emily@example.com",
     submitted_at=NOW,
 )
-HIDDEN = ReviewHidden(review_id=REVIEW_ID, listing_id=listing_id(1), rating=4, reason="advertises")
+HIDDEN = ReviewHidden(
+    review_id=REVIEW_ID,
+    listing_id=listing_id(1),
+    rating=4,
+    reason="advertises",
+    reviewer_id=BUYER.account_id,
+)
 UNHIDDEN = ReviewUnhidden(review_id=REVIEW_ID, listing_id=listing_id(1), rating=4)
 DELETED = ReviewDeleted(review_id=REVIEW_ID, listing_id=listing_id(1), rating=4)
 

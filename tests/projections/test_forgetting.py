@@ -21,6 +21,8 @@ from domain.accounts.events import AccountErased, AccountRegistered
 from domain.carts.events import CartItemAdded, CartItemQuantityChanged, CartOpened, cart_of
 from domain.kernel import AccountId, Event, OrderId, Recorded, ReviewId, SellerId, stream_id
 from domain.listings.events import (
+    ListingFlagged,
+    ListingHidden,
     ListingPublished,
     ListingRelocated,
     ListingUnpublished,
@@ -367,14 +369,18 @@ class TestProducts:
     async def test_those_of_a_closed_seller_are_gone_for_ever_and_say_no_more_where_they_were(
         self, shown: Shown
     ) -> None:
-        home = ListingRelocated(listing_id=listing_id(1), location=Location(lat=48.4, lng=9.99, city="Ulm"))
-        await shown.record(*published(1), home, *published(2, SOUTH))
+        known: dict[str, Any] = {"listing_id": listing_id(1), "account_id": ADA}
+        home = ListingRelocated(location=Location(lat=48.4, lng=9.99, city="Ulm"), **known)
+        watched = ListingFlagged(flags=("odd",), note="known all over Ulm", **known)
+        hidden = ListingHidden(reason="stolen in Ulm", **known)
+        await shown.record(*published(1), home, watched, hidden, *published(2, SOUTH))
         assert await shown.holds("Ulm")
         await shown.record(erased(ADA), SellerClosed(seller_id=NORTH, account_id=ADA))
         assert await shown.listed() == [2]
         assert (await shown.product(1))[0]["location"] is None
         assert await shown.reads.one("SELECT lat, lng FROM products WHERE number = 1") == (None, None)
         assert not await shown.holds("Ulm")
+        await shown.stand.shop.keys.destroy(ADA)
         assert (await shown.rebuilt(PRODUCTS)).startswith("equal to generation 1")
 
     async def test_a_shop_is_summed_up(self, shown: Shown) -> None:

@@ -68,7 +68,7 @@ from projections.sales.query import (
     sales_by_seller,
     sales_of_seller,
 )
-from projections.sellers.profiles import profiles_of
+from projections.sellers.profiles import sellers_of
 from projections.sellers.query import (
     SellerFilter,
     SortSellers,
@@ -155,7 +155,7 @@ QUESTIONS: dict[str, Question] = {
     "all refunds": lambda reads: refunds_page(reads, None, PIECE),
     "refunds that failed": lambda reads: refunds_page(reads, RefundState.FAILED, PIECE),
     "refunds to try again": lambda reads: refunds_failed_before(reads, NOW, 24, None, 10),
-    "who several sellers are": lambda reads: profiles_of(reads, [someone("seller")]),
+    "who several sellers are": lambda reads: sellers_of(reads, [someone("seller")]),
     "an account": lambda reads: account_by_id(reads, someone("accounts")),
     "all accounts": lambda reads: accounts_page(reads, AccountFilter(), PIECE),
     "accounts by words": lambda reads: accounts_page(reads, AccountFilter(words="word77"), PIECE),

@@ -112,7 +112,7 @@ async def test_other_processes_forget_within_a_minute_or_when_told(
     assert await unseal(told, ada, box) == b"secret"
     await process().destroy(ada)
     assert await unseal(slow, ada, box) == b"secret"
-    told.forget(ada)
+    told.withdraw(ada)
     assert await unseal(told, ada, box) is None
     time.seconds += 61
     assert await unseal(slow, ada, box) is None
