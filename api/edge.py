@@ -282,6 +282,8 @@ class Edge:
         shared: Shared = scope["state"]["shared"]
         own = [header for header in headers if header[0] not in _REPLACED]
         told = dict(headers)
+        if b"content-length" not in told:
+            own.append(_length(body))
         etag = etag_of(body, told.get(b"etag", b""))
         always = [(b"etag", etag), _EVERYBODYS, _VARY, *_SECURE]
         ready = Ready(

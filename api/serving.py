@@ -114,22 +114,45 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, message: str) -> None:
         """What cannot be read has no path to be answered by, and nothing after it is read either.
 
-        Whoever is still sending is left to for a moment: they would not get to hear of it if we closed at once.
+        What was asked before it is answered first, and then the connection ends without a word on the rest: the other
+        side takes answers for those to its requests, in their order. Whoever is still sending is left to for a moment,
+        for they would not get to hear of it if we closed at once.
         """
+        if self.transport.is_closing():
+            return
+        self._is_refused, self._is_begun = True, False
+        newest = self._unanswered()
+        if newest is None:
+            self.transport.write(self._refusal(status, message))
+            self.transport.write_eof()
+            self.loop.call_later(HEARD_WITHIN, self._give_up)
+        elif newest.more_body:
+            # It is the body that makes no sense, and somebody waits for the rest of it.
+            if not (self.pipeline or newest.response_started):
+                self.transport.write(self._refusal(status, message))
+            self.transport.close()
+        else:
+            newest.keep_alive = False
+
+    def _unanswered(self) -> RequestResponseCycle | None:
+        """The last request that has no whole answer yet."""
+        if self.pipeline:
+            return self.pipeline[0][0]
+        newest: RequestResponseCycle | None = self.cycle
+        return None if newest is None or newest.response_complete else newest
+
+    def _refusal(self, status: int, message: str) -> bytes:
         request_id = uuid4().hex
         body = encode(envelope(status, CODES[status], message, {}, request_id))
         headers = [
+            *self.server_state.default_headers,
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
             (b"x-request-id", request_id.encode()),
             *security_headers.API,
         ]
-        lines = lines_of([*self.server_state.default_headers, *headers])
-        self._is_refused, self._is_begun = True, False
-        self.transport.write(b"".join([STATUS_LINE[status], lines, b"\r\n", body]))
-        self.transport.write_eof()
-        self.loop.call_later(HEARD_WITHIN, self._give_up)
+        return b"".join([STATUS_LINE[status], lines_of(headers), b"\r\n", body])
 
     def _be_patient(self) -> None:
         if self._patience is not None:

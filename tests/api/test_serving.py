@@ -216,6 +216,20 @@ class TestWhatARequestBeginsWith:
             assert headers["connection"] == "close"
             assert wire.is_closed
 
+    def test_what_was_asked_before_is_answered_and_nothing_else(self, shop: Shop) -> None:
+        """Or the other side would take the refusal for the answer to that."""
+        with connected(shop) as wire:
+            wire.send(asked("/cart"), asked("/products/nothing-like-it"), "nothing like a request\r\n\r\n")
+            assert [wire.answer()[0] for _ in range(2)] == [401, 404]
+            assert wire.is_closed
+
+    def test_a_body_that_makes_no_sense_is_refused_and_nobody_waits_for_it(self, shop: Shop) -> None:
+        head = asked("/cart/items", "POST", Content_Type="application/json", Transfer_Encoding="chunked")
+        with connected(shop) as wire:
+            wire.send(head, "no length\r\n")
+            assert wire.answer()[0] == 400
+            assert wire.is_closed
+
     def test_headers_are_bounded(self, shop: Shop) -> None:
         with connected(shop) as wire:
             wire.send("GET /api/v1/products HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
