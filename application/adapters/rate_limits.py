@@ -86,8 +86,8 @@ class PostgresRateLimits(Storage):
         keys = [self._key(each.key) for each in asked]
         amounts, seconds = [each.amount for each in asked], [each.seconds for each in asked]
         rows = await self._rows(_COUNT, [uuids(keys), int8s(amounts), int8s(seconds)])
-        found = {row[0]: Counted(hits=row[1], seconds_left=row[2]) for row in rows}
-        return [found[key] for key in keys]
+        found = {row[0]: row[1:] for row in rows}
+        return [_counted(found[key], each) for key, each in zip(keys, asked, strict=True)]
 
     async def count_in_turn(self, first: Hits, most: int, then: Hits | None) -> list[Counted]:
         if then is None:
@@ -104,7 +104,7 @@ class PostgresRateLimits(Storage):
                 most,
             ],
         )
-        return [Counted(hits=row[1], seconds_left=row[2]) for row in rows]
+        return [_counted(row[1:], each) for row, each in zip(rows, (first, then), strict=False)]
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         (counted,) = await self.count([Hits(key=key, seconds=expiry, amount=amount)])
@@ -149,3 +149,9 @@ async def sweep_rate_limits(database: Database) -> int:
         swept += bite
         if bite < _BITE:
             return swept
+
+
+def _counted(found: Sequence[Any], asked: Hits) -> Counted:
+    """Who was counted second may have asked first, and sees the end a moment further off than it can be."""
+    hits, seconds_left = found
+    return Counted(hits=hits, seconds_left=min(seconds_left, asked.seconds))

@@ -198,6 +198,18 @@ def one_at_a_time(history: Sequence[Event]) -> dict[UUID, Stall]:
     return stalls
 
 
+def as_read(history: Sequence[Event]) -> list[Event]:
+    """As the log has it: nobody reads what was sealed with somebody's key after they were erased."""
+    gone: set[UUID] = set()
+    read: list[Event] = []
+    for event in history:
+        if isinstance(event, AccountErased):
+            gone.add(event.account_id)
+        is_sealed = isinstance(event, ReviewSubmitted) and event.reviewer_id in gone
+        read.append(msgspec.structs.replace(event, reviewer_name="") if is_sealed else event)
+    return read
+
+
 class Market:
     """A stand with stalls: its history, and what must be seen of it."""
 
@@ -214,7 +226,7 @@ class Market:
 
     async def is_right(self) -> None:
         await self.stand.caught_up()
-        expected = one_at_a_time(self.history)
+        expected = one_at_a_time(as_read(self.history))
         if self.stand.kind == "opensearch":
             expected = {key: stall for key, stall in expected.items() if stall.open}
         assert await self.stand.seen_as(Stall) == expected
